@@ -1,0 +1,103 @@
+/**
+ * A job's settings after flags, environment, job file and defaults have been merged and validated. Names are those of
+ * HF's TrainingArguments in camel case; `settings-schema.ts` holds defaults, bounds and the flags they come from.
+ */
+
+export type SchedulerType =
+  | "linear"
+  | "cosine"
+  | "cosine_with_restarts"
+  | "polynomial"
+  | "constant"
+  | "constant_with_warmup"
+  | "inverse_sqrt"
+  | "reduce_lr_on_plateau"
+  | "cosine_with_min_lr"
+  | "warmup_stable_decay";
+
+export type WhenStrategy = "no" | "steps" | "epoch";
+
+/** Where the records come from and which columns mean what. */
+export interface DataSettings {
+  /** `glue/mrpc` style id, or null when files are given, or `quickstart`. */
+  readonly dataset: string | null;
+  /** Files, folders or globs. */
+  readonly trainFiles: readonly string[];
+  readonly validationFiles: readonly string[];
+  readonly testFiles: readonly string[];
+  readonly textColumn: string | null;
+  readonly textPairColumn: string | null;
+  readonly labelColumn: string | null;
+  /** Share of the training data held out by a stable hash; 0 for none. */
+  readonly validationSplit: number;
+}
+
+/** All that decides a run. */
+export interface JobSettings {
+  readonly job: string;
+  readonly model: string;
+  readonly modelRevision: string;
+  readonly data: DataSettings;
+  readonly outputDir: string;
+  readonly runName: string | null;
+  readonly overwriteOutputDir: boolean;
+  /** The microbatch. */
+  readonly perDeviceTrainBatchSize: number;
+  readonly perDeviceEvalBatchSize: number;
+  /** The global batch; a multiple of the microbatch, never of workers. */
+  readonly trainBatchSize: number;
+  readonly learningRate: number;
+  readonly weightDecay: number;
+  readonly adamBeta1: number;
+  readonly adamBeta2: number;
+  readonly adamEpsilon: number;
+  readonly maxGradNorm: number;
+  readonly numTrainEpochs: number;
+  /** −1 for none; otherwise it overrides the epochs. */
+  readonly maxSteps: number;
+  readonly lrSchedulerType: SchedulerType;
+  readonly lrSchedulerKwargs: Readonly<Record<string, number>>;
+  readonly warmupSteps: number;
+  readonly warmupRatio: number;
+  readonly freeze: readonly string[];
+  readonly evalStrategy: WhenStrategy;
+  readonly evalSteps: number;
+  readonly saveStrategy: WhenStrategy;
+  readonly saveSteps: number;
+  /** null keeps all. */
+  readonly saveTotalLimit: number | null;
+  readonly loadBestModelAtEnd: boolean;
+  readonly metricForBestModel: string;
+  readonly greaterIsBetter: boolean;
+  /** null for no early stopping. */
+  readonly earlyStoppingPatience: number | null;
+  readonly earlyStoppingThreshold: number;
+  readonly labelSmoothingFactor: number;
+  readonly seed: number;
+  readonly groupByLength: boolean;
+  /** null takes the model's own limit. */
+  readonly maxLength: number | null;
+  readonly padding: "bucket" | "max_length";
+  /** A checkpoint folder, `last`, or null. */
+  readonly resumeFromCheckpoint: string | null;
+  readonly loggingSteps: number;
+  readonly eager: boolean;
+  readonly device: "cpu" | "gpu";
+}
+
+/** How the run is carried out; none of it changes what is trained. */
+export interface LaunchSettings {
+  readonly workers: number;
+  /** Start the workers here (true), or wait for as many to join from elsewhere. */
+  readonly spawnWorkers: boolean;
+  /** host:port of the coordinator's gRPC service; port 0 takes a free one. */
+  readonly listen: string;
+  /** host:port of metrics and health; port 0 takes a free one. */
+  readonly metricsListen: string;
+  /** An existing NATS server, or null to start one of our own. */
+  readonly nats: string | null;
+  /** Secret that workers prove knowledge of; made at random when workers are spawned here. */
+  readonly joinToken: string | null;
+  /** Threads of a worker's TensorFlow; null shares the cores out. */
+  readonly threadsPerWorker: number | null;
+}
