@@ -12,10 +12,10 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file ringmaster/v1/ring.proto.
  */
 export const file_ringmaster_v1_ring: GenFile = /*@__PURE__*/
-  fileDesc("ChhyaW5nbWFzdGVyL3YxL3JpbmcucHJvdG8SDXJpbmdtYXN0ZXIudjEiWwoLUHVsbFJlcXVlc3QSCwoDcnVuGAEgASgJEhIKCmdlbmVyYXRpb24YAiABKAQSDAoEcmFuaxgDIAEoDRIMCgRsYW5lGAQgASgNEg8KB2hvc3RfaWQYBSABKAkidwoMUHVsbFJlc3BvbnNlEhIKCmdlbmVyYXRpb24YASABKAQSEgoKY29sbGVjdGl2ZRgCIAEoBBILCgNob3AYAyABKA0SDgoGb2Zmc2V0GAQgASgEEgwKBGRhdGEYBSABKAwSFAoMc2hhcmVkX2J5dGVzGAYgASgEMlAKC1JpbmdTZXJ2aWNlEkEKBFB1bGwSGi5yaW5nbWFzdGVyLnYxLlB1bGxSZXF1ZXN0GhsucmluZ21hc3Rlci52MS5QdWxsUmVzcG9uc2UwAWIGcHJvdG8z");
+  fileDesc("ChhyaW5nbWFzdGVyL3YxL3JpbmcucHJvdG8SDXJpbmdtYXN0ZXIudjEikAEKC1B1bGxSZXF1ZXN0EgsKA3J1bhgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgEEgwKBHJhbmsYAyABKA0SDAoEbGFuZRgEIAEoDRIPCgdob3N0X2lkGAUgASgJEhoKEnNoYXJlZF9tZW1vcnlfb3BlbhgGIAEoCBIXCg9jb25zdW1lZF9jaHVua3MYByABKAQilAEKDFB1bGxSZXNwb25zZRISCgpnZW5lcmF0aW9uGAEgASgEEhIKCmNvbGxlY3RpdmUYAiABKAQSCwoDaG9wGAMgASgNEg4KBm9mZnNldBgEIAEoBBIMCgRkYXRhGAUgASgMEhQKDHNoYXJlZF9ieXRlcxgGIAEoDRIbChNvZmZlcl9zaGFyZWRfbWVtb3J5GAcgASgIMlIKC1JpbmdTZXJ2aWNlEkMKBFB1bGwSGi5yaW5nbWFzdGVyLnYxLlB1bGxSZXF1ZXN0GhsucmluZ21hc3Rlci52MS5QdWxsUmVzcG9uc2UoATABYgZwcm90bzM");
 
 /**
- * Opens the stream.
+ * Opens the stream, or acknowledges. The fields up to host_id are set in the first request only.
  *
  * @generated from message ringmaster.v1.PullRequest
  */
@@ -54,6 +54,20 @@ export type PullRequest = Message<"ringmaster.v1.PullRequest"> & {
    * @generated from field: string host_id = 5;
    */
   hostId: string;
+
+  /**
+   * Answers an offer of shared memory: whether the caller could open it.
+   *
+   * @generated from field: bool shared_memory_open = 6;
+   */
+  sharedMemoryOpen: boolean;
+
+  /**
+   * Chunks taken out of shared memory so far.
+   *
+   * @generated from field: uint64 consumed_chunks = 7;
+   */
+  consumedChunks: bigint;
 };
 
 /**
@@ -105,11 +119,18 @@ export type PullResponse = Message<"ringmaster.v1.PullResponse"> & {
   data: Uint8Array;
 
   /**
-   * Bytes in shared memory, when data is empty; the place is derived by both sides, never sent.
+   * Bytes of the payload in shared memory, when data is empty; its place is derived by both sides, never sent.
    *
-   * @generated from field: uint64 shared_bytes = 6;
+   * @generated from field: uint32 shared_bytes = 6;
    */
-  sharedBytes: bigint;
+  sharedBytes: number;
+
+  /**
+   * Set in the first message of a stream between workers of one host: an offer to pass payloads in shared memory.
+   *
+   * @generated from field: bool offer_shared_memory = 7;
+   */
+  offerSharedMemory: boolean;
 };
 
 /**
@@ -127,12 +148,13 @@ export const PullResponseSchema: GenMessage<PullResponse> = /*@__PURE__*/
  */
 export const RingService: GenService<{
   /**
-   * Opened once per generation by the right neighbour; carries every chunk that this worker sends to it.
+   * Opened once per generation by the right neighbour; carries every chunk that this worker sends to it. The first request
+   * opens the stream, the later ones say what has been taken out of shared memory.
    *
    * @generated from rpc ringmaster.v1.RingService.Pull
    */
   pull: {
-    methodKind: "server_streaming";
+    methodKind: "bidi_streaming";
     input: typeof PullRequestSchema;
     output: typeof PullResponseSchema;
   },
