@@ -1,0 +1,24 @@
+/**
+ * Environment variables by which a launcher tells a worker process what to join. Flags of the worker program
+ * (`--coordinator`, `--join-token-file`, …) come before them.
+ */
+export const workerEnvironment = {
+  /** host:port of the coordinator's gRPC service. */
+  coordinator: "RINGMASTER_COORDINATOR",
+  /** The join token; proved by HMAC, never sent. */
+  joinToken: "RINGMASTER_JOIN_TOKEN",
+  /** Run to join; empty or absent takes the coordinator's only run. */
+  run: "RINGMASTER_RUN",
+  /** Host name or address under which neighbours reach this worker's ring service; `127.0.0.1` by default. */
+  advertiseHost: "RINGMASTER_ADVERTISE_HOST",
+  /** The native binding that the launcher has ensured; absent: the worker ensures its own. */
+  bindingFile: "RINGMASTER_BINDING_FILE",
+  /** TensorFlow's version behind that binding. */
+  tensorflowVersion: "RINGMASTER_TENSORFLOW_VERSION",
+  /** `cpu` or `gpu`. */
+  device: "RINGMASTER_DEVICE",
+  /** Place of this worker among those started on its host, from 0: chooses the GPU. */
+  localRank: "RINGMASTER_LOCAL_RANK",
+  /** host:port of the worker's metrics and health page; port 0 takes a free one; `none` serves no page. */
+  metricsListen: "RINGMASTER_METRICS_LISTEN",
+} as const;
