@@ -915,7 +915,10 @@ export const OptimizerSettingsSchema: GenMessage<OptimizerSettings> = /*@__PURE_
   messageDesc(file_ringmaster_v1_run, 16);
 
 /**
- * A ring is formed: load the state if told so, connect, report RingReady.
+ * A ring is formed: load the state if told so, connect, report RingReady. A FormRing of a newer generation that arrives
+ * while a step is computed or reduced abandons that step: nothing has changed, no StepReduced is owed. A worker whose ring
+ * breaks says so in its heartbeat's state and waits for the next directive (FormRing or Finish); it does not leave by
+ * itself. A ring of one member has no neighbours; predictions run on N such rings.
  *
  * @generated from message ringmaster.v1.FormRing
  */
@@ -1139,7 +1142,8 @@ export const CommitStepSchema: GenMessage<CommitStep> = /*@__PURE__*/
   messageDesc(file_ringmaster_v1_run, 21);
 
 /**
- * Evaluate the microbatches dealt to this rank; report each, then EvaluationDone.
+ * Evaluate the microbatches that ReadMicrobatches delivers for this evaluation, until its end; report each, then
+ * EvaluationDone.
  *
  * @generated from message ringmaster.v1.Evaluate
  */
@@ -1159,8 +1163,8 @@ export type Evaluate = Message<"ringmaster.v1.Evaluate"> & {
   split: string;
 
   /**
-   * Microbatches over all ranks; those with index ≡ rank (mod world size) are this rank's. The end of
-   * ReadMicrobatches ends the evaluation when this is 0 (unknown).
+   * Microbatches over all ranks, for the live view; 0 when it is unknown (predictions). The coordinator deals them: what
+   * ReadMicrobatches delivers is this worker's, and its end ends the evaluation.
    *
    * @generated from field: uint32 microbatch_count = 3;
    */
@@ -1210,7 +1214,7 @@ export const CheckpointSchema: GenMessage<Checkpoint> = /*@__PURE__*/
   messageDesc(file_ringmaster_v1_run, 23);
 
 /**
- * The run is over for this worker.
+ * The run is over for this worker: it abandons what it is doing, ends its Attend stream and exits with code 0.
  *
  * @generated from message ringmaster.v1.Finish
  */
