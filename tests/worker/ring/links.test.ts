@@ -1,0 +1,109 @@
+import { readdirSync } from "node:fs";
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { connectGrpcLink } from "../../../worker/ring/grpc-link.ts";
+import { createMemoryRing } from "../../../worker/ring/memory-link.ts";
+import { startRingServer } from "../../../worker/ring/ring-server.ts";
+import { hasRoom, sharedMemoryFolder } from "../../../worker/ring/shared-memory.ts";
+import { describeLink, type LinkRing } from "../../contract/link-contract.ts";
+
+let generation = 0n;
+
+function memoryRing(count: number): Promise<LinkRing> {
+  const links = createMemoryRing(count);
+  return Promise.resolve({
+    links,
+    close: () => {
+      for (const link of links) link.close();
+      return Promise.resolve();
+    },
+  });
+}
+
+async function grpcRing(count: number, shared: boolean): Promise<LinkRing> {
+  generation += 1n;
+  const ringKey = new Uint8Array(32).fill(7);
+  const servers = await Promise.all(
+    Array.from({ length: count }, () =>
+      startRingServer({ listenHost: "127.0.0.1", advertiseHost: "127.0.0.1" }),
+    ),
+  );
+  const members = servers.map((server, rank) => ({
+    workerId: `worker-${rank}`,
+    ringAddress: server.address,
+    hostId: "here",
+  }));
+  const links = await Promise.all(
+    servers.map((server, rank) =>
+      connectGrpcLink(server, {
+        run: "links-test",
+        generation,
+        rank,
+        workerId: `worker-${rank}`,
+        hostId: "here",
+        left: members[(rank + count - 1) % count]!,
+        right: members[(rank + 1) % count]!,
+        ringKey,
+        sharedMemoryFolder: shared ? sharedMemoryFolder : null,
+        signal: new AbortController().signal,
+      }),
+    ),
+  );
+  for (const link of links) assert.equal(link.transport, shared ? "shm" : "grpc");
+  return {
+    links,
+    close: async () => {
+      for (const link of links) link.close();
+      await Promise.all(servers.map((server) => server.close()));
+    },
+  };
+}
+
+describeLink("memory-link", memoryRing, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+describeLink("grpc-link", (count) => grpcRing(count, false), [2, 3, 5, 9]);
+if (hasRoom(sharedMemoryFolder)) {
+  describeLink("grpc-link over shared memory", (count) => grpcRing(count, true), [2, 3, 5, 9]);
+  describe("shared memory", () => {
+    it("leaves no name behind while the ring lives", async () => {
+      const before = readdirSync(sharedMemoryFolder).filter((name) =>
+        name.startsWith("ringmaster-"),
+      );
+      const ring = await grpcRing(4, true);
+      const now = readdirSync(sharedMemoryFolder).filter((name) => name.startsWith("ringmaster-"));
+      await ring.close();
+      assert.deepEqual(now, before);
+    });
+  });
+} else {
+  describe("shared memory", () => {
+    it("is tested", { skip: `${sharedMemoryFolder} is missing or small` }, () => undefined);
+  });
+}
+
+describe("ring server", () => {
+  it("lets nobody in without the ring key", async () => {
+    const server = await startRingServer({ listenHost: "127.0.0.1", advertiseHost: "127.0.0.1" });
+    const member = (workerId: string) => ({
+      workerId,
+      ringAddress: server.address,
+      hostId: "here",
+    });
+    const options = {
+      run: "links-test",
+      generation: 1n,
+      rank: 0,
+      hostId: "here",
+      sharedMemoryFolder: null,
+      signal: AbortSignal.timeout(20_000),
+    };
+    const right = connectGrpcLink(server, {
+      ...options,
+      workerId: "worker-0",
+      left: member("worker-0"),
+      right: member("worker-1"),
+      ringKey: new Uint8Array(32).fill(1),
+    });
+    await assert.rejects(right, /worker-0 has left the ring/);
+    await server.close();
+  });
+});

@@ -1,0 +1,238 @@
+/**
+ * The collectives, over any link. Each is a walk of the schedule in README.md: send the own part; add or copy every chunk
+ * that arrives, and pass it on unless that was the last hop. Costs for K bytes and N ranks, sent by each:
+ *
+ *   reduce-scatter   N − 1 hops      K (N−1)/N
+ *   all-gather       N − 1 hops      K (N−1)/N
+ *   all-reduce       2 (N−1) hops    2 K (N−1)/N
+ *   broadcast        ≤ N − 1 hops    K (0 for the last)
+ *   barrier          N − 1 hops      N − 1 bytes
+ */
+import { ringChunkBytes } from "../../proto/limits.ts";
+import { addInto } from "./accumulate.ts";
+import { LinkBroken, type Chunk, type Link } from "./link.ts";
+import { hopsOfHalf, ownedSegment, receivedSegment, sentSegment } from "./schedule.ts";
+import { cutSegments, type Segment } from "./segments.ts";
+
+/** A rank's place, and the count of its collectives: all ranks call the same collectives in the same order. */
+export interface Place {
+  readonly rank: number;
+  readonly rankCount: number;
+  readonly link: Link;
+  /** Next collective's number; advanced by each call. */
+  collective: number;
+}
+
+/** What to do with a chunk that has arrived, and whether its content is wanted further on. */
+interface Walk {
+  /** First and last hop, inclusive. */
+  readonly firstHop: number;
+  readonly lastHop: number;
+  /** Bytes of the segment that is received at a hop. */
+  bytesAt(hop: number): number;
+  /** The part to send at the first hop. */
+  readonly own: Uint8Array;
+  /** Takes the chunk in and returns the bytes to pass on. */
+  take(hop: number, offset: number, data: Uint8Array): Uint8Array;
+}
+
+async function sendAll(
+  place: Place,
+  hop: number,
+  part: Uint8Array,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let offset = 0; offset < part.byteLength; offset += ringChunkBytes) {
+    const data = part.subarray(offset, Math.min(offset + ringChunkBytes, part.byteLength));
+    await place.link.send({ collective: place.collective, hop, offset, data }, signal);
+  }
+}
+
+function checkChunk(chunk: Chunk, place: Place, walk: Walk): void {
+  const known =
+    chunk.collective === place.collective &&
+    chunk.hop >= walk.firstHop &&
+    chunk.hop <= walk.lastHop;
+  if (!known || chunk.offset + chunk.data.byteLength > walk.bytesAt(chunk.hop)) {
+    throw new LinkBroken(
+      `Cannot take chunk of collective ${chunk.collective}, hop ${chunk.hop}, offset ${chunk.offset}, ` +
+        `${chunk.data.byteLength} bytes as part of collective ${place.collective}, hops ${walk.firstHop} to ${walk.lastHop}`,
+    );
+  }
+}
+
+async function walkRing(place: Place, walk: Walk, signal: AbortSignal): Promise<void> {
+  let expected = 0;
+  for (let hop = walk.firstHop; hop <= walk.lastHop; hop++) expected += walk.bytesAt(hop);
+  const receiveAll = async (): Promise<void> => {
+    for (let received = 0; received < expected;) {
+      const chunk = await place.link.receive(signal);
+      checkChunk(chunk, place, walk);
+      received += chunk.data.byteLength;
+      const onward = walk.take(chunk.hop, chunk.offset, chunk.data);
+      if (chunk.hop < walk.lastHop) {
+        await place.link.send({ ...chunk, hop: chunk.hop + 1, data: onward }, signal);
+      }
+    }
+  };
+  // Both at once: were the own part sent first, a ring of full windows would wait for itself.
+  await Promise.all([sendAll(place, walk.firstHop, walk.own, signal), receiveAll()]);
+  place.collective += 1;
+}
+
+function bytesOf(vector: Float32Array): Uint8Array {
+  return new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
+}
+
+function part(bytes: Uint8Array, segment: Segment | undefined): Uint8Array {
+  if (segment === undefined)
+    throw new RangeError("Cannot take part of vector as segment is unknown");
+  return bytes.subarray(segment.start * 4, segment.end * 4);
+}
+
+/** Walks hops of the all-reduce schedule over a vector: the first half adds, the second copies. */
+async function walkVector(
+  place: Place,
+  vector: Float32Array,
+  hops: { readonly first: number; readonly last: number },
+  signal: AbortSignal,
+): Promise<void> {
+  const { rank, rankCount } = place;
+  const segments = cutSegments(vector.length, rankCount);
+  const bytes = bytesOf(vector);
+  const half = hopsOfHalf(rankCount);
+  // Payloads arrive at any byte offset of their message; floats need alignment.
+  const aligned = new Float32Array(ringChunkBytes / 4);
+  const at = (hop: number): Uint8Array =>
+    part(bytes, segments[receivedSegment(rank, rankCount, hop)]);
+  await walkRing(
+    place,
+    {
+      firstHop: hops.first,
+      lastHop: hops.last,
+      bytesAt: (hop) => at(hop).byteLength,
+      own: part(bytes, segments[sentSegment(rank, rankCount, hops.first)]),
+      take: (hop, offset, data) => {
+        const target = at(hop).subarray(offset, offset + data.byteLength);
+        if (hop >= half) {
+          target.set(data);
+        } else {
+          bytesOf(aligned).set(data);
+          const start = (target.byteOffset - vector.byteOffset) / 4;
+          addInto(vector, start, aligned.subarray(0, data.byteLength / 4));
+        }
+        return target;
+      },
+    },
+    signal,
+  );
+}
+
+/** Sums a vector over all ranks, in place; every rank ends with the same bits. */
+export async function allReduce(
+  place: Place,
+  vector: Float32Array,
+  signal: AbortSignal,
+): Promise<void> {
+  if (place.rankCount === 1) return;
+  await walkVector(place, vector, { first: 0, last: 2 * hopsOfHalf(place.rankCount) - 1 }, signal);
+}
+
+/**
+ * Sums a vector over all ranks; afterwards only the returned segment of it holds the sum, the rest is undefined.
+ * Over all ranks the segments make up the vector.
+ */
+export async function reduceScatter(
+  place: Place,
+  vector: Float32Array,
+  signal: AbortSignal,
+): Promise<Segment> {
+  const segments = cutSegments(vector.length, place.rankCount);
+  if (place.rankCount > 1) {
+    await walkVector(place, vector, { first: 0, last: hopsOfHalf(place.rankCount) - 1 }, signal);
+  }
+  const owned = segments[place.rankCount === 1 ? 0 : ownedSegment(place.rank, place.rankCount)];
+  if (owned === undefined)
+    throw new RangeError(`Cannot own a segment as rank: current value is ${place.rank}`);
+  return owned;
+}
+
+/** Completes a vector of which each rank holds the segment that `reduceScatter` returned, in place. */
+export async function allGatherSegments(
+  place: Place,
+  vector: Float32Array,
+  signal: AbortSignal,
+): Promise<void> {
+  const half = hopsOfHalf(place.rankCount);
+  if (half > 0) await walkVector(place, vector, { first: half, last: 2 * half - 1 }, signal);
+}
+
+/**
+ * Gathers one part from each rank.
+ * @param sizes bytes of each rank's part, by rank; the same on all ranks
+ * @returns the parts by rank, the own one included
+ */
+export async function allGather(
+  place: Place,
+  own: Uint8Array,
+  sizes: readonly number[],
+  signal: AbortSignal,
+): Promise<readonly Uint8Array[]> {
+  const { rank, rankCount } = place;
+  if (sizes.length !== rankCount || sizes[rank] !== own.byteLength) {
+    throw new RangeError(
+      `Cannot gather parts as sizes for rank ${rank}: current value is [${sizes.join(", ")}]`,
+    );
+  }
+  const parts = sizes.map((size, index) => (index === rank ? own : new Uint8Array(size)));
+  const at = (hop: number): Uint8Array => parts[receivedSegment(rank, rankCount, hop)] ?? own;
+  if (rankCount === 1) return parts;
+  await walkRing(
+    place,
+    {
+      firstHop: 0,
+      lastHop: hopsOfHalf(rankCount) - 1,
+      bytesAt: (hop) => at(hop).byteLength,
+      own,
+      take: (hop, offset, data) => {
+        const target = at(hop).subarray(offset, offset + data.byteLength);
+        target.set(data);
+        return target;
+      },
+    },
+    signal,
+  );
+  return parts;
+}
+
+/** Gives every rank the bytes that `root` holds, in place. */
+export async function broadcast(
+  place: Place,
+  bytes: Uint8Array,
+  root: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const { rank, rankCount, link } = place;
+  const distance = (rank - root + rankCount) % rankCount;
+  if (distance === 0 && rankCount > 1) await sendAll(place, 0, bytes, signal);
+  for (let received = 0; distance > 0 && received < bytes.byteLength;) {
+    const chunk = await link.receive(signal);
+    checkChunk(chunk, place, {
+      firstHop: distance - 1,
+      lastHop: distance - 1,
+      bytesAt: () => bytes.byteLength,
+      own: bytes,
+      take: (_hop, _offset, data) => data,
+    });
+    bytes.set(chunk.data, chunk.offset);
+    received += chunk.data.byteLength;
+    if (distance < rankCount - 1) await link.send({ ...chunk, hop: distance }, signal);
+  }
+  place.collective += 1;
+}
+
+/** Returns when every rank has called it. */
+export async function barrier(place: Place, signal: AbortSignal): Promise<void> {
+  const sizes = Array.from({ length: place.rankCount }, () => 1);
+  await allGather(place, new Uint8Array(1), sizes, signal);
+}

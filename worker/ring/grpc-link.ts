@@ -1,0 +1,52 @@
+/**
+ * The link over gRPC: this worker pulls a stream from its left neighbour and serves one to its right neighbour. Between
+ * workers of one host payloads go through shared memory; the streams then carry signals and acknowledgements.
+ */
+import { GrpcInlet } from "./grpc-inlet.ts";
+import { GrpcOutlet } from "./grpc-outlet.ts";
+import type { LinkOptions, Transport } from "./link-options.ts";
+import { LinkBroken, type Chunk, type Link } from "./link.ts";
+import type { RingServer } from "./ring-server.ts";
+
+/** A link that knows how its payloads travel. */
+export interface GrpcLink extends Link {
+  readonly transport: Transport;
+}
+
+/** Connects both sides; resolves when both neighbours are there. */
+export async function connectGrpcLink(server: RingServer, options: LinkOptions): Promise<GrpcLink> {
+  const outlet = new GrpcOutlet(options);
+  server.expect({
+    run: options.run,
+    generation: options.generation,
+    ringKey: options.ringKey,
+    puller: options.right.workerId,
+    attach: (call, opening) => outlet.attach(call, opening),
+  });
+  const inlet = new GrpcInlet(options);
+  const close = (): void => {
+    const reason = new LinkBroken(`ring of generation ${options.generation} is closed`);
+    outlet.close(reason);
+    inlet.close(reason);
+  };
+  try {
+    await Promise.all([outlet.ready(options.signal), inlet.ready(options.signal)]);
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return {
+    send: (chunk: Chunk, signal: AbortSignal) => outlet.send(chunk, signal),
+    receive: (signal: AbortSignal) => inlet.receive(signal),
+    get sentBytes() {
+      return outlet.sentBytes;
+    },
+    get receivedBytes() {
+      return inlet.receivedBytes;
+    },
+    get transport() {
+      return outlet.transport;
+    },
+    close,
+  };
+}

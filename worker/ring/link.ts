@@ -1,0 +1,40 @@
+/**
+ * A link is a worker's two ends in the ring: it sends to the right neighbour and receives from the left one.
+ * All implementations pass one contract suite (tests/contract/link-contract.ts).
+ */
+
+/** One piece of a segment on its way. */
+export interface Chunk {
+  /** Counts the collectives of a generation, from 0. */
+  readonly collective: number;
+  /** Hop of the schedule at which it is sent. */
+  readonly hop: number;
+  /** Offset within the segment, in bytes. */
+  readonly offset: number;
+  /** The payload. A received one is valid until the next `receive`. */
+  readonly data: Uint8Array;
+}
+
+/** The neighbour is gone or does not keep the protocol. The step cannot be finished in this generation. */
+export class LinkBroken extends Error {
+  override readonly name = "LinkBroken";
+}
+
+/** Both ends of a worker's place in the ring. */
+export interface Link {
+  /**
+   * Sends a chunk to the right neighbour. Resolves when the next one may be sent (back-pressure); the payload may be
+   * overwritten as soon as this resolves. Rejects with LinkBroken, or with the signal's reason.
+   */
+  send(chunk: Chunk, signal: AbortSignal): Promise<void>;
+  /**
+   * The next chunk from the left neighbour, in the order in which it was sent. Rejects with LinkBroken when the neighbour
+   * has closed or died, or with the signal's reason.
+   */
+  receive(signal: AbortSignal): Promise<Chunk>;
+  /** Payload bytes so far. */
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  /** Closes both ends; waiting calls reject with LinkBroken. Safe to call twice. */
+  close(): void;
+}

@@ -1,0 +1,38 @@
+/** Links of a ring within one process: for the simulator and for tests of what runs above a link. */
+import { ChunkQueue } from "./chunk-queue.ts";
+import { LinkBroken, type Chunk, type Link } from "./link.ts";
+
+/** Chunks in flight between two neighbours before `send` waits. */
+const inFlightMax = 4;
+
+/** Makes a ring of `count` links; link r is rank r's. */
+export function createMemoryRing(count: number): readonly Link[] {
+  const queues = Array.from({ length: count }, () => new ChunkQueue<Chunk>(inFlightMax));
+  return queues.map((incoming, rank) => {
+    const outgoing = queues[(rank + 1) % count] ?? incoming;
+    let sentBytes = 0;
+    let receivedBytes = 0;
+    return {
+      async send(chunk, signal) {
+        await outgoing.push({ ...chunk, data: chunk.data.slice() }, signal);
+        sentBytes += chunk.data.byteLength;
+      },
+      async receive(signal) {
+        const chunk = await incoming.shift(signal);
+        receivedBytes += chunk.data.byteLength;
+        return chunk;
+      },
+      get sentBytes() {
+        return sentBytes;
+      },
+      get receivedBytes() {
+        return receivedBytes;
+      },
+      close() {
+        const reason = new LinkBroken(`link of rank ${rank} is closed`);
+        incoming.close(reason);
+        outgoing.close(reason);
+      },
+    };
+  });
+}

@@ -1,0 +1,108 @@
+/** A worker's place in the ring of one generation: the collectives as the train loop calls them. */
+import { allGather, allReduce, barrier, broadcast, type Place } from "./collectives.ts";
+import { connectGrpcLink } from "./grpc-link.ts";
+import type { Neighbour, Transport } from "./link-options.ts";
+import type { Link } from "./link.ts";
+import type { RingServer } from "./ring-server.ts";
+import { sharedMemoryFolder } from "./shared-memory.ts";
+
+export { startRingServer, type RingServer } from "./ring-server.ts";
+
+/** Bytes of payload since the ring was formed, and how they travel to the right neighbour. */
+export interface RingCounters {
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  readonly transport: Transport | "none";
+}
+
+/** One generation's ring. Every rank must call the same collectives in the same order. */
+export interface Ring {
+  readonly rank: number;
+  readonly worldSize: number;
+  readonly generation: bigint;
+  /** Sums a vector over all ranks, in place. */
+  allReduce(vector: Float32Array, signal: AbortSignal): Promise<void>;
+  /** Gathers one part per rank; `sizes` are the parts' bytes by rank. */
+  allGather(
+    own: Uint8Array,
+    sizes: readonly number[],
+    signal: AbortSignal,
+  ): Promise<readonly Uint8Array[]>;
+  /** Gives every rank the bytes of `root`, in place. */
+  broadcast(bytes: Uint8Array, root: number, signal: AbortSignal): Promise<void>;
+  /** Returns when every rank has called it. */
+  barrier(signal: AbortSignal): Promise<void>;
+  readonly counters: RingCounters;
+  /** Leaves the ring; calls under way reject with LinkBroken. */
+  close(): Promise<void>;
+}
+
+/** The worker's own identity and its generation's members. */
+export interface JoinRingOptions {
+  readonly run: string;
+  readonly generation: bigint;
+  readonly rank: number;
+  /** Members in rank order. */
+  readonly members: readonly Neighbour[];
+  readonly ringKey: Uint8Array;
+  readonly signal: AbortSignal;
+  /** `auto` shares memory with neighbours of the same host; `grpc` never does. Default `auto`. */
+  readonly transport?: "auto" | "grpc";
+}
+
+/** The link of a ring of one: nothing is ever sent. */
+function lonelyLink(): Link {
+  const alone = (): never => {
+    throw new Error("Cannot use a link of a ring of one");
+  };
+  return { send: alone, receive: alone, sentBytes: 0, receivedBytes: 0, close: () => undefined };
+}
+
+function memberAt(members: readonly Neighbour[], rank: number): Neighbour {
+  const member = members[(rank + members.length) % members.length];
+  if (member === undefined) throw new RangeError(`Cannot find member of rank ${rank}`);
+  return member;
+}
+
+/** Connects to both neighbours and resolves when the ring is closed around this worker. */
+export async function joinRing(server: RingServer, options: JoinRingOptions): Promise<Ring> {
+  const { run, generation, rank, members, ringKey, signal } = options;
+  const own = memberAt(members, rank);
+  const connected =
+    members.length === 1
+      ? null
+      : await connectGrpcLink(server, {
+          run,
+          generation,
+          rank,
+          workerId: own.workerId,
+          hostId: own.hostId,
+          left: memberAt(members, rank - 1),
+          right: memberAt(members, rank + 1),
+          ringKey,
+          sharedMemoryFolder: options.transport === "grpc" ? null : sharedMemoryFolder,
+          signal,
+        });
+  const link = connected ?? lonelyLink();
+  const place: Place = { rank, rankCount: members.length, link, collective: 0 };
+  return {
+    rank,
+    worldSize: members.length,
+    generation,
+    allReduce: (vector, abort) => allReduce(place, vector, abort),
+    allGather: (part, sizes, abort) => allGather(place, part, sizes, abort),
+    broadcast: (bytes, root, abort) => broadcast(place, bytes, root, abort),
+    barrier: (abort) => barrier(place, abort),
+    get counters(): RingCounters {
+      return {
+        bytesSent: link.sentBytes,
+        bytesReceived: link.receivedBytes,
+        transport: connected?.transport ?? "none",
+      };
+    },
+    close() {
+      link.close();
+      return Promise.resolve();
+    },
+  };
+}
