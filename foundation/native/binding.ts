@@ -1,0 +1,163 @@
+/**
+ * The addon between node and TensorFlow: the sources that `@tensorflow/tfjs-node-gpu` ships, and our own beside them,
+ * compiled with one call against the wheel's libraries. It is pure Node-API, so one build serves every Node version.
+ */
+import { createHash } from "node:crypto";
+import { readFile, readdir, rm, mkdir, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+import { installFolder } from "../cache/install-folder.ts";
+import type { FetchContext } from "./fetch-pinned.ts";
+import { runGuarded } from "./guarded-command.ts";
+import { tensorflowVersion } from "./pins.ts";
+import { loaderFolder, type Platform } from "./platform.ts";
+import { SetupProblem } from "./setup-problem.ts";
+import type { TensorflowFolder } from "./tensorflow.ts";
+import { findCompiler } from "./toolchain.ts";
+
+/** One source or header as it is compiled. */
+export interface BindingSource {
+  readonly name: string;
+  readonly content: Buffer;
+}
+
+/** What goes into a build. */
+export interface BindingInput {
+  readonly platform: Platform;
+  readonly tensorflow: TensorflowFolder;
+  readonly sources: readonly BindingSource[];
+  readonly nodeApiVersion: string;
+  readonly nodeApiInclude: string;
+}
+
+const require = createRequire(import.meta.url);
+const ownSourceFolder = fileURLToPath(new URL("../../worker/engine/native/", import.meta.url));
+const sourceName = /\.(cc|h)$/;
+const addonName = "tfjs_binding.node";
+const keyCharacters = 16;
+const compileFlags = ["-O2", "-std=c++17", "-w", "-fPIC", "-shared", "-DNAPI_VERSION=8"] as const;
+
+async function sourcesIn(folder: string): Promise<BindingSource[]> {
+  const names = (await readdir(folder).catch(() => [])).filter((name) => sourceName.test(name));
+  return Promise.all(
+    names.sort().map(async (name) => ({ name, content: await readFile(join(folder, name)) })),
+  );
+}
+
+/** Reads everything that decides the build. About 10 ms. */
+export async function readBindingInput(
+  platform: Platform,
+  tensorflow: TensorflowFolder,
+): Promise<BindingInput> {
+  const packageFolder = dirname(require.resolve("@tensorflow/tfjs-node-gpu/package.json"));
+  const nodeApiFile = require.resolve("node-api-headers/package.json");
+  const [packaged, own, nodeApi] = await Promise.all([
+    sourcesIn(join(packageFolder, "binding")),
+    sourcesIn(ownSourceFolder),
+    readFile(nodeApiFile, "utf8"),
+  ]);
+  return {
+    platform,
+    tensorflow,
+    sources: [...packaged, ...own],
+    nodeApiVersion: z.object({ version: z.string() }).parse(JSON.parse(nodeApi)).version,
+    nodeApiInclude: join(dirname(nodeApiFile), "include"),
+  };
+}
+
+/** The compiler's arguments but for the places of sources and output. */
+function linkerFlags(platform: Platform, tensorflowName: string): string[] {
+  const libraries = `${loaderFolder(platform)}/../../tensorflow/${tensorflowName}/tensorflow`;
+  return [
+    `-Wl,-rpath,${libraries}`,
+    ...(platform === "darwin-arm64" ? ["-undefined", "dynamic_lookup"] : []),
+  ];
+}
+
+/** Where the addon of this input lies, or will lie: another input has another folder. */
+export function bindingFile(cache: string, input: BindingInput): string {
+  const hash = createHash("sha256").update(
+    JSON.stringify([
+      input.tensorflow.name,
+      input.nodeApiVersion,
+      compileFlags,
+      linkerFlags(input.platform, input.tensorflow.name),
+    ]),
+  );
+  for (const { name, content } of input.sources) {
+    hash.update(`\n${name} ${content.length}\n`).update(content);
+  }
+  const key = hash.digest("hex").slice(0, keyCharacters);
+  return join(cache, "binding", `${input.tensorflow.name}-${key}`, addonName);
+}
+
+/** Loads the addon in a process of its own, so that a crash is a message, and asks for TensorFlow's version. */
+async function checkLoads(file: string, context: FetchContext): Promise<void> {
+  const program = "console.log(require(process.argv[1]).TF_Version)";
+  const env = { ...context.env, TF_CPP_MIN_LOG_LEVEL: "2" };
+  const command = [process.execPath, "-e", program, file];
+  const loaded = await runGuarded(command, { env, signal: context.signal });
+  if (loaded.status === 0 && loaded.stdout.trim() === tensorflowVersion) return;
+  const illegalInstruction = 132;
+  if (loaded.status === illegalInstruction) {
+    throw new SetupProblem("load", "TensorFlow's library needs a processor with AVX");
+  }
+  const said = loaded.stderr.split("\n").find((line) => /error/i.test(line)) ?? loaded.stdout;
+  throw new SetupProblem("load", `the compiled binding cannot be loaded: ${said.trim()}`);
+}
+
+async function compile(input: BindingInput, folder: string, context: FetchContext): Promise<void> {
+  const { cache, env, signal } = context;
+  const compiler = await findCompiler({ env, signal });
+  const sourceFolder = join(folder, "binding");
+  await mkdir(sourceFolder);
+  for (const { name, content } of input.sources) {
+    await writeFile(join(sourceFolder, name), content);
+  }
+  const result = await runGuarded(
+    [
+      ...compiler.command,
+      ...compileFlags,
+      `-I${input.nodeApiInclude}`,
+      `-I${input.tensorflow.includeFolder}`,
+      `-I${sourceFolder}`,
+      `-I${folder}`,
+      ...input.sources
+        .filter(({ name }) => name.endsWith(".cc"))
+        .map(({ name }) => join(sourceFolder, name)),
+      ...input.tensorflow.libraryFiles,
+      ...linkerFlags(input.platform, input.tensorflow.name),
+      "-o",
+      join(folder, addonName),
+    ],
+    // The compiler's own temporary files must not outlive a killed set-up either.
+    { env: { ...env, TMPDIR: folder }, signal },
+  );
+  await rm(sourceFolder, { recursive: true });
+  if (result.status === 0) return;
+  const logFile = join(cache, "binding-build.log");
+  await writeFile(logFile, result.stderr);
+  const firstError = result.stderr.split("\n").find((line) => /error/i.test(line));
+  throw new SetupProblem(
+    "build",
+    `${compiler.command.join(" ")} could not compile the binding: ${firstError?.trim() ?? `status ${result.status}`}`,
+    `all of its output is in ${logFile}`,
+  );
+}
+
+/** Compiles, tries and installs the addon. The caller holds the set-up's lock, and TensorFlow is installed. */
+export async function installBinding(input: BindingInput, context: FetchContext): Promise<void> {
+  const task = context.progress.begin({ label: "compile the TensorFlow binding" });
+  let note: string | undefined = "failed";
+  try {
+    await installFolder(dirname(bindingFile(context.cache, input)), async (folder) => {
+      await compile(input, folder, context);
+      await checkLoads(join(folder, addonName), context);
+    });
+    note = undefined;
+  } finally {
+    task.end(note);
+  }
+}
