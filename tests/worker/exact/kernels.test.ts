@@ -1,0 +1,214 @@
+/** The WebAssembly loops against the plain TypeScript ones, bit by bit, and the promises of worker/exact/README.md. */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import fc from "fast-check";
+import {
+  blockElements,
+  layOutBlocks,
+  magnitudeBits,
+  microbatchGroups,
+} from "../../../worker/exact/block-layout.ts";
+import { loadKernels, type ExactKernels } from "../../../worker/exact/kernels.ts";
+import { referenceKernels } from "../../../worker/exact/reference.ts";
+
+const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
+const memory = new WebAssembly.Memory({ initial: 64, maximum: 65_536, shared: true });
+const kernels = loadKernels(memory);
+let top = 1024;
+
+/** Places arrays in the kernels' memory, from the front again for each case. */
+function place<T extends Float32Array | Int32Array | Uint32Array | Uint8Array>(array: T): T {
+  const make = array.constructor as new (
+    buffer: SharedArrayBuffer,
+    offset: number,
+    length: number,
+  ) => T;
+  const placed = new make(memory.buffer, top, array.length);
+  placed.set(array);
+  top += Math.ceil(array.byteLength / 16) * 16;
+  return placed;
+}
+
+/** Sums vectors exactly, as the workers do. */
+function exactSum(
+  using: ExactKernels,
+  put: typeof place,
+  vectors: readonly Float32Array[],
+  parts: readonly number[],
+): Float32Array {
+  top = 1024;
+  const bounds = put(layOutBlocks(parts));
+  const exponents = put(new Uint8Array(bounds.length - 1));
+  const length = vectors[0]!.length;
+  const bits = magnitudeBits(vectors.length);
+  const placed = vectors.map((vector) => put(vector));
+  for (const vector of placed) using.raiseExponents(exponents, vector, bounds);
+  const sums = placed.map(() => put(new Int32Array(length)));
+  placed.forEach((vector, i) => using.quantiseAdd(sums[i]!, vector, { bounds, exponents, bits }));
+  for (const other of sums.slice(1)) using.addIntegers(sums[0]!, other);
+  const result = put(new Float32Array(length));
+  using.scaleBackAdd(result, sums[0]!, { bounds, exponents, bits });
+  return Float32Array.from(result);
+}
+
+const same = <T>(array: T): T => array;
+const bitsOf = (vector: Float32Array): Uint32Array => new Uint32Array(vector.buffer.slice(0));
+
+const anyFloat = fc.oneof(
+  fc.float({ noNaN: true, noDefaultInfinity: true }),
+  fc.float({ min: -1, max: 1, noNaN: true }),
+  fc.constantFrom(0, -0, 1e-45, -1e-40, Math.fround(3.4e38), Math.fround(-1e30)),
+);
+
+describe("exact kernels", () => {
+  it("compute what the reference computes, bit by bit", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 6 }).chain((count) =>
+          fc.tuple(
+            fc.array(fc.array(anyFloat, { minLength: 70, maxLength: 70 }), {
+              minLength: count,
+              maxLength: count,
+            }),
+            fc.constantFrom([70], [1, 69], [3, 0, 17, 50], [64, 6]),
+          ),
+        ),
+        ([rows, parts]) => {
+          const vectors = rows.map((row) => Float32Array.from(row));
+          const fast = exactSum(kernels, place, vectors, parts);
+          const plain = exactSum(
+            referenceKernels,
+            same,
+            vectors.map((v) => v.slice()),
+            parts,
+          );
+          assert.deepEqual(bitsOf(fast), bitsOf(plain));
+        },
+      ),
+    );
+  });
+
+  it("the sum does not depend on the order of the microbatches", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.array(anyFloat, { minLength: 40, maxLength: 40 }), {
+          minLength: 5,
+          maxLength: 5,
+        }),
+        fc.shuffledSubarray([0, 1, 2, 3, 4], { minLength: 5, maxLength: 5 }),
+        (rows, order) => {
+          const vectors = rows.map((row) => Float32Array.from(row));
+          const shuffled = order.map((i) => vectors[i]!);
+          assert.deepEqual(
+            bitsOf(exactSum(kernels, place, vectors, [40])),
+            bitsOf(exactSum(kernels, place, shuffled, [40])),
+          );
+        },
+      ),
+    );
+  });
+
+  it("loses no element above 2^-20 of its block's largest", () => {
+    for (const largest of [1, 1e-30, 1e-38, 1e30]) {
+      const vectors = [
+        Float32Array.of(largest, largest * 2 ** -20, 0, 0),
+        Float32Array.of(0, 0, -largest * 2 ** -20, 0),
+        new Float32Array(4),
+        new Float32Array(4),
+      ];
+      const sum = exactSum(kernels, place, vectors, [4]);
+      assert.ok(sum[0]! > 0 && sum[1]! > 0 && sum[2]! < 0, `largest ${largest}: ${sum.join(" ")}`);
+    }
+  });
+
+  it("is nearer to the true sum than a float32 sum is, for values of like size", () => {
+    const vectors = Array.from({ length: 8 }, (_, k) =>
+      Float32Array.from({ length: 4096 }, (_v, i) => Math.sin(i * 12.9898 + k * 78.233) * 1e-3),
+    );
+    const exact = exactSum(kernels, place, vectors, [4096]);
+    let exactError = 0;
+    let floatError = 0;
+    for (let i = 0; i < 4096; i++) {
+      const truth = vectors.reduce((sum, vector) => sum + vector[i]!, 0);
+      const float = vectors.reduce((sum, vector) => Math.fround(sum + vector[i]!), 0);
+      exactError += (exact[i]! - truth) ** 2;
+      floatError += (float - truth) ** 2;
+    }
+    assert.ok(exactError < floatError, `${exactError} against ${floatError}`);
+  });
+
+  it("gives NaN for a block with a value that is not finite, and only there", () => {
+    for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+      const sum = exactSum(
+        kernels,
+        place,
+        [Float32Array.of(1, bad, 2, 3), Float32Array.of(1, 1, 2, 3)],
+        [2, 2],
+      );
+      assert.deepEqual([...sum], [Number.NaN, Number.NaN, 4, 6]);
+    }
+  });
+
+  it("never leaves an int32, even when all microbatches are at the top of their block", () => {
+    const top32 = Math.fround(1.9999999);
+    for (const count of [1, 2, 3, 4, 7, 8, 64]) {
+      const vectors = Array.from({ length: count }, () => Float32Array.of(top32, -top32));
+      const sum = exactSum(kernels, place, vectors, [2]);
+      assert.ok(Math.abs(sum[0]! / (count * top32) - 1) < 1e-6, `${count}: ${sum[0]}`);
+    }
+  });
+
+  it("kernels.wasm is what its source builds", () => {
+    const folder = mkdtempSync(join(tmpdir(), "ringmaster-kernels-"));
+    try {
+      const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+        scripts: Record<string, string>;
+      };
+      const [, ...args] = scripts["build:kernels"]!.split(" ");
+      const built = join(folder, "kernels.wasm");
+      args[args.indexOf("-o") + 1] = built;
+      execFileSync(join(root, "node_modules/.bin/asc"), args, { cwd: root });
+      assert.ok(readFileSync(built).equals(readFileSync(join(root, "worker/exact/kernels.wasm"))));
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
+
+describe("block layout", () => {
+  it("covers all elements, crosses no part, and keeps to the limit", () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(5000), { maxLength: 12 }), (parts) => {
+        const bounds = layOutBlocks(parts);
+        const edges = new Set<number>([0]);
+        parts.reduce((sum, size) => {
+          edges.add(sum + size);
+          return sum + size;
+        }, 0);
+        assert.equal(
+          bounds.at(-1),
+          parts.reduce((sum, size) => sum + size, 0),
+        );
+        for (let b = 0; b + 1 < bounds.length; b++) {
+          assert.ok(bounds[b + 1]! - bounds[b]! <= blockElements && bounds[b + 1]! > bounds[b]!);
+        }
+        for (const edge of edges) assert.ok(bounds.includes(edge));
+      }),
+    );
+  });
+
+  it("cuts global batches into the same groups whatever deals them", () => {
+    assert.deepEqual(microbatchGroups(4), [[0, 4]]);
+    assert.deepEqual(microbatchGroups(17), [
+      [0, 8],
+      [8, 16],
+      [16, 17],
+    ]);
+    assert.deepEqual(microbatchGroups(0), []);
+  });
+});
