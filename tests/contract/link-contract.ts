@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import { maxBytes, sumFloats, sumIntegers } from "../../worker/ring/accumulate.ts";
 import {
   allGather,
   allGatherSegments,
@@ -45,7 +46,7 @@ function sumOf(rankCount: number, length: number): Float32Array {
 
 async function reduceOnce(all: readonly Place[], length: number): Promise<void> {
   const vectors = all.map((place) => vectorOf(place.rank, length));
-  await Promise.all(all.map((place, rank) => allReduce(place, vectors[rank]!, never)));
+  await Promise.all(all.map((place, rank) => allReduce(place, vectors[rank]!, sumFloats, never)));
   const expected = sumOf(all.length, length);
   for (const vector of vectors) assert.deepEqual(vector, expected);
 }
@@ -87,7 +88,7 @@ export function describeLink(
         const vectors = all.map((place) => vectorOf(place.rank, 10_007));
         const expected = sumOf(4, 10_007);
         const owned = await Promise.all(
-          all.map((place, rank) => reduceScatter(place, vectors[rank]!, never)),
+          all.map((place, rank) => reduceScatter(place, vectors[rank]!, sumFloats, never)),
         );
         owned.forEach(({ start, end }, rank) =>
           assert.deepEqual(vectors[rank]!.slice(start, end), expected.slice(start, end)),
@@ -100,6 +101,22 @@ export function describeLink(
           all.map((place, rank) => allGatherSegments(place, vectors[rank]!, never)),
         );
         for (const vector of vectors) assert.deepEqual(vector, expected);
+      }));
+    it("sums integers that wrap, and keeps the largest of bytes", () =>
+      withRing(3, async (ring) => {
+        const all = places(ring);
+        const integers = all.map(({ rank }) => Int32Array.of(2 ** 31 - 1, -5, rank, 7, 9));
+        await Promise.all(
+          all.map((place, rank) => allReduce(place, integers[rank]!, sumIntegers, never)),
+        );
+        for (const vector of integers) {
+          assert.deepEqual([...vector], [(3 * (2 ** 31 - 1)) | 0, -15, 3, 21, 27]);
+        }
+        const bytes = all.map(({ rank }) => Uint8Array.of(rank, 255 - rank, 7, rank === 1 ? 9 : 0));
+        await Promise.all(
+          all.map((place, rank) => allReduce(place, bytes[rank]!, maxBytes, never)),
+        );
+        for (const vector of bytes) assert.deepEqual([...vector], [2, 255, 7, 9]);
       }));
     it("gathers uneven parts by rank, and broadcasts from any root", () =>
       withRing(4, async (ring) => {

@@ -9,7 +9,7 @@
  *   barrier          N − 1 hops      N − 1 bytes
  */
 import { ringChunkBytes } from "../../proto/limits.ts";
-import { addInto } from "./accumulate.ts";
+import type { Combination } from "./accumulate.ts";
 import { LinkBroken, type Chunk, type Link } from "./link.ts";
 import { hopsOfHalf, ownedSegment, receivedSegment, sentSegment } from "./schedule.ts";
 import { cutSegments, type Segment } from "./segments.ts";
@@ -80,46 +80,49 @@ async function walkRing(place: Place, walk: Walk, signal: AbortSignal): Promise<
   place.collective += 1;
 }
 
-function bytesOf(vector: Float32Array): Uint8Array {
-  return new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
-}
+/** What can be reduced. */
+export type Vector = Float32Array | Int32Array | Uint8Array;
 
-function part(bytes: Uint8Array, segment: Segment | undefined): Uint8Array {
-  if (segment === undefined)
+function part(vector: Vector, segment: Segment | undefined): Uint8Array {
+  if (segment === undefined) {
     throw new RangeError("Cannot take part of vector as segment is unknown");
-  return bytes.subarray(segment.start * 4, segment.end * 4);
+  }
+  const width = vector.BYTES_PER_ELEMENT;
+  const { start, end } = segment;
+  return new Uint8Array(vector.buffer, vector.byteOffset + start * width, (end - start) * width);
 }
 
-/** Walks hops of the all-reduce schedule over a vector: the first half adds, the second copies. */
-async function walkVector(
+/** Walks hops of the all-reduce schedule over a vector: the first half combines, the second copies. */
+async function walkVector<V extends Vector>(
   place: Place,
-  vector: Float32Array,
-  hops: { readonly first: number; readonly last: number },
+  vector: V,
+  hops: {
+    readonly first: number;
+    readonly last: number;
+    /** Absent where no hop combines. */
+    readonly combination?: Combination<V>;
+  },
   signal: AbortSignal,
 ): Promise<void> {
   const { rank, rankCount } = place;
   const segments = cutSegments(vector.length, rankCount);
-  const bytes = bytesOf(vector);
   const half = hopsOfHalf(rankCount);
-  // Payloads arrive at any byte offset of their message; floats need alignment.
-  const aligned = new Float32Array(ringChunkBytes / 4);
   const at = (hop: number): Uint8Array =>
-    part(bytes, segments[receivedSegment(rank, rankCount, hop)]);
+    part(vector, segments[receivedSegment(rank, rankCount, hop)]);
   await walkRing(
     place,
     {
       firstHop: hops.first,
       lastHop: hops.last,
       bytesAt: (hop) => at(hop).byteLength,
-      own: part(bytes, segments[sentSegment(rank, rankCount, hops.first)]),
+      own: part(vector, segments[sentSegment(rank, rankCount, hops.first)]),
       take: (hop, offset, data) => {
         const target = at(hop).subarray(offset, offset + data.byteLength);
-        if (hop >= half) {
+        if (hop >= half || hops.combination === undefined) {
           target.set(data);
         } else {
-          bytesOf(aligned).set(data);
-          const start = (target.byteOffset - vector.byteOffset) / 4;
-          addInto(vector, start, aligned.subarray(0, data.byteLength / 4));
+          const start = (target.byteOffset - vector.byteOffset) / vector.BYTES_PER_ELEMENT;
+          hops.combination.into(vector, start, data);
         }
         return target;
       },
@@ -128,39 +131,44 @@ async function walkVector(
   );
 }
 
-/** Sums a vector over all ranks, in place; every rank ends with the same bits. */
-export async function allReduce(
+/** Combines a vector over all ranks, in place; every rank ends with the same bits. */
+export async function allReduce<V extends Vector>(
   place: Place,
-  vector: Float32Array,
+  vector: V,
+  combination: Combination<V>,
   signal: AbortSignal,
 ): Promise<void> {
   if (place.rankCount === 1) return;
-  await walkVector(place, vector, { first: 0, last: 2 * hopsOfHalf(place.rankCount) - 1 }, signal);
+  const last = 2 * hopsOfHalf(place.rankCount) - 1;
+  await walkVector(place, vector, { first: 0, last, combination }, signal);
 }
 
 /**
- * Sums a vector over all ranks; afterwards only the returned segment of it holds the sum, the rest is undefined.
+ * Combines a vector over all ranks; afterwards only the returned segment of it holds the result, the rest is undefined.
  * Over all ranks the segments make up the vector.
  */
-export async function reduceScatter(
+export async function reduceScatter<V extends Vector>(
   place: Place,
-  vector: Float32Array,
+  vector: V,
+  combination: Combination<V>,
   signal: AbortSignal,
 ): Promise<Segment> {
   const segments = cutSegments(vector.length, place.rankCount);
   if (place.rankCount > 1) {
-    await walkVector(place, vector, { first: 0, last: hopsOfHalf(place.rankCount) - 1 }, signal);
+    const last = hopsOfHalf(place.rankCount) - 1;
+    await walkVector(place, vector, { first: 0, last, combination }, signal);
   }
   const owned = segments[place.rankCount === 1 ? 0 : ownedSegment(place.rank, place.rankCount)];
-  if (owned === undefined)
+  if (owned === undefined) {
     throw new RangeError(`Cannot own a segment as rank: current value is ${place.rank}`);
+  }
   return owned;
 }
 
 /** Completes a vector of which each rank holds the segment that `reduceScatter` returned, in place. */
 export async function allGatherSegments(
   place: Place,
-  vector: Float32Array,
+  vector: Vector,
   signal: AbortSignal,
 ): Promise<void> {
   const half = hopsOfHalf(place.rankCount);

@@ -1,4 +1,5 @@
 /** A worker's place in the ring of one generation: the collectives as the train loop calls them. */
+import { maxBytes, sumFloats, sumIntegers } from "./accumulate.ts";
 import { allGather, allReduce, barrier, broadcast, type Place } from "./collectives.ts";
 import { connectGrpcLink } from "./grpc-link.ts";
 import type { Neighbour, Transport } from "./link-options.ts";
@@ -20,8 +21,12 @@ export interface Ring {
   readonly rank: number;
   readonly worldSize: number;
   readonly generation: bigint;
-  /** Sums a vector over all ranks, in place. */
+  /** Sums a vector over all ranks, in place; the rounding depends on the ring's order. */
   allReduce(vector: Float32Array, signal: AbortSignal): Promise<void>;
+  /** Sums integers over all ranks, in place, wrapping. */
+  sumIntegers(vector: Int32Array, signal: AbortSignal): Promise<void>;
+  /** Keeps the largest byte of all ranks at each place. */
+  maxBytes(bytes: Uint8Array, signal: AbortSignal): Promise<void>;
   /** Gathers one part per rank; `sizes` are the parts' bytes by rank. */
   allGather(
     own: Uint8Array,
@@ -89,7 +94,9 @@ export async function joinRing(server: RingServer, options: JoinRingOptions): Pr
     rank,
     worldSize: members.length,
     generation,
-    allReduce: (vector, abort) => allReduce(place, vector, abort),
+    allReduce: (vector, abort) => allReduce(place, vector, sumFloats, abort),
+    sumIntegers: (vector, abort) => allReduce(place, vector, sumIntegers, abort),
+    maxBytes: (bytes, abort) => allReduce(place, bytes, maxBytes, abort),
     allGather: (part, sizes, abort) => allGather(place, part, sizes, abort),
     broadcast: (bytes, root, abort) => broadcast(place, bytes, root, abort),
     barrier: (abort) => barrier(place, abort),
