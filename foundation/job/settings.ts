@@ -1,21 +1,27 @@
 /**
  * A job's settings after flags, environment, job file and defaults have been merged and validated. Names are those of
- * HF's TrainingArguments in camel case; `settings-schema.ts` holds defaults, bounds and the flags they come from.
+ * HF's TrainingArguments in camel case; `settings-schema.ts` holds defaults, bounds and help.
  */
 
-export type SchedulerType =
-  | "linear"
-  | "cosine"
-  | "cosine_with_restarts"
-  | "polynomial"
-  | "constant"
-  | "constant_with_warmup"
-  | "inverse_sqrt"
-  | "reduce_lr_on_plateau"
-  | "cosine_with_min_lr"
-  | "warmup_stable_decay";
+/** Learning-rate schedules by transformers' names. */
+export const schedulerTypes = [
+  "linear",
+  "cosine",
+  "cosine_with_restarts",
+  "polynomial",
+  "constant",
+  "constant_with_warmup",
+  "inverse_sqrt",
+  "reduce_lr_on_plateau",
+  "cosine_with_min_lr",
+  "cosine_warmup_with_min_lr",
+  "warmup_stable_decay",
+] as const;
+export type SchedulerType = (typeof schedulerTypes)[number];
 
-export type WhenStrategy = "no" | "steps" | "epoch";
+/** When something recurring happens: never, every so many steps, or after each epoch. */
+export const whenStrategies = ["no", "steps", "epoch"] as const;
+export type WhenStrategy = (typeof whenStrategies)[number];
 
 /** Where the records come from and which columns mean what. */
 export interface DataSettings {
@@ -34,7 +40,9 @@ export interface DataSettings {
 
 /** All that decides a run. */
 export interface JobSettings {
+  /** Names the default output folder. */
   readonly job: string;
+  /** Local folder, hub id, or `quickstart`. */
   readonly model: string;
   readonly modelRevision: string;
   readonly data: DataSettings;
@@ -56,11 +64,13 @@ export interface JobSettings {
   /** −1 for none; otherwise it overrides the epochs. */
   readonly maxSteps: number;
   readonly lrSchedulerType: SchedulerType;
-  readonly lrSchedulerKwargs: Readonly<Record<string, number>>;
+  readonly lrSchedulerKwargs: Readonly<Record<string, number | string>>;
+  /** Below 1: a share of all steps. */
   readonly warmupSteps: number;
   readonly warmupRatio: number;
   readonly freeze: readonly string[];
   readonly evalStrategy: WhenStrategy;
+  /** Whole steps; a share of all steps (below 1) only until the plan is made. */
   readonly evalSteps: number;
   readonly saveStrategy: WhenStrategy;
   readonly saveSteps: number;

@@ -1,0 +1,128 @@
+/** What a run will be, worked out before it starts: steps, parameters, bytes exchanged, memory. Pure. */
+import { z } from "zod";
+import type { ParameterTable } from "../parameters/table.ts";
+import { warmupStepsOf } from "./schedule.ts";
+import type { JobSettings } from "./settings.ts";
+
+/** What a plan is made from. */
+export interface PlanInput {
+  readonly settings: JobSettings;
+  readonly workers: number;
+  /** Samples of the training data. */
+  readonly trainSize: number;
+  readonly table: ParameterTable;
+  /** The model's `config.json`. */
+  readonly configJson: string;
+  /** Longest sequence that is computed, in tokens. */
+  readonly maxLength: number;
+}
+
+/** Bytes of one worker. Weights, optimiser and gradients are exact; activations are an estimate, null if unknown. */
+export interface MemoryEstimate {
+  readonly weights: number;
+  readonly optimizer: number;
+  readonly gradients: number;
+  readonly activations: number | null;
+}
+
+/** The figures of a run. */
+export interface Plan {
+  readonly trainSize: number;
+  readonly stepsPerEpoch: number;
+  readonly totalSteps: number;
+  readonly warmupSteps: number;
+  readonly microbatchesPerStep: number;
+  readonly parameters: number;
+  readonly trainedParameters: number;
+  /** Bytes that one worker sends (and receives) per step: 2·K·(N−1)/N. */
+  readonly exchangeBytesPerStep: number;
+  readonly memoryPerWorker: MemoryEstimate;
+}
+
+const floatBytes = 4;
+/** Beside the gradients, loss sum and weight travel in the reduced vector. */
+const reducedExtras = 2;
+
+/** Steps of an epoch; the last one may be short. */
+export function stepsPerEpochOf(trainSize: number, trainBatchSize: number): number {
+  return Math.ceil(trainSize / trainBatchSize);
+}
+
+/** All steps of a run, as transformers counts them: `maxSteps`, or the epochs' steps rounded up. */
+export function totalStepsOf(
+  settings: Pick<JobSettings, "maxSteps" | "numTrainEpochs" | "trainBatchSize">,
+  trainSize: number,
+): number {
+  if (settings.maxSteps > 0) return settings.maxSteps;
+  return Math.ceil(settings.numTrainEpochs * stepsPerEpochOf(trainSize, settings.trainBatchSize));
+}
+
+/** Turns shares of all steps (evaluation, checkpoints, log) into whole steps, at least 1. */
+export function withWholeIntervals(settings: JobSettings, totalSteps: number): JobSettings {
+  const whole = (steps: number): number =>
+    steps < 1 ? Math.max(1, Math.ceil(steps * totalSteps)) : steps;
+  return {
+    ...settings,
+    evalSteps: whole(settings.evalSteps),
+    saveSteps: whole(settings.saveSteps),
+    loggingSteps: whole(settings.loggingSteps),
+  };
+}
+
+const transformerConfig = z.object({
+  hidden_size: z.number().positive(),
+  num_hidden_layers: z.number().positive(),
+  num_attention_heads: z.number().positive(),
+});
+
+/**
+ * Bytes of the activations that the backward pass needs, in float32: twice the 16-bit figure per layer of Korthikanti
+ * et al. 2022 (arXiv 2205.05198, eq. 1), s·b·h·(34 + 5·a·s/h). Null for a model that is no transformer.
+ */
+export function activationBytes(
+  configJson: string,
+  microbatch: number,
+  length: number,
+): number | null {
+  const config = transformerConfig.safeParse(JSON.parse(configJson));
+  if (!config.success) return null;
+  const {
+    hidden_size: hidden,
+    num_hidden_layers: layers,
+    num_attention_heads: heads,
+  } = config.data;
+  const perLayer = length * microbatch * hidden * (34 + (5 * heads * length) / hidden);
+  return Math.round(2 * layers * perLayer);
+}
+
+/** Bytes that each worker sends per all-reduce of `elements` float32 values. */
+export function exchangeBytes(elements: number, workers: number): number {
+  return Math.round((2 * elements * floatBytes * (workers - 1)) / workers);
+}
+
+/** Plans a run. */
+export function planRun(input: PlanInput): Plan {
+  const { settings, workers, trainSize, table } = input;
+  const { trainBatchSize, perDeviceTrainBatchSize: microbatch } = settings;
+  const totalSteps = totalStepsOf(settings, trainSize);
+  const parameters = table.entries
+    .filter((entry) => entry.kind === "parameter")
+    .reduce((sum, entry) => sum + entry.size, 0);
+  const reduced = table.trainableSize + (table.stateSize - parameters) + reducedExtras;
+  return {
+    trainSize,
+    stepsPerEpoch: stepsPerEpochOf(trainSize, trainBatchSize),
+    totalSteps,
+    warmupSteps: warmupStepsOf(settings, totalSteps),
+    microbatchesPerStep: trainBatchSize / microbatch,
+    parameters,
+    trainedParameters: table.trainableSize,
+    exchangeBytesPerStep: exchangeBytes(reduced, workers),
+    memoryPerWorker: {
+      weights: table.stateSize * floatBytes,
+      optimizer: 2 * table.trainableSize * floatBytes,
+      gradients: 2 * reduced * floatBytes,
+      activations: activationBytes(input.configJson, microbatch, input.maxLength),
+    },
+  };
+}
