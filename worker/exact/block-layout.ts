@@ -3,8 +3,16 @@
 /** Elements of a block at most. */
 export const blockElements = 1024;
 
-/** Microbatches whose gradients are summed with common exponents; a worker holds at most as many gradients. */
-export const groupMicrobatches = 8;
+/** float32 elements of gradients that a worker may hold while it waits for their exponents: 1.6 GB. */
+const heldElementsMax = 400_000_000;
+
+/**
+ * Microbatches whose gradients are summed with common exponents. It depends on the vector's length only: on nothing that
+ * may change while a job runs.
+ */
+export function groupMicrobatches(vectorLength: number): number {
+  return Math.min(64, Math.max(4, Math.floor(heldElementsMax / Math.max(1, vectorLength))));
+}
 
 /**
  * Bounds of the blocks of a vector made of parts (tensors) of these sizes: block b is `[bounds[b], bounds[b + 1])`.
@@ -36,13 +44,16 @@ export function magnitudeBits(microbatchCount: number): number {
 }
 
 /**
- * Cuts the microbatches of a global batch into groups: the same ones whatever the number of workers.
+ * Cuts the microbatches of a global batch into groups of `size`: the same ones whatever the number of workers.
  * @returns `[first, end)` of each group
  */
-export function microbatchGroups(count: number): readonly (readonly [number, number])[] {
+export function microbatchGroups(
+  count: number,
+  size: number,
+): readonly (readonly [number, number])[] {
   const groups: [number, number][] = [];
-  for (let first = 0; first < count; first += groupMicrobatches) {
-    groups.push([first, Math.min(first + groupMicrobatches, count)]);
+  for (let first = 0; first < count; first += size) {
+    groups.push([first, Math.min(first + size, count)]);
   }
   return groups;
 }

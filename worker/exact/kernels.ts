@@ -20,6 +20,8 @@ export interface ExactKernels {
   raiseExponents(exponents: Uint8Array, vector: Float32Array, bounds: Uint32Array): void;
   /** sums += round(vector · 2^k); blocks of exponent 255 are left alone. */
   quantiseAdd(sums: Int32Array, vector: Float32Array, options: Quantisation): void;
+  /** Replaces each float by its integer round(vector · 2^k), in the same memory; blocks of exponent 255 are undefined. */
+  quantiseInPlace(vector: Float32Array, options: Quantisation): void;
   /** vector += sums · 2^−k; blocks of exponent 255 become NaN. */
   scaleBackAdd(vector: Float32Array, sums: Int32Array, options: Quantisation): void;
   /** sums += others, wrapping. */
@@ -42,6 +44,7 @@ export function loadKernels(memory: WebAssembly.Memory): ExactKernels {
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
   const raise = loopOf(exports, "raiseExponents");
   const quantise = loopOf(exports, "quantiseAdd");
+  const inPlace = loopOf(exports, "quantiseInPlace");
   const scaleBack = loopOf(exports, "scaleBackAdd");
   const add = loopOf(exports, "addIntegers");
   const max = loopOf(exports, "maxBytes");
@@ -55,6 +58,8 @@ export function loadKernels(memory: WebAssembly.Memory): ExactKernels {
       raise(at(exponents), at(vector), at(bounds), bounds.length - 1),
     quantiseAdd: (sums, vector, { bounds, exponents, bits }) =>
       quantise(at(sums), at(vector), at(bounds), at(exponents), bounds.length - 1, bits),
+    quantiseInPlace: (vector, { bounds, exponents, bits }) =>
+      inPlace(at(vector), at(bounds), at(exponents), bounds.length - 1, bits),
     scaleBackAdd: (vector, sums, { bounds, exponents, bits }) =>
       scaleBack(at(vector), at(sums), at(bounds), at(exponents), bounds.length - 1, bits),
     addIntegers: (sums, others) => add(at(sums), at(others), sums.length),

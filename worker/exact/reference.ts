@@ -49,6 +49,12 @@ export const referenceKernels: ExactKernels = {
       }
     });
   },
+  quantiseInPlace(vector, options) {
+    const integers = new Int32Array(vector.buffer, vector.byteOffset, vector.length);
+    const sums = new Int32Array(vector.length);
+    this.quantiseAdd(sums, vector, options);
+    integers.set(sums);
+  },
   scaleBackAdd(vector, sums, options) {
     forBlocks(options.bounds, (block, start, end) => {
       const exponent = options.exponents[block] ?? 0;

@@ -51,6 +51,14 @@ function exactSum(
   const sums = placed.map(() => put(new Int32Array(length)));
   placed.forEach((vector, i) => using.quantiseAdd(sums[i]!, vector, { bounds, exponents, bits }));
   for (const other of sums.slice(1)) using.addIntegers(sums[0]!, other);
+  if (!exponents.includes(255)) {
+    using.quantiseInPlace(placed[0]!, { bounds, exponents, bits });
+    const integers = new Int32Array(placed[0]!.buffer, placed[0]!.byteOffset, length);
+    for (const [i, vector] of placed.entries()) {
+      if (i > 0) using.quantiseAdd(integers, vector, { bounds, exponents, bits });
+    }
+    assert.deepEqual(Array.from(integers), Array.from(sums[0]!));
+  }
   const result = put(new Float32Array(length));
   using.scaleBackAdd(result, sums[0]!, { bounds, exponents, bits });
   return Float32Array.from(result);
@@ -203,12 +211,12 @@ describe("block layout", () => {
   });
 
   it("cuts global batches into the same groups whatever deals them", () => {
-    assert.deepEqual(microbatchGroups(4), [[0, 4]]);
-    assert.deepEqual(microbatchGroups(17), [
+    assert.deepEqual(microbatchGroups(4, 8), [[0, 4]]);
+    assert.deepEqual(microbatchGroups(17, 8), [
       [0, 8],
       [8, 16],
       [16, 17],
     ]);
-    assert.deepEqual(microbatchGroups(0), []);
+    assert.deepEqual(microbatchGroups(0, 8), []);
   });
 });

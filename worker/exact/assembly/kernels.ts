@@ -64,6 +64,35 @@ export function quantiseAdd(
   }
 }
 
+export function quantiseInPlace(
+  vector: usize,
+  bounds: usize,
+  exponents: usize,
+  blocks: i32,
+  bits: i32,
+): void {
+  for (let b = 0; b < blocks; b++) {
+    const exponent = <u32>load<u8>(exponents + b);
+    const k = bits + exponentBias - <i32>max(exponent, <u32>1);
+    const first = exponent == notFinite ? <f32>0 : power(half(k));
+    const second = power(k - half(k));
+    const start = load<u32>(bounds + (<usize>b << 2));
+    const end = load<u32>(bounds + (<usize>(b + 1) << 2));
+    let at = vector + (<usize>start << 2);
+    const stop = vector + (<usize>end << 2);
+    const firsts = f32x4.splat(first);
+    const seconds = f32x4.splat(second);
+    for (; at + 16 <= stop; at += 16) {
+      const scaled = f32x4.mul(f32x4.mul(v128.load(at), firsts), seconds);
+      v128.store(at, i32x4.trunc_sat_f32x4_s(f32x4.nearest(scaled)));
+    }
+    for (; at < stop; at += 4) {
+      const scaled = nearest(load<f32>(at) * first * second);
+      store<i32>(at, scaled == scaled ? <i32>scaled : 0);
+    }
+  }
+}
+
 export function scaleBackAdd(
   vector: usize,
   sums: usize,
