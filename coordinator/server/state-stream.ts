@@ -1,0 +1,138 @@
+/**
+ * A training state on the wire: cut into chunks for ReadState, put together again from WriteState. What arrives must be
+ * exactly what the parameter table says, in order; anything else is refused before it is stored.
+ */
+import { create } from "@bufbuild/protobuf";
+import type { ParameterTable } from "../../foundation/parameters/table.ts";
+import { StateChunkSchema, StateSection } from "../../proto/gen/ringmaster/v1/run_pb.ts";
+import type { StateChunk } from "../../proto/gen/ringmaster/v1/run_pb.ts";
+import { stateChunkBytes } from "../../proto/limits.ts";
+
+/** Weights, and the optimiser's moments where they are known, after a number of updates. */
+export interface TrainingState {
+  /** Optimiser updates that made it; 0 for a fresh model. */
+  readonly step: number;
+  /** All parameters and buffers, in table order. */
+  readonly parameters: Float32Array;
+  /** First and second moment of the trainable parameters; null when the optimiser starts afresh. */
+  readonly moments: { readonly first: Float32Array; readonly second: Float32Array } | null;
+}
+
+const bytesPerElement = Float32Array.BYTES_PER_ELEMENT;
+
+/** Cuts a state into chunks that are views of its memory. */
+export function* chunksOf(state: TrainingState): Generator<StateChunk> {
+  yield* chunksOfSection(StateSection.PARAMETERS, state.parameters, state.step);
+  if (state.moments === null) return;
+  yield* chunksOfSection(StateSection.FIRST_MOMENT, state.moments.first, state.step);
+  yield* chunksOfSection(StateSection.SECOND_MOMENT, state.moments.second, state.step);
+}
+
+function* chunksOfSection(
+  section: StateSection,
+  values: Float32Array,
+  step: number,
+): Generator<StateChunk> {
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  for (let offset = 0; offset < bytes.byteLength; offset += stateChunkBytes) {
+    yield create(StateChunkSchema, {
+      section,
+      offset: BigInt(offset),
+      data: bytes.subarray(offset, offset + stateChunkBytes),
+      sectionBytes: BigInt(bytes.byteLength),
+      step: BigInt(step),
+    });
+  }
+}
+
+interface Section {
+  readonly values: Float32Array;
+  receivedBytes: number;
+}
+
+/** Puts a state together from chunks that arrive in order. */
+export class StateAssembly {
+  readonly #table: ParameterTable;
+  readonly #sections = new Map<StateSection, Section>();
+  readonly #wantsMoments: boolean;
+  #step: number | null = null;
+
+  /** @param wantsMoments whether the optimiser's moments are expected too */
+  constructor(table: ParameterTable, wantsMoments: boolean) {
+    this.#table = table;
+    this.#wantsMoments = wantsMoments;
+  }
+
+  /** Takes one chunk. Throws a RangeError that names what does not fit. */
+  add(chunk: StateChunk): void {
+    const section = this.#sectionOf(chunk);
+    if (Number(chunk.offset) !== section.receivedBytes) {
+      throw new RangeError(
+        `Cannot take state chunk at offset ${chunk.offset}: the next one is ${section.receivedBytes}`,
+      );
+    }
+    const target = new Uint8Array(
+      section.values.buffer,
+      section.values.byteOffset,
+      section.values.byteLength,
+    );
+    if (section.receivedBytes + chunk.data.byteLength > target.byteLength) {
+      throw new RangeError(`Cannot take state chunk: it reaches past its section's end`);
+    }
+    target.set(chunk.data, section.receivedBytes);
+    section.receivedBytes += chunk.data.byteLength;
+  }
+
+  /** The whole state. Throws when a part of it has not arrived. */
+  finish(): TrainingState {
+    const parameters = this.#whole(StateSection.PARAMETERS);
+    const moments = this.#wantsMoments
+      ? {
+          first: this.#whole(StateSection.FIRST_MOMENT),
+          second: this.#whole(StateSection.SECOND_MOMENT),
+        }
+      : null;
+    return { step: this.#step ?? 0, parameters, moments };
+  }
+
+  #sectionOf(chunk: StateChunk): Section {
+    const elements = this.#elementsOf(chunk.section);
+    if (Number(chunk.sectionBytes) !== elements * bytesPerElement) {
+      throw new RangeError(
+        `Cannot take state section of ${chunk.sectionBytes} bytes: the table has ${elements * bytesPerElement}`,
+      );
+    }
+    const step = Number(chunk.step);
+    if (this.#step !== null && this.#step !== step) {
+      throw new RangeError(
+        `Cannot take state of step ${step}: the earlier part is of ${this.#step}`,
+      );
+    }
+    this.#step = step;
+    const known = this.#sections.get(chunk.section);
+    if (known !== undefined) return known;
+    const section = { values: new Float32Array(elements), receivedBytes: 0 };
+    this.#sections.set(chunk.section, section);
+    return section;
+  }
+
+  #elementsOf(section: StateSection): number {
+    if (section === StateSection.PARAMETERS) return this.#table.stateSize;
+    const isMoment =
+      section === StateSection.FIRST_MOMENT || section === StateSection.SECOND_MOMENT;
+    if (isMoment && this.#wantsMoments) return this.#table.trainableSize;
+    throw new RangeError(`Cannot take state section ${section}: it was not asked for`);
+  }
+
+  #whole(id: StateSection): Float32Array {
+    const expected = this.#elementsOf(id) * bytesPerElement;
+    const section = this.#sections.get(id);
+    if (section === undefined && expected === 0) return new Float32Array(0);
+    if (section?.receivedBytes !== expected) {
+      throw new RangeError(
+        `Cannot use the state: section ${id} has ${section?.receivedBytes ?? 0} of ${expected} bytes`,
+      );
+    }
+    return section.values;
+  }
+}
