@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { execFile, spawn, type ChildProcess } from "node:child_process";
-import { mkdir, rm, stat, writeFile } from "node:fs/promises";
+import { rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
@@ -247,14 +247,13 @@ for (const program of await natsPrograms()) {
     it("publishes to listeners on a foreign server without JetStream, and says so", async (t) => {
       assert.ok(file);
       const folder = await natsFolder();
-      await mkdir(folder, { recursive: true });
       const port = await freePort();
       await writeFile(join(folder, "plain.conf"), `host: 127.0.0.1, port: ${port}`);
       const foreign: ChildProcess = spawn(file, ["-c", join(folder, "plain.conf")]);
       const url = `nats://127.0.0.1:${port}`;
       t.after(async () => {
         foreign.kill("SIGKILL");
-        await rm(dirname(folder), { recursive: true, force: true });
+        await rm(folder, { recursive: true, force: true });
       });
       const lines: string[] = [];
       const bus = busAt(url, lines);

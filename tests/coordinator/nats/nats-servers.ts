@@ -1,11 +1,11 @@
 /**
  * The real servers that the tests run against: Debian's, and the one that Ringmaster itself brings along.
  */
-import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { spawnGuarded } from "../../../coordinator/launch/guard.ts";
 import { startNatsServer, type NatsServer } from "../../../coordinator/nats/nats-server.ts";
 
 /** A server program, or null where this machine has none. */
@@ -27,10 +27,10 @@ export async function natsPrograms(): Promise<readonly NatsProgram[]> {
 
 /** A fresh folder for a server. */
 export async function natsFolder(): Promise<string> {
-  return join(await mkdtemp(join(tmpdir(), "ringmaster-nats-")), "nats");
+  return await mkdtemp(join(tmpdir(), "ringmaster-nats-"));
 }
 
-/** Starts a program as the coordinator would, without the guard. */
+/** Starts a program as the coordinator does, behind the guard. */
 export async function startTestServer(
   file: string,
   say: (line: string) => void = () => undefined,
@@ -38,7 +38,8 @@ export async function startTestServer(
   return await startNatsServer({
     natsServerFile: file,
     folder: await natsFolder(),
-    spawn: (command, args) => spawn(command, args, { stdio: "ignore" }),
+    spawn: (command, args) =>
+      spawnGuarded(command, args, { env: process.env, output: "ignore", graceMs: 2_000 }).process,
     signal: new AbortController().signal,
     say,
   });
