@@ -2,18 +2,17 @@
  * The parts that npm does not bring: TensorFlow's library, the binding compiled against it, and nats-server. All lie in
  * the cache, under names that hold what decides them; what is there is whole, because it was put there by a rename.
  */
-import { mkdir, stat, statfs } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { cacheFolder } from "../cache/cache-folder.ts";
 import { removeAbandoned } from "../cache/install-folder.ts";
-import { withProcessLock } from "../cache/process-lock.ts";
 import { bindingFile, installBinding, readBindingInput } from "./binding.ts";
 import type { FetchContext } from "./fetch-pinned.ts";
 import { installNatsServer, natsServerFile } from "./nats-server.ts";
 import { tensorflowVersion, type Device } from "./pins.ts";
 import { checkGlibc, currentPlatform, type Platform } from "./platform.ts";
-import { describeBytes, type ProgressSink } from "./progress.ts";
-import { SetupProblem, translateDiskError } from "./setup-problem.ts";
+import { asOnlySetup, checkFreeSpace } from "./only-setup.ts";
+import type { ProgressSink } from "./progress.ts";
 import { installTensorflow, tensorflowFolder } from "./tensorflow.ts";
 import { findCompiler, findPip } from "./toolchain.ts";
 
@@ -101,15 +100,8 @@ async function checkMachine(
   const { env, signal, cache } = context;
   if (missing.some(({ part }) => part === "binding")) await findCompiler({ env, signal });
   if (missing.some(({ part }) => part !== "binding")) await findPip({ env, signal });
-  const disk = await statfs(cache);
-  const free = disk.bavail * disk.bsize;
   const needed = missing.reduce((sum, part) => sum + part.bytesNeeded, 0);
-  if (free >= needed) return;
-  throw new SetupProblem(
-    "disk",
-    `the cache folder ${cache} needs ${describeBytes(needed)}, its disk has ${describeBytes(free)} free`,
-    "free some, or set RINGMASTER_CACHE to a folder on another disk",
-  );
+  await checkFreeSpace(cache, needed);
 }
 
 async function installMissing(
@@ -132,35 +124,6 @@ async function installMissing(
       const tensorflow = tensorflowFolder(context.cache, platform, options.device);
       await installBinding(await readBindingInput(platform, tensorflow), context);
     }
-  }
-}
-
-/** The lock that every writer to the cache's shared parts holds. */
-export function setupLockFile(cache: string): string {
-  return join(cache, "locks", "setup");
-}
-
-/** Runs `work` as the only set-up of this cache folder, and turns a full or closed disk into a clear message. */
-export async function asOnlySetup(context: FetchContext, work: () => Promise<void>): Promise<void> {
-  const { cache, progress, signal } = context;
-  try {
-    await mkdir(cache, { recursive: true });
-    let waiting: { end(note?: string): void } | null = null;
-    await withProcessLock(
-      setupLockFile(cache),
-      {
-        signal,
-        onWait: (holder) => {
-          waiting = progress.begin({ label: `wait for the set-up of process ${holder.pid}` });
-        },
-      },
-      async () => {
-        waiting?.end();
-        await work();
-      },
-    );
-  } catch (error) {
-    throw translateDiskError(error, cache);
   }
 }
 
