@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { installFolder } from "../cache/install-folder.ts";
 import type { FetchContext } from "./fetch-pinned.ts";
-import { runGuarded } from "./guarded-command.ts";
+import { runGuarded, type CommandOptions } from "./guarded-command.ts";
 import { tensorflowVersion } from "./pins.ts";
 import { loaderFolder, type Platform } from "./platform.ts";
 import { SetupProblem } from "./setup-problem.ts";
@@ -93,12 +93,14 @@ export function bindingFile(cache: string, input: BindingInput): string {
   return join(cache, "binding", `${input.tensorflow.name}-${key}`, addonName);
 }
 
-/** Loads the addon in a process of its own, so that a crash is a message, and asks for TensorFlow's version. */
-async function checkLoads(file: string, context: FetchContext): Promise<void> {
+/**
+ * Loads the addon in a process of its own, so that a crash is a message, and checks TensorFlow's version. About 1 s.
+ * Throws `SetupProblem` (`load`).
+ */
+export async function checkBindingLoads(file: string, options: CommandOptions): Promise<void> {
   const program = "console.log(require(process.argv[1]).TF_Version)";
-  const env = { ...context.env, TF_CPP_MIN_LOG_LEVEL: "2" };
-  const command = [process.execPath, "-e", program, file];
-  const loaded = await runGuarded(command, { env, signal: context.signal });
+  const env = { ...options.env, TF_CPP_MIN_LOG_LEVEL: "2" };
+  const loaded = await runGuarded([process.execPath, "-e", program, file], { ...options, env });
   if (loaded.status === 0 && loaded.stdout.trim() === tensorflowVersion) return;
   const illegalInstruction = 132;
   if (loaded.status === illegalInstruction) {
@@ -149,12 +151,14 @@ async function compile(input: BindingInput, folder: string, context: FetchContex
 
 /** Compiles, tries and installs the addon. The caller holds the set-up's lock, and TensorFlow is installed. */
 export async function installBinding(input: BindingInput, context: FetchContext): Promise<void> {
+  const { env, signal } = context;
   const task = context.progress.begin({ label: "compile the TensorFlow binding" });
   let note: string | undefined = "failed";
   try {
     await installFolder(dirname(bindingFile(context.cache, input)), async (folder) => {
       await compile(input, folder, context);
-      await checkLoads(join(folder, addonName), context);
+      // Its libraries are found relative to where it lies: a temporary folder is as deep as the final one.
+      await checkBindingLoads(join(folder, addonName), { env, signal });
     });
     note = undefined;
   } finally {
