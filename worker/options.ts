@@ -1,0 +1,178 @@
+/** Flags and environment of the worker program, checked. A flag comes before its environment variable. */
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { z } from "zod";
+import { BadInput } from "../foundation/bad-input.ts";
+import {
+  formatAddress,
+  parseListenAddress,
+  type ListenAddress,
+} from "../foundation/telemetry/listen-address.ts";
+import { workerEnvironment as names } from "../proto/environment.ts";
+
+/** What a worker is started with. */
+export interface WorkerOptions {
+  /** host:port of the coordinator. */
+  readonly coordinator: string;
+  /** Run to join; empty takes the coordinator's only run. */
+  readonly run: string;
+  readonly joinToken: string;
+  /** How long an unreachable coordinator is waited for, in milliseconds. */
+  readonly joinWaitMs: number;
+  /** Interface and port of the ring service; port 0 takes a free one. */
+  readonly listen: ListenAddress;
+  /** Host under which neighbours and the metrics' readers reach this worker. */
+  readonly advertiseHost: string;
+  /** host:port at which metrics and health are served, or null for nowhere. */
+  readonly metricsListen: string | null;
+  readonly device: "cpu" | "gpu";
+  /** Place among the workers of this host, from 0: chooses the GPU. */
+  readonly localRank: number;
+  /** `auto` passes payloads between workers of one host in shared memory. */
+  readonly ringTransport: "auto" | "grpc";
+  /** The native binding that a launcher has ensured, or null to ensure one's own. */
+  readonly native: { readonly bindingFile: string; readonly tensorflowVersion: string } | null;
+}
+
+/** What the command line asks for. */
+export type WorkerRequest =
+  | { readonly kind: "work"; readonly options: WorkerOptions }
+  | { readonly kind: "help"; readonly text: string };
+
+const joinTokenBytesMax = 4096;
+
+function buildCommand(): Command {
+  return new Command("worker")
+    .description("Joins a run of a coordinator and computes for it.")
+    .option("--coordinator <host:port>", `the coordinator's address (${names.coordinator})`)
+    .option(
+      "--join-token-file <file>",
+      `file that holds the join token (or ${names.joinToken} in the environment)`,
+    )
+    .option("--run <name>", `run to join; default: the coordinator's only one (${names.run})`)
+    .option("--join-wait <seconds>", "how long to wait for a coordinator that is not up", "600")
+    .option("--listen <host:port>", "where the ring service listens; port 0: a free one", "")
+    .option(
+      "--advertise-host <host>",
+      `host under which neighbours reach this worker (${names.advertiseHost}); default: 127.0.0.1`,
+    )
+    .option(
+      "--metrics-listen <host:port>",
+      `where metrics and health are served, or none (${names.metricsListen}); default: none`,
+    )
+    .option("--device <device>", `cpu or gpu (${names.device}); default: cpu`)
+    .option("--local-rank <rank>", `place among this host's workers (${names.localRank})`)
+    .option("--ring-transport <transport>", "auto, or grpc for no shared memory", "auto")
+    .allowExcessArguments(false)
+    .exitOverride()
+    .configureOutput({ writeOut: () => undefined, writeErr: () => undefined });
+}
+
+const flagsSchema = z.object({
+  coordinator: z.string().optional(),
+  joinTokenFile: z.string().optional(),
+  run: z.string().optional(),
+  joinWait: z.string(),
+  listen: z.string(),
+  advertiseHost: z.string().optional(),
+  metricsListen: z.string().optional(),
+  device: z.string().optional(),
+  localRank: z.string().optional(),
+  ringTransport: z.string(),
+});
+
+/**
+ * Reads flags and environment. Throws BadInput.
+ * @param args the arguments after the program's name
+ */
+export function readWorkerOptions(args: readonly string[], env: NodeJS.ProcessEnv): WorkerRequest {
+  const command = buildCommand();
+  try {
+    command.parse([...args], { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.code === "commander.helpDisplayed") {
+      return { kind: "help", text: command.helpInformation() };
+    }
+    const found = error.message.replace(/^error: /u, "");
+    throw new BadInput({ expected: "the flags that worker --help lists", found });
+  }
+  const flags = flagsSchema.parse(command.opts());
+  const from = (flag: string | undefined, name: string): string => flag ?? env[name] ?? "";
+  const advertiseHost = from(flags.advertiseHost, names.advertiseHost) || "127.0.0.1";
+  const listenHost = advertiseHost === "127.0.0.1" ? "127.0.0.1" : "0.0.0.0";
+  const metrics = from(flags.metricsListen, names.metricsListen) || "none";
+  const options: WorkerOptions = {
+    coordinator: readCoordinator(from(flags.coordinator, names.coordinator)),
+    run: from(flags.run, names.run),
+    joinToken: readJoinToken(flags.joinTokenFile, env),
+    joinWaitMs: readNumber("--join-wait", flags.joinWait, joinWaitSecondsMax) * 1000,
+    listen: parseListenAddress(flags.listen || `${listenHost}:0`, "--listen"),
+    advertiseHost,
+    metricsListen: metrics === "none" ? null : metrics,
+    device: readChoice("--device", from(flags.device, names.device) || "cpu", ["cpu", "gpu"]),
+    localRank: readNumber(
+      "--local-rank",
+      from(flags.localRank, names.localRank) || "0",
+      localRankMax,
+    ),
+    ringTransport: readChoice("--ring-transport", flags.ringTransport, ["auto", "grpc"]),
+    native: readNative(env),
+  };
+  return { kind: "work", options };
+}
+
+const joinWaitSecondsMax = 86_400;
+const localRankMax = 1023;
+
+function readCoordinator(text: string): string {
+  const flag = "--coordinator";
+  const { host, port } = parseListenAddress(text, flag);
+  if (port === 0) throw new BadInput({ flag, expected: "the coordinator's port", found: text });
+  return formatAddress(host, port);
+}
+
+function readNumber(flag: string, text: string, max: number): number {
+  const value = Number(text);
+  if (!/^\d+$/u.test(text) || value > max) {
+    throw new BadInput({ flag, expected: `a whole number from 0 to ${max}`, found: text });
+  }
+  return value;
+}
+
+function readChoice<Choice extends string>(
+  flag: string,
+  text: string,
+  choices: readonly Choice[],
+): Choice {
+  const choice = choices.find((one) => one === text);
+  if (choice === undefined) {
+    throw new BadInput({ flag, expected: choices.join(" or "), found: text });
+  }
+  return choice;
+}
+
+function readJoinToken(file: string | undefined, env: NodeJS.ProcessEnv): string {
+  const flag = "--join-token-file";
+  const token = file === undefined ? (env[names.joinToken] ?? "") : readSecret(flag, file);
+  if (token === "" || Buffer.byteLength(token) > joinTokenBytesMax) {
+    const remedy = `give ${flag}, or ${names.joinToken} in the environment`;
+    throw new BadInput({ flag, expected: "a join token", found: "none", remedy });
+  }
+  return token;
+}
+
+function readSecret(flag: string, file: string): string {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (error) {
+    const found = error instanceof Error ? error.message : String(error);
+    throw new BadInput({ flag, file, expected: "a readable file", found });
+  }
+}
+
+function readNative(env: NodeJS.ProcessEnv): WorkerOptions["native"] {
+  const bindingFile = env[names.bindingFile] ?? "";
+  const tensorflowVersion = env[names.tensorflowVersion] ?? "";
+  return bindingFile === "" ? null : { bindingFile, tensorflowVersion };
+}

@@ -1,0 +1,292 @@
+/**
+ * The life of a worker: carries out directives in the order received until Finish. The first file to read; what each
+ * directive does is one function below, what a step does is in `step.ts`.
+ */
+import { create } from "@bufbuild/protobuf";
+import {
+  RingReadySchema,
+  StepAppliedSchema,
+  type Checkpoint,
+  type CommitStep,
+  type ControlCommand,
+  type Evaluate,
+  type FormRing,
+  type Prepare,
+  type RunStep,
+} from "../proto/gen/ringmaster/v1/run_pb.ts";
+import { evaluateAll } from "./evaluate.ts";
+import { abortable, Feed } from "./input/feed.ts";
+import { closeJob, prepareJob, type JobStarters, type PreparedJob } from "./job.ts";
+import { LinkBroken } from "./ring/link.ts";
+import { joinRing, type RingServer } from "./ring/ring.ts";
+import { Interrupted, type Directive } from "./session/directive-queue.ts";
+import type { Session } from "./session/session.ts";
+import { cutState, receiveState } from "./state-transfer.ts";
+import { reduceStep } from "./step.ts";
+import { StepFeed } from "./step-feed.ts";
+import type { WorkerObserver } from "./worker-observer.ts";
+import { generationOf, jobOf, placeOf, type RingPlace, type WorkerState } from "./worker-state.ts";
+
+/** Steps whose microbatches are held ready, and the fewest microbatches held. */
+const stepsAhead = 2;
+const microbatchesAheadMin = 2;
+/** Microbatches of an evaluation that are held ready. */
+const evaluationAhead = 4;
+
+/** A directive that there is something to do for. */
+type Work = Exclude<Directive, { case: "finish" }>;
+
+/** What the worker lives with. */
+export interface WorkerMeans {
+  readonly session: Session;
+  readonly ringServer: RingServer;
+  readonly starters: JobStarters;
+  readonly transport: "auto" | "grpc";
+  readonly observer: WorkerObserver;
+  /** Takes the commands that come with a step, before it begins. */
+  readonly onCommands: (step: number, commands: readonly ControlCommand[]) => void;
+  /** Milliseconds of a clock that only goes forward. */
+  readonly nowMs: () => number;
+}
+
+/** One worker, from Join to Finish. */
+export class WorkerLife {
+  readonly #means: WorkerMeans;
+  #state: WorkerState = { kind: "joined" };
+  #upload: Promise<void> = Promise.resolve();
+  #uploadFailure: { readonly error: unknown } | null = null;
+  readonly #leaving = new AbortController();
+  #lastUpdateMs = 0;
+
+  constructor(means: WorkerMeans) {
+    this.#means = means;
+  }
+
+  /** Works until Finish; gives its reason. Rejects with SessionLost, BadInput, or what went wrong. */
+  async run(): Promise<string> {
+    const { session, observer } = this.#means;
+    try {
+      for await (const directive of session.directives) {
+        if (this.#uploadFailure !== null) throw this.#uploadFailure.error;
+        if (directive.case === "finish") return directive.value.reason;
+        this.#state = await this.#carryOut(directive, session.directives.interruption);
+        observer.onState(this.#state);
+      }
+      return "the coordinator has no more directives";
+    } finally {
+      await this.#close();
+    }
+  }
+
+  /** An interruption or a broken neighbour ends the ring, not the worker. */
+  async #carryOut(directive: Work, signal: AbortSignal): Promise<WorkerState> {
+    try {
+      return await this.#dispatch(directive, signal);
+    } catch (error) {
+      const job = jobOf(this.#state);
+      const passes = error instanceof Interrupted || error instanceof LinkBroken;
+      if (!passes) throw error;
+      if (job === null) return this.#state;
+      const generation = generationOf(this.#state);
+      this.#leaveRing();
+      return { kind: "ring-broken", job, generation, reason: error.message };
+    }
+  }
+
+  #dispatch(directive: Work, signal: AbortSignal): Promise<WorkerState> {
+    switch (directive.case) {
+      case "prepare":
+        return this.#prepare(directive.value, signal);
+      case "formRing":
+        return this.#formRing(directive.value, signal);
+      case "runStep":
+        return this.#runStep(directive.value, signal);
+      case "commitStep":
+        return this.#commitStep(directive.value, signal);
+      case "evaluate":
+        return this.#evaluate(directive.value, signal);
+      case "checkpoint":
+        return this.#checkpoint(directive.value, signal);
+    }
+  }
+
+  async #prepare(prepare: Prepare, signal: AbortSignal): Promise<WorkerState> {
+    if (this.#state.kind !== "joined")
+      throw new Error("Cannot prepare as a job is prepared already");
+    this.#means.observer.onActivity("preparing");
+    const { job, prepared } = await prepareJob(prepare, this.#means.starters, signal);
+    this.#means.observer.onActivity("waiting");
+    await this.#means.session.report({ case: "prepared", value: prepared });
+    return { kind: "prepared", job };
+  }
+
+  async #formRing(formRing: FormRing, signal: AbortSignal): Promise<WorkerState> {
+    const job = this.#job();
+    const { generation, rank, members } = formRing;
+    if (generation <= generationOf(this.#state)) return this.#state;
+    const { session, ringServer, observer, transport } = this.#means;
+    this.#leaveRing();
+    observer.onActivity("joining ring");
+    if (formRing.loadState) {
+      const state = await receiveState(session.readState(generation, signal), job.table);
+      await abortable(job.engine.loadState(state), signal);
+    }
+    const { identity, ringKey } = session.membership;
+    // From here on the ring's generation counts, whatever becomes of the ring.
+    this.#state = { kind: "ring-broken", job, generation, reason: "the ring is being formed" };
+    const feed = job.training ? this.#openTrainFeed(job, formRing) : null;
+    try {
+      const ring = await joinRing(ringServer, {
+        run: identity.run,
+        generation,
+        rank,
+        members,
+        ringKey,
+        signal,
+        transport,
+      });
+      this.#state = { kind: "in-ring", job, place: { ring, feed } };
+    } catch (error) {
+      feed?.close();
+      throw error;
+    }
+    observer.onState(this.#state);
+    observer.onActivity("waiting");
+    await session.report({ case: "ringReady", value: create(RingReadySchema) });
+    return this.#state;
+  }
+
+  async #runStep(runStep: RunStep, signal: AbortSignal): Promise<WorkerState> {
+    const place = this.#placeOfGeneration(runStep.generation);
+    if (place === null) return this.#state;
+    const job = this.#job();
+    const { observer, session, nowMs } = this.#means;
+    if (place.feed === null) throw new Error("Cannot run a step as the job does not train");
+    this.#means.onCommands(Number(runStep.step), runStep.commands);
+    const reduced = await reduceStep(
+      runStep,
+      {
+        engine: job.engine,
+        phases: job.phases,
+        microbatchesPerStep: job.microbatchesPerStep,
+        ring: place.ring,
+        feed: place.feed,
+        nowMs,
+        onActivity: (activity) => observer.onActivity(activity),
+        lastUpdateMs: this.#lastUpdateMs,
+      },
+      signal,
+    );
+    observer.onActivity("waiting");
+    observer.onStepReduced(reduced);
+    await session.report({ case: "stepReduced", value: reduced });
+    return { kind: "reduced", job, place, step: runStep.step };
+  }
+
+  async #commitStep(commit: CommitStep, signal: AbortSignal): Promise<WorkerState> {
+    const place = this.#placeOfGeneration(commit.generation);
+    if (place === null) return this.#state;
+    const { step, learningRate } = commit;
+    if (this.#state.kind !== "reduced" || this.#state.step !== step) {
+      throw new Error(`Cannot apply step ${step} as the state is ${this.#state.kind}`);
+    }
+    const { observer, session } = this.#means;
+    const job = this.#job();
+    observer.onActivity("update");
+    const applying = job.engine.update({ step: Number(step), learningRate });
+    const { updateMs } = await abortable(applying, signal);
+    this.#lastUpdateMs = updateMs;
+    observer.onActivity("waiting");
+    observer.onStepApplied(Number(step), learningRate, updateMs);
+    const value = create(StepAppliedSchema, { step, updateMs });
+    await session.report({ case: "stepApplied", value });
+    return { kind: "in-ring", job, place };
+  }
+
+  async #evaluate(evaluate: Evaluate, signal: AbortSignal): Promise<WorkerState> {
+    const job = this.#job();
+    const { session, observer } = this.#means;
+    const { evaluation, split } = evaluate;
+    const generation = generationOf(this.#state);
+    const source = new Feed({
+      source: (over) =>
+        session.readMicrobatches({ generation, split, fromStep: 0n, evaluation }, over),
+      collating: job.input,
+      microbatchSize: job.evalMicrobatchSize,
+      ahead: evaluationAhead,
+    });
+    observer.onActivity("evaluate");
+    try {
+      await evaluateAll(
+        evaluation,
+        { engine: job.engine, source, report: (report) => session.report(report) },
+        signal,
+      );
+    } finally {
+      source.close();
+    }
+    observer.onActivity("waiting");
+    return this.#state;
+  }
+
+  /** Reads the state out at once, and uploads it while training goes on. */
+  async #checkpoint(directive: Checkpoint, signal: AbortSignal): Promise<WorkerState> {
+    const { session, observer } = this.#means;
+    const { checkpoint, step, withOptimizer } = directive;
+    // The engine has one place to read out into.
+    await abortable(this.#upload, signal);
+    observer.onActivity("checkpoint");
+    const state = await abortable(this.#job().engine.readState(withOptimizer), signal);
+    if (BigInt(state.step) !== step) {
+      throw new Error(`Cannot checkpoint step ${step} as the state is of step ${state.step}`);
+    }
+    this.#upload = session
+      .writeState(checkpoint, cutState(state), this.#leaving.signal)
+      .catch((error: unknown) => {
+        this.#uploadFailure = { error };
+      });
+    observer.onActivity("waiting");
+    return this.#state;
+  }
+
+  #job(): PreparedJob {
+    const job = jobOf(this.#state);
+    if (job === null) throw new Error("Cannot carry out a directive as no job is prepared");
+    return job;
+  }
+
+  /** The place that a directive concerns; null when it is of another generation and to be dropped. */
+  #placeOfGeneration(generation: bigint): RingPlace | null {
+    const place = placeOf(this.#state);
+    return place !== null && place.ring.generation === generation ? place : null;
+  }
+
+  #openTrainFeed(job: PreparedJob, { generation, committedStep, members }: FormRing): StepFeed {
+    const { session } = this.#means;
+    const ownPerStep = Math.ceil(job.microbatchesPerStep / members.length);
+    const fromStep = committedStep + 1n;
+    return new StepFeed(
+      new Feed({
+        source: (over) =>
+          session.readMicrobatches({ generation, split: "train", fromStep, evaluation: 0n }, over),
+        collating: job.input,
+        microbatchSize: job.microbatchSize,
+        ahead: Math.max(stepsAhead * ownPerStep, microbatchesAheadMin),
+      }),
+    );
+  }
+
+  #leaveRing(): void {
+    const place = placeOf(this.#state);
+    place?.feed?.close();
+    // Closing is immediate; there is nothing to wait for.
+    void place?.ring.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#leaving.abort(new Error("The worker leaves"));
+    this.#leaveRing();
+    const job = jobOf(this.#state);
+    if (job !== null) await closeJob(job);
+  }
+}

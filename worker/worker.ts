@@ -1,0 +1,161 @@
+/** A worker put together: pages, ring service, membership and session around the loop of `train.ts`. */
+import { create } from "@bufbuild/protobuf";
+import type { Logger } from "pino";
+import { BadInput } from "../foundation/bad-input.ts";
+import { cacheFolder } from "../foundation/cache/cache-folder.ts";
+import { formatAddress, parseListenAddress } from "../foundation/telemetry/listen-address.ts";
+import { WorkerFailedSchema } from "../proto/gen/ringmaster/v1/run_pb.ts";
+import { reportTextMax } from "../proto/limits.ts";
+import { listenToCommands } from "./commands.ts";
+import { startEngineThread } from "./engine/engine-thread.ts";
+import { setEngineEnvironment } from "./engine-environment.ts";
+import { readEnvironment, readHostId } from "./host.ts";
+import { abortable } from "./input/feed.ts";
+import { startInputThread } from "./input/input-thread.ts";
+import { ensureBinding } from "./native.ts";
+import type { WorkerOptions } from "./options.ts";
+import { Presence } from "./presence.ts";
+import { startRingServer } from "./ring/ring.ts";
+import { CoordinatorClient } from "./session/coordinator-client.ts";
+import { SessionLost } from "./session/directive-queue.ts";
+import { joinRun } from "./session/join.ts";
+import { Session } from "./session/session.ts";
+import { WorkerTelemetry } from "./telemetry/worker-telemetry.ts";
+import { WorkerLife } from "./train.ts";
+import { observeAll, type WorkerObserver } from "./worker-observer.ts";
+
+/** What a worker takes from its process. */
+export interface WorkerWorld {
+  /** The process's own environment: TensorFlow reads its settings there. */
+  readonly env: NodeJS.ProcessEnv;
+  readonly processId: number;
+  readonly log: Logger;
+  /** Milliseconds of a clock that only goes forward. */
+  readonly nowMs: () => number;
+  /** Hears that the worker has its place in the run. */
+  readonly onJoined: () => void;
+  /** Ends the worker wherever it is. */
+  readonly signal: AbortSignal;
+}
+
+type Closer = () => Promise<void>;
+
+/**
+ * Joins a run and works for it until Finish; gives the reason of the end. Rejects with BadInput, SessionLost, the signal's
+ * reason, or what went wrong, which the coordinator has then been told.
+ */
+export async function workFor(options: WorkerOptions, world: WorkerWorld): Promise<string> {
+  const closers: Closer[] = [];
+  try {
+    return await joinAndWork(options, world, closers);
+  } finally {
+    // Latest first; one that fails must not keep the others.
+    for (const close of closers.toReversed()) await close().catch(() => undefined);
+  }
+}
+
+async function joinAndWork(
+  options: WorkerOptions,
+  world: WorkerWorld,
+  closers: Closer[],
+): Promise<string> {
+  const { log, signal } = world;
+  const telemetry = new WorkerTelemetry();
+  const page =
+    options.metricsListen === null
+      ? null
+      : await telemetry.serve(options.metricsListen, "--metrics-listen");
+  if (page !== null) closers.push(() => page.close());
+  const { listen, advertiseHost } = options;
+  const ringServer = await startRingServer({
+    listenHost: listen.host,
+    listenPort: listen.port,
+    advertiseHost,
+  });
+  closers.push(() => ringServer.close());
+  const native = options.native ?? (await ensureBinding(options.device, world));
+  const client = new CoordinatorClient(options.coordinator);
+  closers.push(() => Promise.resolve(client.close()));
+  const membership = await joinRun(client, {
+    coordinator: options.coordinator,
+    run: options.run,
+    joinToken: options.joinToken,
+    introduction: {
+      ringAddress: ringServer.address,
+      hostId: readHostId(),
+      processId: world.processId,
+      environment: readEnvironment(native.tensorflowVersion),
+      metricsAddress: page === null ? "" : advertised(page.address, options),
+    },
+    waitMs: options.joinWaitMs,
+    nowMs: world.nowMs,
+    onRetry: (reason, pauseMs) => log.info({ reason, pauseMs }, "waiting for the coordinator"),
+    signal,
+  });
+  const { identity } = membership;
+  telemetry.joined({ run: identity.run, worker: identity.workerId });
+  log.info({ worker: identity.workerId, run: identity.run }, "joined");
+  world.onJoined();
+  const presence = new Presence(() => process.memoryUsage.rss());
+  const session = new Session(client, membership, () => presence.pulse());
+  closers.push(() => session.close());
+  const commands = listenToCommands(membership, log);
+  closers.push(() => commands.close());
+  const life = new WorkerLife({
+    session,
+    ringServer,
+    starters: {
+      startEngine(threads) {
+        setEngineEnvironment(world.env, { threads, ...options });
+        return startEngineThread({ bindingFile: native.bindingFile });
+      },
+      startInput: startInputThread,
+      cacheFolder: cacheFolder(world.env),
+    },
+    transport: options.ringTransport,
+    observer: observeAll([presence, measure(telemetry, presence)]),
+    onCommands: (step, accepted) => commands.act(step, accepted),
+    nowMs: world.nowMs,
+  });
+  return await tellFailure(session, abortable(life.run(), signal));
+}
+
+/** Address of the metrics page as others reach it: its port at the advertised host. */
+function advertised(address: string, { advertiseHost }: WorkerOptions): string {
+  return formatAddress(advertiseHost, parseListenAddress(address, "--metrics-listen").port);
+}
+
+/** Tells the coordinator why this worker ends, if it is still there. */
+async function tellFailure(session: Session, work: Promise<string>): Promise<string> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof SessionLost)) {
+      const message = error instanceof Error ? error.message : String(error);
+      const detail = error instanceof Error ? (error.stack ?? "") : "";
+      const value = create(WorkerFailedSchema, {
+        message: message.slice(0, reportTextMax),
+        detail: detail.slice(0, reportTextMax),
+        badInput: error instanceof BadInput,
+      });
+      // A coordinator that is gone cannot be told.
+      await session.report({ case: "failed", value }).catch(() => undefined);
+    }
+    throw error;
+  }
+}
+
+/** Feeds the metrics page. */
+function measure(telemetry: WorkerTelemetry, presence: Presence): WorkerObserver {
+  return {
+    onActivity: () => undefined,
+    onState: () => {
+      telemetry.readiness = presence.readiness();
+    },
+    onStepReduced: (reduced) => {
+      telemetry.stepReduced(reduced);
+      telemetry.residentMemory(process.memoryUsage.rss());
+    },
+    onStepApplied: () => undefined,
+  };
+}
