@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { parseJob } from "../../../foundation/job/parse-job.ts";
+import {
+  activationBytes,
+  exchangeBytes,
+  planRun,
+  totalStepsOf,
+  withWholeIntervals,
+} from "../../../foundation/job/plan.ts";
+import type { JobSettings } from "../../../foundation/job/settings.ts";
+import { layOutTable } from "../../../foundation/parameters/table.ts";
+
+function settingsOf(flags: Record<string, string>): JobSettings {
+  const sources = { flags: { model: "m", "train-file": ["t"], ...flags }, env: {}, file: null };
+  return parseJob(sources, { now: new Date(0), jobName: "j", checkpoint: null }).settings;
+}
+
+describe("totalStepsOf", () => {
+  it("rounds up as transformers does", () => {
+    assert.equal(totalStepsOf(settingsOf({ "num-train-epochs": "3" }), 100), 12);
+    assert.equal(totalStepsOf(settingsOf({ "num-train-epochs": "1.5" }), 100), 6);
+    assert.equal(totalStepsOf(settingsOf({ "num-train-epochs": "0.1" }), 97), 1);
+    assert.equal(totalStepsOf(settingsOf({ "max-steps": "7" }), 100), 7);
+  });
+});
+
+describe("withWholeIntervals", () => {
+  it("turns shares of all steps into whole ones", () => {
+    const settings = settingsOf({
+      "eval-steps": "0.1",
+      "save-steps": "0.001",
+      "logging-steps": "5",
+    });
+    const whole = withWholeIntervals(settings, 101);
+    assert.deepEqual([whole.evalSteps, whole.saveSteps, whole.loggingSteps], [11, 1, 5]);
+  });
+});
+
+describe("planRun", () => {
+  const specs = [
+    { name: "a.weight", shape: [10, 10], kind: "parameter", decay: true },
+    { name: "b.weight", shape: [50], kind: "parameter", decay: true },
+    { name: "mean", shape: [8], kind: "buffer", decay: false },
+  ] as const;
+
+  it("counts steps, parameters, bytes and memory", () => {
+    const plan = planRun({
+      settings: settingsOf({ "warmup-ratio": "0.1" }),
+      workers: 4,
+      trainSize: 1000,
+      table: layOutTable(specs, new Set(["b.weight"])),
+      configJson: "{}",
+      maxLength: 128,
+    });
+    assert.equal(plan.stepsPerEpoch, 32);
+    assert.equal(plan.totalSteps, 96);
+    assert.equal(plan.warmupSteps, 10);
+    assert.equal(plan.microbatchesPerStep, 4);
+    assert.equal(plan.parameters, 150);
+    assert.equal(plan.trainedParameters, 100);
+    // 100 gradients, 8 buffer sums, loss and weight: 110 values of 4 bytes, of which each worker sends 2·3/4.
+    assert.equal(plan.exchangeBytesPerStep, 660);
+    assert.deepEqual(plan.memoryPerWorker, {
+      weights: 158 * 4,
+      optimizer: 200 * 4,
+      gradients: 220 * 4,
+      activations: null,
+    });
+  });
+
+  it("exchanges nothing alone", () => {
+    assert.equal(exchangeBytes(1_000_000, 1), 0);
+  });
+
+  it("estimates the activations of a transformer", () => {
+    const config = { hidden_size: 384, num_hidden_layers: 6, num_attention_heads: 12 };
+    // Per layer 128·8·384·(34 + 5·12·128/384) bytes in 16 bits; 6 layers, twice the width.
+    assert.equal(activationBytes(JSON.stringify(config), 8, 128), 128 * 8 * 384 * 54 * 12);
+  });
+});
