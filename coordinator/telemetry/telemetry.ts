@@ -18,7 +18,7 @@ import { StepMetrics } from "../../foundation/telemetry/step-metrics.ts";
 import type { StepReduced } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import { metrics } from "../../proto/metric-names.ts";
 import type { BusState } from "../nats/bus.ts";
-import { isControlVerb } from "../../proto/subjects.ts";
+import { controlVerbs, isControlVerb } from "../../proto/subjects.ts";
 
 /** A step that is recorded as committed. */
 export interface CommittedStep {
@@ -49,6 +49,7 @@ export class Telemetry {
     this.#gauges = gaugesIn(registry);
     this.#counters = countersIn(registry);
     this.#stepInterval = histogramOf(registry, metrics.stepInterval);
+    for (const verb of controlVerbs) this.#counters.commands.inc({ verb, outcome: "accepted" }, 0);
   }
 
   /** What `/readyz` says from now on: ready once workers can join. */

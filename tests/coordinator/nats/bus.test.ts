@@ -16,6 +16,7 @@ import { sendControl } from "../../../coordinator/nats/control-client.ts";
 import type { NatsServer } from "../../../coordinator/nats/nats-server.ts";
 import { connectionOptionsOf, parseNatsAddress } from "../../../foundation/nats/nats-address.ts";
 import { controlSubject, eventStream } from "../../../proto/subjects.ts";
+import { skipWithout } from "../../support/needed-tool.ts";
 import { natsFolder, natsPrograms, startTestServer } from "./nats-servers.ts";
 
 const run = "mrpc-2026.01.01";
@@ -71,7 +72,7 @@ function upTo(count: number): number[] {
 
 for (const program of await natsPrograms()) {
   const { file } = program;
-  const options = { skip: file === null ? `${program.name} is not installed` : false };
+  const options = { skip: skipWithout(file !== null, program.name) };
 
   describe(`bus on ${program.name}`, options, () => {
     async function started(t: TestContext, lines: string[] = []): Promise<NatsServer> {

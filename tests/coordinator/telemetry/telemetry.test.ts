@@ -115,7 +115,7 @@ describe("coordinator's telemetry", () => {
 
   it("shows no loss, norm or checkpoint before there is one, and counters from 0", async () => {
     const names = [...(await samples(new Telemetry({ run: "r" }))).keys()];
-    assert.ok(!names.some((name) => /train_loss|grad_norm|checkpoint|world_size/.test(name)));
+    assert.ok(!names.some((name) => /train_loss|grad_norm|checkpoint_last|world_size/.test(name)));
     assert.ok(names.includes(`ringmaster_steps_committed_total{run="r"}`));
     assert.ok(names.some((name) => name.startsWith("process_resident_memory_bytes")));
   });

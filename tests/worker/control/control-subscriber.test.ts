@@ -8,6 +8,7 @@ import { connect } from "nats";
 import { connectionOptionsOf, parseNatsAddress } from "../../../foundation/nats/nats-address.ts";
 import { ControlRegistry } from "../../../worker/control/control-registry.ts";
 import { subscribeControl } from "../../../worker/control/control-subscriber.ts";
+import { skipWithout } from "../../support/needed-tool.ts";
 import { natsPrograms, startTestServer } from "../../coordinator/nats/nats-servers.ts";
 
 async function until(what: string, holds: () => boolean): Promise<void> {
@@ -19,7 +20,7 @@ async function until(what: string, holds: () => boolean): Promise<void> {
 }
 
 for (const { name, file } of await natsPrograms()) {
-  const options = { skip: file === null ? `${name} is not installed` : false };
+  const options = { skip: skipWithout(file !== null, name) };
 
   describe(`control subscriber on ${name}`, options, () => {
     it("hears each command once, also after NATS was away", async (t) => {
