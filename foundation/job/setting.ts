@@ -15,6 +15,7 @@ export const settingGroups = [
   "Output and checkpoints",
   "Workers and services",
 ] as const;
+/** One of those headings. */
 export type SettingGroup = (typeof settingGroups)[number];
 
 /** How a setting is written: `map` is a mapping in a job file and JSON on the command line. */

@@ -35,6 +35,7 @@ export const settingsSchema = z.object({
 
 /** Values by key, each within its bounds; what is derived is still null. */
 export type FlatSettings = z.output<typeof settingsSchema>;
+/** A key of the table, in camelCase. */
 export type SettingKey = keyof FlatSettings;
 
 /** All keys, in the table's order. */

@@ -17,10 +17,12 @@ export const schedulerTypes = [
   "cosine_warmup_with_min_lr",
   "warmup_stable_decay",
 ] as const;
+/** One of those schedules. */
 export type SchedulerType = (typeof schedulerTypes)[number];
 
 /** When something recurring happens: never, every so many steps, or after each epoch. */
 export const whenStrategies = ["no", "steps", "epoch"] as const;
+/** One of those answers. */
 export type WhenStrategy = (typeof whenStrategies)[number];
 
 /** Where the records come from and which columns mean what. */
