@@ -28,6 +28,8 @@ export interface PreparedJob {
   readonly input: InputThread;
   readonly table: ParameterTable;
   readonly phases: readonly StepPhase[];
+  /** Elements of the parts of the vector that a step reduces. */
+  readonly reductionParts: readonly number[];
   readonly training: boolean;
   readonly microbatchSize: number;
   readonly evalMicrobatchSize: number;
@@ -66,7 +68,7 @@ async function makeJob(prepare: Prepare, starters: JobStarters): Promise<Prepara
     startProgrammedEngine(prepare, starters),
   );
   const { engine, outcome } = made;
-  const { tableVersion, prepareMs, fromCache, phases } = outcome;
+  const { tableVersion, prepareMs, fromCache, phases, reductionParts } = outcome;
   const { training, microbatchSize, evalMicrobatchSize, microbatchesPerStep } = prepare;
   return {
     job: {
@@ -74,6 +76,7 @@ async function makeJob(prepare: Prepare, starters: JobStarters): Promise<Prepara
       input,
       table,
       phases: stepPhases(phases),
+      reductionParts,
       training,
       microbatchSize,
       evalMicrobatchSize,
@@ -118,7 +121,7 @@ async function startProgrammedEngine(prepare: Prepare, starters: JobStarters) {
       bucketLengths: prepare.bucketLengths,
       maxLength: prepare.maxLength,
       labelSmoothing: prepare.labelSmoothing,
-      seed: Number(prepare.seed),
+      seed: prepare.seed,
       training: prepare.training,
       eager: prepare.eager,
       microbatchesPerStep: prepare.microbatchesPerStep,

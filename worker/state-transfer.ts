@@ -7,14 +7,7 @@ import {
   type StateChunk,
 } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import { stateChunkBytes } from "../proto/limits.ts";
-
-/** Weights, and the optimiser's moments where they are known, after a number of updates. */
-export interface EngineState {
-  readonly parameters: Float32Array;
-  readonly firstMoment?: Float32Array;
-  readonly secondMoment?: Float32Array;
-  readonly step: number;
-}
+import type { EngineState } from "./engine/engine.ts";
 
 const elementBytes = Float32Array.BYTES_PER_ELEMENT;
 

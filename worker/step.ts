@@ -14,6 +14,7 @@ import type { Engine } from "./engine/engine.ts";
 import { dealingByRank, layOutGather, packParts, unpackParts } from "./gather.ts";
 import { abortable } from "./input/feed.ts";
 import type { Batch, InputSpec } from "./model/model.ts";
+import type { ExactSum } from "./exact/exact-sum.ts";
 import type { Ring } from "./ring/ring.ts";
 import type { StepFeed } from "./step-feed.ts";
 import { Stopwatch } from "./stopwatch.ts";
@@ -33,6 +34,8 @@ export interface StepMeans {
   /** Microbatches of a full global batch. */
   readonly microbatchesPerStep: number;
   readonly ring: Ring;
+  /** Adds up the global batch; holds the reduced gradient until the next step is computed. */
+  readonly sum: ExactSum;
   readonly feed: StepFeed;
   readonly nowMs: () => number;
   /** Hears what the worker is doing. */
@@ -50,19 +53,24 @@ export async function reduceStep(
   means: StepMeans,
   signal: AbortSignal,
 ): Promise<StepReduced> {
-  const { engine, ring } = means;
+  const { engine, ring, sum } = means;
   const step = Number(runStep.step);
   const watch = new Stopwatch(means.nowMs, means.onActivity);
   const before = { sent: ring.counters.bytesSent, received: ring.counters.bytesReceived };
-  const batches = await runPhases({ runStep, step, watch, means }, signal);
-  await watch.time("exchange", () => ring.allReduce(engine.reduction, signal));
+  const course: Course = { runStep, step, watch, means, batches: new Map() };
+  let gathered: Readonly<Record<string, Float32Array>> = {};
+  for (const [index, phase] of means.phases.entries()) {
+    if (phase.collective === "gather") {
+      gathered = { ...gathered, ...(await runGatherPhase(course, { index, gathered }, signal)) };
+    } else {
+      await runSumPhase(course, { index, gathered }, signal);
+    }
+  }
   const { gradNorm, lossSum, weight, reducedHash } = await watch.time("compute", async () => {
-    const norm = abortable(engine.norm(), signal);
-    const hash = hashPart(engine.reduction, step);
+    const norm = abortable(engine.norm(sum.vector), signal);
+    const hash = hashPart(sum.vector, step);
     return { ...(await norm), reducedHash: hash };
   });
-  const sumOf = (count: (batch: Batch) => number): number =>
-    batches.reduce((sum, batch) => sum + count(batch), 0);
   const { bytesSent, bytesReceived, transport } = ring.counters;
   return create(StepReducedSchema, {
     step: runStep.step,
@@ -71,10 +79,7 @@ export async function reduceStep(
     weight,
     gradNorm,
     reducedHash,
-    tokens: BigInt(sumOf((batch) => batch.tokens)),
-    paddedTokens: BigInt(sumOf((batch) => batch.paddedTokens)),
-    samples: sumOf((batch) => batch.samples),
-    truncatedSamples: sumOf((batch) => batch.truncated),
+    ...countSamples([...course.batches.values()]),
     timings: create(StepTimingsSchema, {
       dataMs: watch.spentMs("data"),
       computeMs: watch.spentMs("compute"),
@@ -87,51 +92,99 @@ export async function reduceStep(
   });
 }
 
+/** A step under way. */
 interface Course {
   readonly runStep: RunStep;
   readonly step: number;
   readonly watch: Stopwatch<"data" | "compute" | "exchange">;
   readonly means: StepMeans;
+  /** Batches that this rank has taken, by microbatch. */
+  readonly batches: Map<number, Batch>;
 }
 
-/** Runs all phases over the own microbatches; sums end up in the engine's reduction vector. */
-async function runPhases(course: Course, signal: AbortSignal): Promise<readonly Batch[]> {
-  const { runStep, step, watch, means } = course;
-  const { engine, feed } = means;
-  const { microbatchCount } = runStep;
-  const batches: Batch[] = [];
-  let gathered: Record<string, Float32Array> = {};
-  await watch.time("compute", () => abortable(engine.beginStep(step), signal));
-  for (const [index, phase] of means.phases.entries()) {
-    const parts: Record<string, Float32Array>[] = [];
-    for (const [position, microbatch] of runStep.microbatches.entries()) {
-      const batch = await watch.time("data", () => feed.take(step, microbatch, signal));
-      batches[position] = batch;
-      const at = { step, microbatch, microbatchCount };
-      const outputs = await watch.time("compute", () =>
-        abortable(engine.runPhase(index, batch, at, gathered), signal),
-      );
-      if (outputs.gathered !== undefined) parts.push(outputs.gathered);
+/** A phase under way. */
+interface PhaseRun {
+  /** Place among the phases. */
+  readonly index: number;
+  /** What earlier phases have gathered. */
+  readonly gathered: Readonly<Record<string, Float32Array>>;
+}
+
+/** Computes group by group and adds each group's sum over all ranks, whether or not a part of it is dealt to this one. */
+async function runSumPhase(course: Course, phase: PhaseRun, signal: AbortSignal): Promise<void> {
+  const { runStep, watch, means } = course;
+  const { sum, ring } = means;
+  for (const [group, [first, end]] of sum.groups(runStep.microbatchCount).entries()) {
+    const own = runStep.microbatches.filter((index) => index >= first && index < end);
+    for (const [slot, microbatch] of own.entries()) {
+      await runMicrobatch(course, phase, { microbatch, into: sum.slot(slot) }, signal);
     }
-    if (phase.collective === "gather") {
-      const arrays = await watch.time("exchange", () => gather(course, phase, parts, signal));
-      gathered = { ...gathered, ...arrays };
-    }
+    await watch.time("exchange", () => {
+      // Until now it has held the last step's gradient.
+      if (group === 0) sum.begin();
+      return sum.addGroup(own.length, end - first, ring, signal);
+    });
   }
-  return batches;
+}
+
+const nothing = new Float32Array(0);
+
+/** Computes the own microbatches and gives all ranks' outputs in microbatch order. */
+async function runGatherPhase(
+  course: Course,
+  phase: PhaseRun,
+  signal: AbortSignal,
+): Promise<Record<string, Float32Array>> {
+  const { runStep, watch, means } = course;
+  const parts: Record<string, Float32Array>[] = [];
+  for (const microbatch of runStep.microbatches) {
+    const place = { microbatch, into: nothing };
+    const { gathered } = await runMicrobatch(course, phase, place, signal);
+    if (gathered !== undefined) parts.push(gathered);
+  }
+  const gives = means.phases[phase.index]?.gives ?? [];
+  return await watch.time("exchange", () => gather(course, gives, parts, signal));
+}
+
+async function runMicrobatch(
+  course: Course,
+  phase: PhaseRun,
+  { microbatch, into }: { readonly microbatch: number; readonly into: Float32Array },
+  signal: AbortSignal,
+) {
+  const { runStep, step, watch, means, batches } = course;
+  const { microbatchCount } = runStep;
+  const batch = await watch.time("data", () => means.feed.take(step, microbatch, signal));
+  batches.set(microbatch, batch);
+  const at = { step, microbatch, microbatchCount };
+  const feeds = { gathered: phase.gathered, into };
+  return await watch.time("compute", () =>
+    abortable(means.engine.runPhase(phase.index, batch, at, feeds), signal),
+  );
+}
+
+function countSamples(batches: readonly Batch[]) {
+  const sumOf = (count: (batch: Batch) => number): number =>
+    batches.reduce((sum, batch) => sum + count(batch), 0);
+  return {
+    tokens: BigInt(sumOf((batch) => batch.tokens)),
+    paddedTokens: BigInt(sumOf((batch) => batch.paddedTokens)),
+    samples: sumOf((batch) => batch.samples),
+    truncatedSamples: sumOf((batch) => batch.truncated),
+  };
 }
 
 async function gather(
   { runStep, means }: Course,
-  phase: StepPhase,
+  gives: readonly InputSpec[],
   parts: readonly Record<string, Float32Array>[],
   signal: AbortSignal,
 ): Promise<Record<string, Float32Array>> {
   const { ring, microbatchesPerStep } = means;
-  const layout = layOutGather(phase.gives, microbatchesPerStep);
+  const layout = layOutGather(gives, microbatchesPerStep);
   const dealing = dealingByRank(runStep.dealtTo, ring.worldSize);
   if (runStep.dealtTo.length !== runStep.microbatchCount) {
-    throw new Error(`Cannot gather after ${phase.name} as the step does not say who computes what`);
+    throw new Error(`Cannot gather in step ${runStep.step} as it does not say who computes what`);
   }
   const packed = packParts(parts, layout);
   const rowBytes = layout.perMicrobatch * Float32Array.BYTES_PER_ELEMENT;

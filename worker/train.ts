@@ -15,6 +15,8 @@ import {
   type RunStep,
 } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import { evaluateAll } from "./evaluate.ts";
+import { groupMicrobatches } from "./exact/block-layout.ts";
+import { ExactSum } from "./exact/exact-sum.ts";
 import { abortable, Feed } from "./input/feed.ts";
 import { closeJob, prepareJob, type JobStarters, type PreparedJob } from "./job.ts";
 import { LinkBroken } from "./ring/link.ts";
@@ -49,6 +51,10 @@ export interface WorkerMeans {
   readonly nowMs: () => number;
 }
 
+function sizeOfParts({ reductionParts }: PreparedJob): number {
+  return reductionParts.reduce((sum, size) => sum + size, 0);
+}
+
 /** One worker, from Join to Finish. */
 export class WorkerLife {
   readonly #means: WorkerMeans;
@@ -57,6 +63,7 @@ export class WorkerLife {
   #uploadFailure: { readonly error: unknown } | null = null;
   readonly #leaving = new AbortController();
   #lastUpdateMs = 0;
+  #sum: { readonly slotCount: number; readonly sum: ExactSum } | null = null;
 
   constructor(means: WorkerMeans) {
     this.#means = means;
@@ -134,7 +141,7 @@ export class WorkerLife {
     const { identity, ringKey } = session.membership;
     // From here on the ring's generation counts, whatever becomes of the ring.
     this.#state = { kind: "ring-broken", job, generation, reason: "the ring is being formed" };
-    const feed = job.training ? this.#openTrainFeed(job, formRing) : null;
+    const training = job.training ? this.#openTraining(job, formRing) : null;
     try {
       const ring = await joinRing(ringServer, {
         run: identity.run,
@@ -145,9 +152,9 @@ export class WorkerLife {
         signal,
         transport,
       });
-      this.#state = { kind: "in-ring", job, place: { ring, feed } };
+      this.#state = { kind: "in-ring", job, place: { ring, training } };
     } catch (error) {
-      feed?.close();
+      training?.feed.close();
       throw error;
     }
     observer.onState(this.#state);
@@ -161,7 +168,7 @@ export class WorkerLife {
     if (place === null) return this.#state;
     const job = this.#job();
     const { observer, session, nowMs } = this.#means;
-    if (place.feed === null) throw new Error("Cannot run a step as the job does not train");
+    if (place.training === null) throw new Error("Cannot run a step as the job does not train");
     this.#means.onCommands(Number(runStep.step), runStep.commands);
     const reduced = await reduceStep(
       runStep,
@@ -170,7 +177,7 @@ export class WorkerLife {
         phases: job.phases,
         microbatchesPerStep: job.microbatchesPerStep,
         ring: place.ring,
-        feed: place.feed,
+        ...place.training,
         nowMs,
         onActivity: (activity) => observer.onActivity(activity),
         lastUpdateMs: this.#lastUpdateMs,
@@ -261,24 +268,32 @@ export class WorkerLife {
     return place !== null && place.ring.generation === generation ? place : null;
   }
 
-  #openTrainFeed(job: PreparedJob, { generation, committedStep, members }: FormRing): StepFeed {
+  #openTraining(job: PreparedJob, { generation, committedStep, members }: FormRing) {
     const { session } = this.#means;
     const ownPerStep = Math.ceil(job.microbatchesPerStep / members.length);
     const fromStep = committedStep + 1n;
-    return new StepFeed(
-      new Feed({
-        source: (over) =>
-          session.readMicrobatches({ generation, split: "train", fromStep, evaluation: 0n }, over),
-        collating: job.input,
-        microbatchSize: job.microbatchSize,
-        ahead: Math.max(stepsAhead * ownPerStep, microbatchesAheadMin),
-      }),
-    );
+    const source = new Feed({
+      source: (over) =>
+        session.readMicrobatches({ generation, split: "train", fromStep, evaluation: 0n }, over),
+      collating: job.input,
+      microbatchSize: job.microbatchSize,
+      ahead: Math.max(stepsAhead * ownPerStep, microbatchesAheadMin),
+    });
+    return { feed: new StepFeed(source), sum: this.#sumFor(job, ownPerStep) };
+  }
+
+  /** One sum serves all generations, until one needs to hold more microbatches. */
+  #sumFor(job: PreparedJob, ownPerStep: number): ExactSum {
+    const slotCount = Math.min(ownPerStep, groupMicrobatches(sizeOfParts(job)));
+    if (this.#sum === null || this.#sum.slotCount < slotCount) {
+      this.#sum = { slotCount, sum: new ExactSum(job.reductionParts, slotCount) };
+    }
+    return this.#sum.sum;
   }
 
   #leaveRing(): void {
     const place = placeOf(this.#state);
-    place?.feed?.close();
+    place?.training?.feed.close();
     // Closing is immediate; there is nothing to wait for.
     void place?.ring.close();
   }

@@ -7,15 +7,16 @@
  *
  * Finish ends the worker from every state.
  */
+import type { ExactSum } from "./exact/exact-sum.ts";
 import type { PreparedJob } from "./job.ts";
 import type { Ring } from "./ring/ring.ts";
 import type { StepFeed } from "./step-feed.ts";
 
-/** A place in the ring of one generation, and the batches that are dealt to it. */
+/** A place in the ring of one generation. */
 export interface RingPlace {
   readonly ring: Ring;
-  /** Null when the job does not train. */
-  readonly feed: StepFeed | null;
+  /** What a job that trains needs there: the batches dealt to it, and the sum. */
+  readonly training: { readonly feed: StepFeed; readonly sum: ExactSum } | null;
 }
 
 /** The state. */
