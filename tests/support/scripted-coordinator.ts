@@ -3,10 +3,10 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
-  Metadata,
   Server,
   ServerCredentials,
   status,
+  type Metadata,
   type ServerDuplexStream,
   type ServerReadableStream,
   type ServerUnaryCall,
@@ -15,7 +15,6 @@ import {
 } from "@grpc/grpc-js";
 import { metadataNames, verifyProof } from "../../proto/auth.ts";
 import {
-  AttendResponseSchema,
   ChallengeResponseSchema,
   JoinResponseSchema,
   ReadMicrobatchesResponseSchema,
@@ -37,6 +36,7 @@ import {
   type WriteStateResponse,
 } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import { coordinatorServiceDefinition, serverOptions } from "../../proto/service.ts";
+import { ScriptedWorker } from "./scripted-worker.ts";
 
 /** A microbatch as a script gives it. */
 export interface ScriptedMicrobatch {
@@ -56,99 +56,6 @@ export interface Script {
     request: ReadMicrobatchesRequest,
     workerId: string,
   ) => Iterable<ScriptedMicrobatch>;
-}
-
-type Report = AttendRequest["report"];
-type ReportOf<Case extends string> =
-  Extract<Report, { case: Case }> extends { value: infer Value } ? Value : never;
-
-/** One worker as the coordinator sees it. */
-export class ScriptedWorker {
-  readonly workerId: string;
-  readonly introduction: JoinRequest;
-  readonly #run: string;
-  readonly #call: ServerDuplexStream<AttendRequest, AttendResponse>;
-  readonly #reports: AttendRequest[] = [];
-  readonly heartbeats: string[] = [];
-  #wake: () => void = () => undefined;
-  ended = false;
-
-  constructor(
-    run: string,
-    workerId: string,
-    introduction: JoinRequest,
-    call: ServerDuplexStream<AttendRequest, AttendResponse>,
-  ) {
-    this.#run = run;
-    this.workerId = workerId;
-    this.introduction = introduction;
-    this.#call = call;
-    call.on("data", (message: AttendRequest) => {
-      if (message.report.case === "heartbeat") this.heartbeats.push(message.report.value.state);
-      else this.#reports.push(message);
-      this.#wake();
-    });
-    const end = (): void => {
-      this.ended = true;
-      this.#wake();
-    };
-    call.on("end", () => {
-      call.end();
-      end();
-    });
-    call.on("cancelled", end).on("error", end);
-  }
-
-  /** Sends a directive. */
-  send(directive: AttendResponse["directive"]): void {
-    this.#call.write(create(AttendResponseSchema, { run: this.#run, directive }));
-  }
-
-  /** The next report, which must be of this kind. */
-  async next<Case extends NonNullable<Report["case"]>>(kind: Case): Promise<ReportOf<Case>> {
-    const message = await this.nextMessage();
-    if (message.report.case !== kind) {
-      const failure = message.report.case === "failed" ? `: ${message.report.value.detail}` : "";
-      throw new Error(`expected ${kind}, got ${message.report.case}${failure}`);
-    }
-    return message.report.value as ReportOf<Case>;
-  }
-
-  /** The next message that is no heartbeat. */
-  async nextMessage(): Promise<AttendRequest> {
-    for (;;) {
-      const message = this.#reports.shift();
-      if (message !== undefined) return message;
-      if (this.ended) throw new Error("the worker has left");
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-  }
-
-  /** Resolves when a heartbeat says this. */
-  async heard(state: RegExp): Promise<void> {
-    while (!this.heartbeats.some((one) => state.test(one))) {
-      if (this.ended) throw new Error("the worker has left");
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-  }
-
-  /** Ends the stream from the coordinator's side. */
-  dismiss(): void {
-    this.#call.end();
-  }
-
-  /** Resolves when the worker has left. */
-  async left(): Promise<void> {
-    while (!this.ended) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-  }
 }
 
 /** The server. */
@@ -224,25 +131,14 @@ export class ScriptedCoordinator {
         this.#workers.push(new ScriptedWorker(this.#script.run, workerId, introduction, call));
         this.#arrived();
       },
-      readState: async (call: ServerWritableStream<ReadStateRequest, ReadStateResponse>) => {
-        if (this.#identify(call) === null) return;
-        for (const chunk of this.#script.state?.() ?? []) {
-          if (!call.write(create(ReadStateResponseSchema, { chunk }))) await once(call, "drain");
-        }
-        call.end();
+      readState: (call: ServerWritableStream<ReadStateRequest, ReadStateResponse>) => {
+        if (this.#identify(call) !== null) this.#serveState(call).catch(() => undefined);
       },
-      writeState: async (
+      writeState: (
         call: ServerReadableStream<WriteStateRequest, WriteStateResponse>,
         respond: sendUnaryData<WriteStateResponse>,
       ) => {
-        let bytes = 0;
-        for await (const request of call as AsyncIterable<WriteStateRequest>) {
-          this.uploads.push(request);
-          bytes += request.chunk?.data.byteLength ?? 0;
-        }
-        respond(null, create(WriteStateResponseSchema, { bytes: BigInt(bytes) }));
-        this.uploadsDone++;
-        this.#uploaded();
+        this.#takeState(call, respond).catch(() => undefined);
       },
       readMicrobatches: (
         call: ServerWritableStream<ReadMicrobatchesRequest, ReadMicrobatchesResponse>,
@@ -296,6 +192,27 @@ export class ScriptedCoordinator {
     if (isKnown) return workerId;
     call.emit("error", { code: status.UNAUTHENTICATED, details: "no valid credential" });
     return null;
+  }
+
+  async #serveState(call: ServerWritableStream<ReadStateRequest, ReadStateResponse>) {
+    for (const chunk of this.#script.state?.() ?? []) {
+      if (!call.write(create(ReadStateResponseSchema, { chunk }))) await once(call, "drain");
+    }
+    call.end();
+  }
+
+  async #takeState(
+    call: ServerReadableStream<WriteStateRequest, WriteStateResponse>,
+    respond: sendUnaryData<WriteStateResponse>,
+  ): Promise<void> {
+    let bytes = 0;
+    for await (const request of call as AsyncIterable<WriteStateRequest>) {
+      this.uploads.push(request);
+      bytes += request.chunk?.data.byteLength ?? 0;
+    }
+    respond(null, create(WriteStateResponseSchema, { bytes: BigInt(bytes) }));
+    this.uploadsDone++;
+    this.#uploaded();
   }
 
   async #serveMicrobatches(
