@@ -97,18 +97,19 @@ export function embed(tables: EmbeddingTables, indices: EmbeddingIndices): tf.Te
       const word = tf.reshape(tf.gather(words, ids), [batch, length, features]);
       const placed = tf.add(word, tf.slice(positions, [0, 0], [length, features]));
       const value = tf.add(tf.reshape(placed, [rows, features]), tf.gather(types, typeIds));
-      return { value: value as tf.Tensor2D, saved: [] };
+      return { value: value as tf.Tensor2D, saved: [ids, typeIds] };
     },
-    (dy) => {
+    (dy, saved) => {
+      const [words1d, types1d] = [at(saved, 0) as tf.Tensor1D, at(saved, 1) as tf.Tensor1D];
       const column = tf.sum(tf.reshape(dy, [batch, length, features]), 0);
       return [
         // Segments below zero are dropped.
-        tf.unsortedSegmentSum(dy, learntIds(ids, indices.padTokenId), vocabulary),
+        tf.unsortedSegmentSum(dy, learntIds(words1d, indices.padTokenId), vocabulary),
         tf.pad(column, [
           [0, positionCount - length],
           [0, 0],
         ]),
-        tf.unsortedSegmentSum(dy, typeIds, typeCount),
+        tf.unsortedSegmentSum(dy, types1d, typeCount),
       ];
     },
   );

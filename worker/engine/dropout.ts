@@ -1,0 +1,66 @@
+/**
+ * Dropout masks as a function of (job seed, step, microbatch, site). The host mixes the first three into two words that
+ * are fed to the graph; a counter-based generator (Philox, behind TensorFlow's stateless random ops) makes the bits there.
+ */
+import { createHash } from "node:crypto";
+import * as tf from "@tensorflow/tfjs";
+import type { TensorFlowBackend } from "./tensorflow-backend.ts";
+
+/** Words that are fed as the input `seed` of a program. */
+export const seedWords = 2;
+
+/** SplitMix64's finaliser (Steele, Lea, Flood 2014): every input bit reaches every output bit. */
+function mix(value: bigint): bigint {
+  let z = BigInt.asUintN(64, value + 0x9e3779b97f4a7c15n);
+  z = BigInt.asUintN(64, (z ^ (z >> 30n)) * 0xbf58476d1ce4e5b9n);
+  z = BigInt.asUintN(64, (z ^ (z >> 27n)) * 0x94d049bb133111ebn);
+  return z ^ (z >> 31n);
+}
+
+/** The two int32 words for a microbatch of a step. */
+export function dropoutSeed(jobSeed: bigint, step: number, microbatch: number): Int32Array {
+  const mixed = mix(mix(mix(jobSeed) ^ BigInt(step)) ^ BigInt(microbatch));
+  return new Int32Array(new BigUint64Array([mixed]).buffer);
+}
+
+/** The word that a site adds: equal names give equal masks. */
+function siteWord(site: string): number {
+  return createHash("sha256").update(site).digest().readInt32LE(0);
+}
+
+/**
+ * Keeps or drops each element of a site: 1/(1−rate) with probability 1−rate (in steps of 2⁻¹⁶), else 0. One random word
+ * decides two elements.
+ * @param seed the fed words, int32 of shape [2]
+ */
+export function dropoutMask(
+  backend: TensorFlowBackend,
+  seed: tf.Tensor,
+  site: string,
+  form: { readonly shape: readonly number[]; readonly rate: number },
+): tf.Tensor {
+  const { TF_ATTR_TYPE, TF_INT32 } = backend.recorder.real;
+  const typed = (name: string, value: number) => ({ name, type: TF_ATTR_TYPE, value });
+  const integers = [typed("T", TF_INT32)];
+  return tf.tidy(() => {
+    const count = form.shape.reduce((product, size) => product * size, 1);
+    const words = Math.ceil(count / 2);
+    const key = tf.add(seed, tf.tensor1d([siteWord(site), 0], "int32"));
+    const random = backend.execute(
+      "StatelessRandomUniformFullInt",
+      [typed("dtype", TF_INT32), typed("T", TF_INT32), typed("Tseed", TF_INT32)],
+      [tf.tensor1d([words], "int32"), key],
+    );
+    const sixteen = tf.scalar(16, "int32");
+    const high = backend.execute("RightShift", integers, [random, sixteen]);
+    const low = backend.execute("RightShift", integers, [
+      backend.execute("LeftShift", integers, [random, sixteen]),
+      sixteen,
+    ]);
+    const threshold = tf.scalar(Math.round(form.rate * 65_536) - 32_768, "int32");
+    const kept = tf.cast(tf.greaterEqual(tf.concat([high, low]), threshold), "float32");
+    const scaled = tf.mul(kept, tf.scalar(1 / (1 - form.rate)));
+    const trimmed = words * 2 === count ? scaled : tf.slice(scaled, 0, count);
+    return tf.reshape(trimmed, [...form.shape]);
+  });
+}

@@ -1,0 +1,103 @@
+/**
+ * Keeps recorded programs on disk: keyed by all that decides them, checked by SHA-256 before use, written aside and
+ * renamed. Of several workers that start together one records and the others wait for it.
+ */
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+import type { PrepareOptions } from "./engine.ts";
+import type { ProgramIndex, ProgramSet } from "./program-set.ts";
+
+const inputSchema = z.object({
+  name: z.string(),
+  shape: z.array(z.number().int().nonnegative()),
+  dtype: z.enum(["float32", "int32"]),
+});
+
+const indexSchema = z.object({
+  sha256: z.string(),
+  index: z.object({
+    tableVersion: z.string(),
+    phases: z.array(
+      z.object({
+        name: z.string(),
+        collective: z.enum(["sum", "gather"]),
+        gathered: z.array(inputSchema),
+      }),
+    ),
+    inputs: z.record(z.string(), z.array(inputSchema)),
+  }),
+});
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** Hash of the sources that make programs: recorder, passes, models. */
+function sourcesHash(): string {
+  const hash = createHash("sha256");
+  for (const folder of ["./", "../model/"]) {
+    const path = fileURLToPath(new URL(folder, import.meta.url));
+    for (const name of readdirSync(path)
+      .filter((file) => /\.(ts|js)$/.test(file))
+      .sort()) {
+      hash.update(name).update(readFileSync(join(path, name)));
+    }
+  }
+  return hash.digest("hex");
+}
+
+/** Key of a set of programs: everything that decides it. */
+export function programKey(options: PrepareOptions, tensorflowVersion: string): string {
+  const { cacheFolder: _where, seed: _fed, ...deciding } = options;
+  const text = JSON.stringify({ deciding, tensorflowVersion, sources: sourcesHash() });
+  return sha256(Buffer.from(text)).slice(0, 32);
+}
+
+/** The folder of a key's programs, for `loadSavedModel`. */
+export function programFolder(cacheFolder: string, key: string): string {
+  return join(cacheFolder, "programs", key);
+}
+
+/** Reads and checks a stored set's index; null when there is none or it is damaged (it is then removed). */
+export function readStoredIndex(folder: string): ProgramIndex | null {
+  if (!existsSync(join(folder, "index.json"))) return null;
+  try {
+    const { sha256: expected, index } = indexSchema.parse(
+      JSON.parse(readFileSync(join(folder, "index.json"), "utf8")),
+    );
+    if (sha256(readFileSync(join(folder, "saved_model.pb"))) === expected) return index;
+  } catch {
+    // Damaged: made again below.
+  }
+  rmSync(folder, { recursive: true, force: true });
+  return null;
+}
+
+/** Writes a set aside and renames it into place. Losing the race against another process is no failure. */
+export function writeStored(folder: string, set: ProgramSet): void {
+  const aside = `${folder}.${process.pid}.part`;
+  rmSync(aside, { recursive: true, force: true });
+  mkdirSync(aside, { recursive: true });
+  writeFileSync(join(aside, "saved_model.pb"), set.savedModel);
+  writeFileSync(
+    join(aside, "index.json"),
+    JSON.stringify({ sha256: sha256(set.savedModel), index: set.index }),
+  );
+  try {
+    renameSync(aside, folder);
+  } catch (error) {
+    rmSync(aside, { recursive: true, force: true });
+    if (!existsSync(folder)) throw error;
+  }
+}

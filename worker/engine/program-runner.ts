@@ -1,0 +1,38 @@
+/** What both ways of computing offer to the engine: recorded graphs (`graph-runner.ts`) and eager tfjs (`eager-runner.ts`). */
+import type { Batch } from "../model/model.ts";
+import type { EngineState } from "./engine.ts";
+
+/** Scalars of an update, computed on the host in double precision. */
+export interface UpdateScalars {
+  /** lr·√(1−β₂ᵗ)/(1−β₁ᵗ). */
+  readonly learningRate: number;
+  /** ε·√(1−β₂ᵗ): PyTorch's epsilon in the form of `ResourceApplyAdam`. */
+  readonly epsilon: number;
+  /** Factor of the gradient sum: clipping ÷ weight. */
+  readonly scale: number;
+  /** lr·weight decay. */
+  readonly decay: number;
+  /** Factor of the buffers' sums: 1 ÷ weight. */
+  readonly bufferScale: number;
+}
+
+/** Runs programs over one set of variables. */
+export interface ProgramRunner {
+  loadState(state: EngineState): void;
+  readState(withOptimizer: boolean, step: number): EngineState;
+  /** A gather phase: outputs by name. */
+  runGather(phase: number, batch: Batch, feeds: Feeds): Record<string, Float32Array>;
+  /** A sum phase: writes [gradients | buffers | loss | weight] to `into`. */
+  runSum(phase: number, batch: Batch, feeds: Feeds, into: Float32Array): void;
+  /** Takes a reduced vector in, for `update`, and returns sums of squares of the gradient part. */
+  takeReduced(reduced: Float32Array): Float32Array;
+  update(scalars: UpdateScalars): void;
+  evaluate(batch: Batch): { logits: Float32Array; columns: number; loss: number; weight: number };
+  close(): void;
+}
+
+/** What a phase is fed beside its batch. */
+export interface Feeds {
+  readonly gathered: Readonly<Record<string, Float32Array>>;
+  readonly seed: Int32Array;
+}

@@ -1,0 +1,98 @@
+/** Which programs a job needs, recorded from its model; and what can be kept of them on disk. */
+import type { ParameterTable } from "../../foundation/parameters/table.ts";
+import type { InputSpec, Model } from "../model/model.ts";
+import type { PhaseInfo, PrepareOptions } from "./engine.ts";
+import { assembleGraph, type RecordedProgram } from "./program-graph.ts";
+import {
+  evaluationSource,
+  makeVariables,
+  phaseSource,
+  recordProgram,
+  type ProgramSource,
+} from "./record-phase.ts";
+import { encodeSavedModel } from "./saved-model.ts";
+import type { TensorFlowBackend } from "./tensorflow-backend.ts";
+
+/** Key of a phase's program. */
+export function phaseKey(phase: number, shapeKey: string): string {
+  return `phase_${phase}_${shapeKey}`;
+}
+
+/** Key of an evaluation's program. */
+export function evaluationKey(shapeKey: string): string {
+  return `evaluate_${shapeKey}`;
+}
+
+/** What running the programs needs to know of them; stored beside the graph as JSON. */
+export interface ProgramIndex {
+  readonly tableVersion: string;
+  readonly phases: readonly PhaseInfo[];
+  /** Inputs of each program, by key. */
+  readonly inputs: Readonly<Record<string, readonly InputSpec[]>>;
+}
+
+/** A graph with its index. */
+export interface ProgramSet {
+  readonly index: ProgramIndex;
+  /** Bytes of `saved_model.pb`. */
+  readonly savedModel: Uint8Array;
+}
+
+/** All programs of a model, by key. */
+export function programSources(
+  model: Model,
+  table: ParameterTable,
+  training: boolean,
+): ReadonlyMap<string, ProgramSource> {
+  const sources = new Map<string, ProgramSource>();
+  if (training) {
+    for (const shapeKey of model.shapes("train").keys()) {
+      model.phases(shapeKey, table).forEach((phase, number) => {
+        sources.set(phaseKey(number, shapeKey), phaseSource(model, shapeKey, phase));
+      });
+    }
+  }
+  for (const shapeKey of model.shapes("evaluate").keys()) {
+    sources.set(evaluationKey(shapeKey), evaluationSource(model, shapeKey));
+  }
+  return sources;
+}
+
+/** What the step loop needs to know of a model's phases; they are the same at every shape. */
+export function phaseInfos(model: Model, table: ParameterTable): readonly PhaseInfo[] {
+  const [shapeKey] = model.shapes("train").keys();
+  if (shapeKey === undefined) throw new Error(`Cannot train ${model.family}: it has no shapes`);
+  return model
+    .phases(shapeKey, table)
+    .map(({ name, collective, gathered }) => ({ name, collective, gathered: [...gathered] }));
+}
+
+/** Records every program of a model and assembles them to one graph. */
+export function recordProgramSet(
+  backend: TensorFlowBackend,
+  model: Model,
+  table: ParameterTable,
+  options: PrepareOptions,
+): ProgramSet {
+  const variables = makeVariables(table);
+  try {
+    const programs = [...programSources(model, table, options.training)].map(
+      ([key, source]): RecordedProgram => ({
+        key,
+        inputs: source.inputs,
+        recording: recordProgram(backend, variables, source),
+      }),
+    );
+    const nodes = assembleGraph(table, programs, options.training ? options.optimizer : null);
+    return {
+      index: {
+        tableVersion: table.version,
+        phases: options.training ? phaseInfos(model, table) : [],
+        inputs: Object.fromEntries(programs.map((program) => [program.key, program.inputs])),
+      },
+      savedModel: encodeSavedModel(nodes, backend.recorder.real.TF_Version),
+    };
+  } finally {
+    variables.dispose();
+  }
+}

@@ -1,0 +1,222 @@
+/** The engine of one thread: prepares programs from a model, recorded or eager, and runs them over one state. */
+import { mkdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { mkdtemp, rm } from "node:fs/promises";
+import { withProcessLock } from "../../foundation/cache/process-lock.ts";
+import { parseTable, type ParameterTable } from "../../foundation/parameters/table.ts";
+import type { Batch, Model } from "../model/model.ts";
+import { dropoutSeed } from "./dropout.ts";
+import { EagerRunner } from "./eager-runner.ts";
+import type {
+  Engine,
+  EngineState,
+  EvaluationResult,
+  MicrobatchPlace,
+  NormResult,
+  PhaseInfo,
+  PreparedPrograms,
+  PrepareOptions,
+} from "./engine.ts";
+import { GraphRunner } from "./graph-runner.ts";
+import { updateScalars } from "./optimizer-scalars.ts";
+import { programFolder, programKey, readStoredIndex, writeStored } from "./program-cache.ts";
+import type { ProgramRunner } from "./program-runner.ts";
+import { phaseInfos, recordProgramSet, type ProgramIndex } from "./program-set.ts";
+import { layOutReduction } from "./reduction-layout.ts";
+import { startBackend, type TensorFlowBackend } from "./tensorflow-backend.ts";
+
+/** Makes the model of a job: injected, so that the engine knows no model. */
+export type ModelMaker = (options: PrepareOptions) => Promise<Model>;
+
+interface Prepared {
+  readonly options: PrepareOptions;
+  readonly table: ParameterTable;
+  readonly runner: ProgramRunner;
+  readonly phases: readonly PhaseInfo[];
+}
+
+/** Computes in the thread that made it. */
+export class TfjsEngine implements Engine {
+  readonly #backend: TensorFlowBackend;
+  readonly #makeModel: ModelMaker;
+  readonly #nowMs: () => number;
+  #prepared: Prepared | null = null;
+  #step = 0;
+  /** What `norm` found, for the update of the same vector. */
+  #norm: NormResult | null = null;
+
+  constructor(bindingFile: string, makeModel: ModelMaker, nowMs: () => number) {
+    this.#backend = startBackend(bindingFile);
+    this.#makeModel = makeModel;
+    this.#nowMs = nowMs;
+  }
+
+  async prepare(options: PrepareOptions): Promise<PreparedPrograms> {
+    const start = this.#nowMs();
+    const table = parseTable(options.tableJson);
+    const made = options.eager
+      ? await this.#eager(options, table)
+      : await this.#recorded(options, table);
+    this.#prepared?.runner.close();
+    this.#prepared = { options, table, runner: made.runner, phases: made.phases };
+    this.#norm = null;
+    const { size, parts } = layOutReduction(table);
+    return {
+      tableVersion: table.version,
+      prepareMs: this.#nowMs() - start,
+      fromCache: made.fromCache,
+      phases: made.phases,
+      reductionSize: size,
+      reductionParts: parts,
+    };
+  }
+
+  async #eager(options: PrepareOptions, table: ParameterTable) {
+    const model = await this.#makeModel(options);
+    const { training, optimizer } = options;
+    return {
+      runner: new EagerRunner(this.#backend, model, { table, training, optimizer }),
+      phases: training ? phaseInfos(model, table) : [],
+      fromCache: false,
+    };
+  }
+
+  async #recorded(options: PrepareOptions, table: ParameterTable) {
+    const { cacheFolder, training } = options;
+    const load = (folder: string, index: ProgramIndex): GraphRunner =>
+      new GraphRunner(this.#backend.recorder.real, folder, { index, table, training });
+    const record = async (folder: string): Promise<ProgramIndex> => {
+      const model = await this.#makeModel(options);
+      const set = recordProgramSet(this.#backend, model, table, options);
+      writeStored(folder, set);
+      return set.index;
+    };
+    if (cacheFolder === null) {
+      const parent = await mkdtemp(join(tmpdir(), "ringmaster-programs-"));
+      try {
+        const folder = join(parent, "programs");
+        const index = await record(folder);
+        return { runner: load(folder, index), phases: index.phases, fromCache: false };
+      } finally {
+        await rm(parent, { recursive: true, force: true });
+      }
+    }
+    const folder = programFolder(
+      cacheFolder,
+      programKey(options, this.#backend.recorder.real.TF_Version),
+    );
+    mkdirSync(join(cacheFolder, "programs"), { recursive: true });
+    const stored = readStoredIndex(folder);
+    if (stored !== null)
+      return { runner: load(folder, stored), phases: stored.phases, fromCache: true };
+    const signal = new AbortController().signal;
+    return await withProcessLock(`${folder}.lock`, { signal }, async () => {
+      const since = readStoredIndex(folder);
+      const index = since ?? (await record(folder));
+      return { runner: load(folder, index), phases: index.phases, fromCache: since !== null };
+    });
+  }
+
+  #ready(): Prepared {
+    if (this.#prepared === null) throw new Error("Cannot compute before programs are prepared");
+    return this.#prepared;
+  }
+
+  loadState(state: EngineState): Promise<void> {
+    this.#ready().runner.loadState(state);
+    this.#step = state.step;
+    return Promise.resolve();
+  }
+
+  readState(withOptimizer: boolean): Promise<EngineState> {
+    return Promise.resolve(this.#ready().runner.readState(withOptimizer, this.#step));
+  }
+
+  runPhase(
+    phase: number,
+    batch: Batch,
+    at: MicrobatchPlace,
+    feeds: {
+      readonly gathered: Readonly<Record<string, Float32Array>>;
+      readonly into: Float32Array;
+    },
+  ): Promise<{ readonly gathered?: Record<string, Float32Array> }> {
+    const { runner, phases, options } = this.#ready();
+    const info = phases[phase];
+    if (info === undefined)
+      throw new RangeError(`Cannot run phase ${phase}: there are ${phases.length}`);
+    const seed = dropoutSeed(options.seed, at.step, at.microbatch);
+    const fed = { gathered: feeds.gathered, seed };
+    if (info.collective === "gather") {
+      return Promise.resolve({ gathered: runner.runGather(phase, batch, fed) });
+    }
+    runner.runSum(phase, batch, fed, feeds.into);
+    return Promise.resolve({});
+  }
+
+  norm(reduced: Float32Array): Promise<NormResult> {
+    const { table, runner } = this.#ready();
+    const { lossOffset, weightOffset } = layOutReduction(table);
+    const squares = runner.takeReduced(reduced);
+    let sum = 0;
+    for (const square of squares) sum += square;
+    const weight = reduced[weightOffset] ?? Number.NaN;
+    const lossSum = reduced[lossOffset] ?? Number.NaN;
+    this.#norm = { gradNorm: Math.sqrt(sum) / weight, lossSum, weight };
+    return Promise.resolve(this.#norm);
+  }
+
+  update(place: { readonly step: number; readonly learningRate: number }) {
+    const { runner, options } = this.#ready();
+    if (this.#norm === null) throw new Error("Cannot update before the norm is known");
+    const start = this.#nowMs();
+    const { gradNorm, weight } = this.#norm;
+    runner.update(updateScalars(options.optimizer, { ...place, gradNorm, weight }));
+    this.#step = place.step;
+    this.#norm = null;
+    return Promise.resolve({ updateMs: this.#nowMs() - start });
+  }
+
+  evaluate(batch: Batch): Promise<EvaluationResult> {
+    const { logits, columns, loss, weight } = this.#ready().runner.evaluate(batch);
+    return Promise.resolve({ logits, columns, lossSum: loss, weight });
+  }
+
+  async replacePrograms(options: PrepareOptions): Promise<PreparedPrograms> {
+    const { table } = this.#ready();
+    const state = await this.readState(this.#ready().options.training);
+    const prepared = await this.prepare(options);
+    await this.loadState(carryState(state, table, this.#ready().table));
+    return prepared;
+  }
+
+  close(): Promise<void> {
+    this.#prepared?.runner.close();
+    this.#prepared = null;
+    return Promise.resolve();
+  }
+}
+
+/** A state in the layout of another table of the same tensors: moments follow what still trains, new ones are zero. */
+function carryState(state: EngineState, from: ParameterTable, to: ParameterTable): EngineState {
+  const move = (source: Float32Array | undefined): Float32Array => {
+    const target = new Float32Array(to.trainableSize);
+    for (const entry of to.entries) {
+      const before =
+        from.entries.find((candidate) => candidate.name === entry.name)?.trainableOffset ?? null;
+      if (entry.trainableOffset === null || before === null || source === undefined) continue;
+      target.set(source.subarray(before, before + entry.size), entry.trainableOffset);
+    }
+    return target;
+  };
+  if (from.stateSize !== to.stateSize) {
+    throw new Error("Cannot replace programs: the new table has other tensors");
+  }
+  return {
+    parameters: state.parameters,
+    step: state.step,
+    firstMoment: move(state.firstMoment),
+    secondMoment: move(state.secondMoment),
+  };
+}
