@@ -1,6 +1,6 @@
 /** The native binding of tfjs-node, compiled by foundation/native: the few calls that are made of it. */
 import { createRequire } from "node:module";
-import * as util from "node:util";
+import type * as util from "node:util";
 
 /** A tensor as the binding hands it back. */
 export interface TensorMetadata {

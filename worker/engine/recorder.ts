@@ -50,7 +50,7 @@ function attributeOf(
     if (Array.isArray(value)) return { kind: "ints", ints: value.map(Number) };
   }
   throw new RecordingError(
-    `Cannot record ${op}: attribute ${attribute.name} has type ${type} and value ${String(value)}; at ${callSite()}`,
+    `Cannot record ${op}: attribute ${attribute.name} has type ${type} and value ${JSON.stringify(value)}; at ${callSite()}`,
   );
 }
 

@@ -29,7 +29,8 @@ export function startBackend(bindingFile: string): TensorFlowBackend {
   const kernels = new NodeJSKernelBackend(binding, "ringmaster");
   tf.registerBackend("tensorflow", () => kernels, 3);
   requireHere("@tensorflow/tfjs-node-gpu/dist/register_all_kernels");
-  tf.setBackend("tensorflow");
+  // The backend is made at once; the promise only says so later.
+  void tf.setBackend("tensorflow");
   const backend: TensorFlowBackend = {
     recorder,
     idOf: (tensor) => {
