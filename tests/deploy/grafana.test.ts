@@ -62,6 +62,16 @@ describe("dashboard", () => {
     }
   });
 
+  it("has its metrics explained in docs/metrics.md", async () => {
+    const docs = await readFile(join(dirname(deploy), "docs/metrics.md"), "utf8");
+    for (const { name, kind, labels, help, worker } of definitions) {
+      const cells = labels.map((label) => `\`${label}\``).join(" ");
+      const page = worker === true ? "both" : "coordinator";
+      const row = `| \`${name}\` | ${kind} | ${cells} | ${page} | ${help} |`;
+      assert.ok(docs.includes(row), row);
+    }
+  });
+
   it("lays its panels out without overlap", () => {
     const taken = new Map<string, string>();
     const ids = dashboard.panels.map(({ id }) => id);
