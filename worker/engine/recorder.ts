@@ -54,6 +54,17 @@ function attributeOf(
   );
 }
 
+/** tfjs leaves the type of these ops to eager TensorFlow, which infers it; a graph has to state it. */
+const untypedOps: ReadonlySet<string> = new Set(["ExpandDims"]);
+
+function inferredAttributes(
+  op: string,
+  outputs: readonly TensorMetadata[],
+): Readonly<Record<string, AttributeValue>> {
+  const [output] = outputs;
+  return untypedOps.has(op) && output !== undefined ? { T: typeOf(output.dtype) } : {};
+}
+
 /** Stands between tfjs's backend and the binding. */
 export class RecordingBinding {
   readonly real: TensorFlowBinding;
@@ -134,9 +145,12 @@ export class RecordingBinding {
         name,
         op,
         inputs: inputs.map((id) => this.#referenceOf(id, op)),
-        attributes: Object.fromEntries(
-          attributes.map((attribute) => [attribute.name, attributeOf(this.real, op, attribute)]),
-        ),
+        attributes: {
+          ...inferredAttributes(op, outputs),
+          ...Object.fromEntries(
+            attributes.map((attribute) => [attribute.name, attributeOf(this.real, op, attribute)]),
+          ),
+        },
       });
       outputs.forEach((output, index) => {
         this.#references.set(output.id, index === 0 ? name : `${name}:${index}`);

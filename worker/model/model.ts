@@ -73,6 +73,21 @@ export interface PhaseOutputs {
   readonly gathered?: Readonly<Record<string, tf.Tensor>>;
 }
 
+/** What a model is made from: its config, and the shapes that are compiled. */
+export interface ModelOptions {
+  readonly configJson: string;
+  /** Rows of a training microbatch. */
+  readonly microbatchSize: number;
+  /** Rows of an evaluation microbatch. */
+  readonly evalMicrobatchSize: number;
+  /** Sequence lengths that are compiled, ascending; without meaning where there are no sequences. */
+  readonly bucketLengths: readonly number[];
+  readonly maxLength: number;
+  readonly labelSmoothing: number;
+  /** Microbatches of a full global batch: rows of what is gathered ÷ rows of a microbatch. */
+  readonly microbatchesPerStep: number;
+}
+
 /** A model as the engine compiles it. */
 export interface Model {
   /** Family name, as in Prepare.model_family. */
