@@ -1,0 +1,140 @@
+/**
+ * Between two steps: commands act, a pause is waited out, an interrupt ends the run, evaluations and checkpoints happen.
+ * Every rank has applied the same steps here.
+ */
+import { relative } from "node:path";
+import { eventOf } from "../nats/cloud-event.ts";
+import type { BoundaryAction } from "./control.ts";
+import type { RunContext } from "./run-context.ts";
+
+/** Why the steps have ended. */
+export interface LoopEnd {
+  readonly kind: "completed" | "stopped" | "interrupted";
+  /** One line for a person. */
+  readonly reason: string;
+}
+
+const interrupted: LoopEnd = { kind: "interrupted", reason: "interrupted" };
+
+/** Does what waits at the boundary before a step. Gives the end of the run if that is what waits, else null. */
+export async function atBoundary(
+  run: RunContext,
+  step: number,
+  signal: AbortSignal,
+): Promise<LoopEnd | null> {
+  const { control, interrupts, fleet, view } = run;
+  for (;;) {
+    if (interrupts.finish.aborted) return interrupted;
+    for (const action of control.takeBefore(step)) {
+      const end = await act(run, action, signal);
+      if (end !== null) return end;
+    }
+    if (!control.paused) return null;
+    view.doing(`paused before step ${step}`);
+    run.speedometer.pause();
+    const waiting = control.waiting(AbortSignal.any([signal, interrupts.finish]));
+    await fleet.while(waiting, signal).catch((error: unknown) => {
+      if (!interrupts.finish.aborted || signal.aborted) throw error;
+    });
+  }
+}
+
+async function act(
+  run: RunContext,
+  action: BoundaryAction,
+  signal: AbortSignal,
+): Promise<LoopEnd | null> {
+  switch (action.kind) {
+    case "checkpoint":
+      await checkpointNow(run, signal);
+      return null;
+    case "evaluate":
+      await evaluateNow(run, { counts: false }, signal);
+      return null;
+    case "stop":
+      return { kind: "stopped", reason: "stopped by command" };
+  }
+}
+
+/** Evaluates the validation data, if there is any. @param how whether it counts for the best model */
+export async function evaluateNow(
+  run: RunContext,
+  how: { readonly counts: boolean },
+  signal: AbortSignal,
+): Promise<void> {
+  const { validation: dataset, fleet, view, progress, clock, interrupts } = run;
+  if (dataset === null) return;
+  const startedMs = clock.nowMs();
+  const task = {
+    split: "validation",
+    dataset,
+    onProgress: (done: number, of: number) => view.evaluating(done, of),
+  };
+  const until = AbortSignal.any([signal, interrupts.finish]);
+  try {
+    const result = await run.evaluator.evaluate(fleet, task, until);
+    progress.evaluated(result, (clock.nowMs() - startedMs) / 1000, how.counts);
+    await announceEvaluation(run, result);
+  } catch (error) {
+    if (!interrupts.finish.aborted || signal.aborted) throw error;
+    await abandonWork(run, signal);
+  } finally {
+    run.speedometer.pause();
+  }
+}
+
+/** A ring of the same members and a newer generation: whatever they were at is abandoned, nothing has changed. */
+async function abandonWork(run: RunContext, signal: AbortSignal): Promise<void> {
+  const state = {
+    committedStep: run.progress.step,
+    loadState: false,
+    reason: "the evaluation was interrupted",
+  };
+  await run.fleet.formRing(run.fleet.members, state, signal);
+}
+
+async function announceEvaluation(
+  run: RunContext,
+  result: { readonly metrics: Readonly<Record<string, number>>; readonly samples: number },
+): Promise<void> {
+  const { step, epoch } = run.progress;
+  const { metrics, samples } = result;
+  const split = "validation";
+  await run.journal.append({ kind: "evaluation", step, split, metrics: { ...metrics }, samples });
+  run.view.evaluated({ step, epoch, split, metrics });
+  run.telemetry.evaluation({ split, metrics });
+  run.events.publish(
+    eventOf({
+      case: "evaluationCompleted",
+      value: { step: BigInt(step), epoch, split, metrics, samples: BigInt(samples) },
+    }),
+  );
+}
+
+/** Writes the checkpoint of the last committed step, unless it is there. Gives its folder. */
+export async function checkpointNow(run: RunContext, signal: AbortSignal): Promise<string> {
+  const { checkpoints, fleet, progress, view, settings } = run;
+  const { step } = progress;
+  if (checkpoints.has(step)) return checkpoints.folderOf(step);
+  const member = fleet.members[0];
+  if (member === undefined) throw new Error("Cannot checkpoint as the ring is empty");
+  view.doing(`writing the checkpoint of step ${step}`);
+  const from = { member, step, withOptimizer: true };
+  const state = await run.states.take(fleet, from, signal);
+  const folder = await fleet.while(checkpoints.write(state), signal);
+  await announceCheckpoint(run, folder);
+  view.say(`checkpoint: ${relative(".", folder) || settings.outputDir}`);
+  run.speedometer.pause();
+  return folder;
+}
+
+/** Tells of a checkpoint that is on disk. */
+export async function announceCheckpoint(run: RunContext, folder: string): Promise<void> {
+  const { step } = run.progress;
+  const name = relative(run.settings.outputDir, folder);
+  await run.journal.append({ kind: "checkpoint", step, folder: name });
+  run.telemetry.checkpointWritten(run.clock.now().getTime() / 1000);
+  run.events.publish(
+    eventOf({ case: "checkpointWritten", value: { step: BigInt(step), folder: name } }),
+  );
+}

@@ -1,0 +1,121 @@
+/**
+ * The checkpoints of a run and its final model, from the state of a worker to the files on disk.
+ */
+import { stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import type { LoadedModel } from "../../foundation/model-files/load-model.ts";
+import type { ParameterTable } from "../../foundation/parameters/table.ts";
+import {
+  jsonText,
+  readWeights,
+  writeCheckpoint,
+  writeModelFiles,
+} from "../checkpoint/checkpoint-folder.ts";
+import { checkpointName, rotateCheckpoints } from "../checkpoint/rotation.ts";
+import { replaceFile } from "../checkpoint/write-aside.ts";
+import type { TrainingState } from "../server/state-stream.ts";
+import type { RateChange } from "./learning-rate.ts";
+import type { Progress } from "./progress.ts";
+
+/** What checkpoints are made of. */
+export interface CheckpointMeans {
+  readonly outputDir: string;
+  readonly model: LoadedModel;
+  readonly table: ParameterTable;
+  /** `job.yaml`. */
+  readonly job: string;
+  readonly progress: Progress;
+  readonly rateChanges: () => readonly RateChange[];
+  /** Checkpoints that stay; null keeps all. */
+  readonly limit: number | null;
+  readonly keepsBest: boolean;
+  readonly nowMs: () => number;
+}
+
+/** Writes them. */
+export class Checkpoints {
+  readonly #means: CheckpointMeans;
+  /** Steps whose checkpoints this run has written, or started from; a folder of an earlier run does not count. */
+  readonly #written = new Set<number>();
+  #last: string | null;
+
+  /** @param from the checkpoint that the run goes on from, or null */
+  constructor(
+    means: CheckpointMeans,
+    from: { readonly folder: string; readonly step: number } | null,
+  ) {
+    this.#means = means;
+    this.#last = from?.folder ?? null;
+    if (from !== null && resolve(from.folder) === resolve(this.folderOf(from.step))) {
+      this.#written.add(from.step);
+    }
+  }
+
+  /** Folder of the newest checkpoint; null when there is none. */
+  get last(): string | null {
+    return this.#last;
+  }
+
+  /** Folder of the checkpoint of a step. */
+  folderOf(step: number): string {
+    return join(this.#means.outputDir, checkpointName(step));
+  }
+
+  /** Whether the checkpoint of a step is that of this run. */
+  has(step: number): boolean {
+    return this.#written.has(step);
+  }
+
+  /** Folder of the best evaluation's checkpoint; null when there is none on disk. */
+  async bestOnDisk(): Promise<string | null> {
+    const folder = this.#bestFolder();
+    if (folder === null) return null;
+    const entry = await stat(join(folder, "model.safetensors")).catch(() => null);
+    return entry === null ? null : folder;
+  }
+
+  /** Writes the checkpoint of a state, then removes those that the limit leaves no room for. */
+  async write(state: TrainingState): Promise<string> {
+    const { model, table, job, progress, nowMs, outputDir, limit } = this.#means;
+    const folder = this.folderOf(state.step);
+    await writeCheckpoint(folder, {
+      model,
+      table,
+      state,
+      job,
+      resume: progress.resumePoint(this.#means.rateChanges(), nowMs()),
+      trainerState: progress.trainerState(this.#bestFolder()),
+    });
+    this.#last = folder;
+    this.#written.add(state.step);
+    await rotateCheckpoints(outputDir, limit, this.#bestStep());
+    return folder;
+  }
+
+  /** Writes the model of a state into the output folder. */
+  async writeModel(parameters: Float32Array): Promise<void> {
+    const { model, outputDir } = this.#means;
+    await writeModelFiles(outputDir, { ...model, state: parameters });
+  }
+
+  /** The weights of a checkpoint. */
+  weightsOf(folder: string): Promise<Float32Array> {
+    return readWeights(folder, this.#means.table);
+  }
+
+  /** Writes `trainer_state.json` into the output folder. */
+  async writeTrainerState(): Promise<void> {
+    const { progress, outputDir } = this.#means;
+    const content = jsonText(progress.trainerState(this.#bestFolder()));
+    await replaceFile(join(outputDir, "trainer_state.json"), content);
+  }
+
+  #bestStep(): number | null {
+    return this.#means.keepsBest ? (this.#means.progress.standing.best?.step ?? null) : null;
+  }
+
+  #bestFolder(): string | null {
+    const step = this.#means.progress.standing.best?.step;
+    return step === undefined ? null : this.folderOf(step);
+  }
+}

@@ -1,0 +1,42 @@
+/** The one report of a run that lost a worker: which, when, how, its last words, and how to go on. Pure. */
+import type { ChildEnd } from "../launch/guard.ts";
+import { describeEnd } from "../launch/guard.ts";
+
+/** What is known of the loss. */
+export interface Loss {
+  readonly workerId: string;
+  /** Rank that it had; null before the first ring. */
+  readonly rank: number | null;
+  /** Why the coordinator takes it for lost, in words. */
+  readonly reason: string;
+  /** What the worker itself said of it; empty when nothing. */
+  readonly detail: string;
+  /** How its process ended; null when that is not ours to know. */
+  readonly end: ChildEnd | null;
+  readonly lastLines: readonly string[];
+  readonly logFile: string | null;
+  /** Last committed step. */
+  readonly step: number;
+  /** Folder of the checkpoint to go on from; null when there is none. */
+  readonly checkpoint: string | null;
+}
+
+/** The report's lines. */
+export function lossReport(loss: Loss): readonly string[] {
+  const { workerId, rank, step, reason, end, detail, lastLines, logFile, checkpoint } = loss;
+  const place = rank === null ? "" : ` (rank ${rank})`;
+  const when = rank === null ? "before the first step" : `in step ${step + 1}`;
+  const how = end === null ? reason : `${reason}; its process: ${describeEnd(end)}`;
+  const words = [...(detail === "" ? [] : detail.split("\n")), ...lastLines];
+  const told = words.map((line) => `    ${line}`);
+  const log =
+    told.length === 0 ? [] : [`  its last words${logFile === null ? "" : ` (${logFile})`}:`];
+  return [
+    `${workerId}${place} was lost ${when}: ${how}`,
+    ...log,
+    ...told,
+    checkpoint === null
+      ? "  there is no checkpoint yet: start again"
+      : `  to go on: coordinator --resume-from-checkpoint ${checkpoint}`,
+  ];
+}

@@ -1,0 +1,58 @@
+/** Everything that a run in progress is made of, put together by `run-job.ts` and passed to the parts that carry it on. */
+import type { JobSettings, LaunchSettings } from "../../foundation/job/settings.ts";
+import type { LoadedModel } from "../../foundation/model-files/load-model.ts";
+import type { ParameterTable } from "../../foundation/parameters/table.ts";
+import type { Dataset } from "../data/dataset.ts";
+import type { RunView, WorkerTimings } from "../live/run-view.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
+import type { Checkpoints } from "./checkpoints.ts";
+import type { Control } from "./control.ts";
+import type { Evaluator } from "./evaluation.ts";
+import type { Fleet } from "./fleet.ts";
+import type { Journal } from "./journal.ts";
+import type { Progress } from "./progress.ts";
+import type { EventSink } from "./run-events.ts";
+import type { Speedometer } from "./speedometer.ts";
+import type { StateRequests } from "./state-requests.ts";
+import type { TrainingPlan } from "./training-plan.ts";
+
+/** Time, as an argument. */
+export interface Clock {
+  /** Milliseconds of a clock that only goes forward. */
+  readonly nowMs: () => number;
+  /** The time of day. */
+  readonly now: () => Date;
+}
+
+/** The first Ctrl-C asks to finish the step and leave, the second to leave now. */
+export interface Interrupts {
+  readonly finish: AbortSignal;
+  readonly leave: AbortSignal;
+}
+
+/** A run in progress. */
+export interface RunContext {
+  readonly run: string;
+  readonly settings: JobSettings;
+  readonly launch: LaunchSettings;
+  readonly model: LoadedModel;
+  readonly table: ParameterTable;
+  readonly plan: TrainingPlan;
+  /** Null when nothing is evaluated. */
+  readonly validation: Dataset | null;
+  readonly fleet: Fleet;
+  readonly control: Control;
+  readonly journal: Journal;
+  readonly events: EventSink;
+  readonly telemetry: Telemetry;
+  readonly view: RunView;
+  readonly evaluator: Evaluator;
+  readonly progress: Progress;
+  readonly checkpoints: Checkpoints;
+  readonly states: StateRequests;
+  /** Where each worker's last step went, by worker id. */
+  readonly timings: Map<string, WorkerTimings>;
+  readonly speedometer: Speedometer;
+  readonly clock: Clock;
+  readonly interrupts: Interrupts;
+}

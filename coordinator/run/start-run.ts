@@ -1,0 +1,314 @@
+/**
+ * From a plan to a ring that is ready for its first step: services, server, workers; each joins, compiles, loads the
+ * state and takes its place.
+ */
+import { join } from "node:path";
+import type { Prepared } from "../../proto/gen/ringmaster/v1/run_pb.ts";
+import type { Launcher } from "../launch/launcher.ts";
+import { LocalLauncher } from "../launch/local-launcher.ts";
+import { threadsOf } from "../launch/thread-share.ts";
+import { WaitingLauncher } from "../launch/waiting-launcher.ts";
+import type { WorkerLine, WorkerTimings } from "../live/run-view.ts";
+import { eventOf } from "../nats/cloud-event.ts";
+import { startCoordinatorServer } from "../server/coordinator-server.ts";
+import { Roster } from "../server/roster.ts";
+import type { TrainingState } from "../server/state-stream.ts";
+import { Checkpoints } from "./checkpoints.ts";
+import type { Closers } from "./closers.ts";
+import { Control } from "./control.ts";
+import { Evaluator } from "./evaluation.ts";
+import { Fleet, WorkerLost } from "./fleet.ts";
+import type { FleetObserver } from "./fleet.ts";
+import { Journal } from "./journal.ts";
+import type { RunPlan } from "./plan-run.ts";
+import { trainingPrepare } from "./prepare-message.ts";
+import { Progress } from "./progress.ts";
+import type { RunContext } from "./run-context.ts";
+import { writeRunFile } from "./run-file.ts";
+import type { RunJobOptions } from "./run-job.ts";
+import { trainingSource } from "./run-source.ts";
+import { Speedometer } from "./speedometer.ts";
+import { startServices } from "./start-services.ts";
+import type { Services } from "./start-services.ts";
+import { StateRequests } from "./state-requests.ts";
+
+/** A run that workers can join. */
+export interface StartedRun {
+  readonly context: RunContext;
+  readonly launcher: Launcher;
+  /** Starts the workers and brings them into the ring. */
+  takePlaces(): Promise<void>;
+}
+
+const stopGraceMs = 2_000;
+
+/** Starts a run; whatever it opens is closed by `closers`. Throws BadInput, or what failed. */
+export async function startRun(
+  planned: RunPlan,
+  options: RunJobOptions,
+  closers: Closers,
+  signal: AbortSignal,
+): Promise<StartedRun> {
+  const { run, settings, launch } = planned;
+  const { view, clock, env } = options;
+  const { outputDir } = settings;
+  const say = (line: string): void => view.say(line);
+  const journal = await Journal.open(join(outputDir, "journal.jsonl"));
+  closers.add(() => journal.close());
+  view.doing("starting NATS and the metrics page");
+  const services = await startServices(
+    {
+      run,
+      outputDir,
+      launch,
+      natsServerFile: options.native.natsServerFile,
+      env,
+      clock,
+      say,
+      signal,
+    },
+    closers,
+  );
+  const launcher = launcherOf(planned, options);
+  const roster = new Roster({
+    run,
+    joinToken: planned.joinToken,
+    seats: launch.workers,
+    natsUrl: services.workerNatsUrl,
+    nowMs: clock.nowMs,
+    idOf: (candidate) => launcher.idOf(candidate.processId),
+  });
+  const context = assemble(planned, options, { services, journal, roster });
+  let startState: TrainingState | null = planned.startState;
+  const server = await startCoordinatorServer({
+    run,
+    listen: launch.listen,
+    roster,
+    source: trainingSource({ ...context, train: planned.train, startState: () => startState }),
+  });
+  closers.add(() => server.close());
+  closers.add(() => launcher.stop(stopGraceMs));
+  await writeRunFile(outputDir, {
+    run,
+    processId: options.processId,
+    startedAt: clock.now().toISOString(),
+    coordinatorAddress: server.address,
+    metricsUrl: `http://${services.metrics.address}/metrics`,
+    workers: launch.workers,
+  });
+  services.bus.onCommand((command) => context.control.decide(command));
+  services.telemetry.planned(planned.plan.totalSteps);
+  services.telemetry.readiness = { ready: true, reason: "workers can join" };
+  await recordStart(planned, context);
+  return {
+    context,
+    launcher,
+    takePlaces: async () => {
+      await takePlaces(context, planned, { launcher, address: server.address, options }, signal);
+      startState = null;
+    },
+  };
+}
+
+function launcherOf(planned: RunPlan, options: RunJobOptions): Launcher {
+  const { launch, settings } = planned;
+  if (!launch.spawnWorkers) return new WaitingLauncher((line) => options.view.say(line));
+  const { env, platform, native } = options;
+  return new LocalLauncher({
+    env,
+    platform,
+    logFolder: join(settings.outputDir, "logs"),
+    bindingFile: native.bindingFile,
+    tensorflowVersion: native.tensorflowVersion,
+    device: settings.device,
+  });
+}
+
+function assemble(
+  planned: RunPlan,
+  options: RunJobOptions,
+  opened: { readonly services: Services; readonly journal: Journal; readonly roster: Roster },
+): RunContext {
+  const { run, settings, launch, model, table, plan, resumed } = planned;
+  const { clock, view, interrupts } = options;
+  const { services, journal, roster } = opened;
+  const { events, telemetry } = services;
+  const facts = { run, settings, plan, trainSize: planned.train.size, tableVersion: table.version };
+  const progress = new Progress(facts, resumed, clock.nowMs());
+  const control = new Control({
+    journal,
+    nextStep: progress.step + 1,
+    lastStep: plan.totalSteps,
+    rateChanges: resumed?.rateChanges ?? [],
+    replay: planned.replay,
+    onAccepted: ({ id, verb, step, value }) => {
+      view.say(`${verb}${value === null ? "" : ` ${value}`} accepted for step ${step}`);
+      const command = { id, verb, step: BigInt(step), value: value ?? 0 };
+      events.publish(eventOf({ case: "commandAccepted", value: command }));
+    },
+  });
+  const checkpoints = new Checkpoints(
+    {
+      outputDir: settings.outputDir,
+      model,
+      table,
+      job: planned.job,
+      progress,
+      rateChanges: () => control.rateChanges,
+      limit: settings.saveTotalLimit,
+      keepsBest: settings.loadBestModelAtEnd,
+      nowMs: clock.nowMs,
+    },
+    resumed === null || settings.resumeFromCheckpoint === null
+      ? null
+      : { folder: settings.resumeFromCheckpoint, step: resumed.step },
+  );
+  return {
+    run,
+    settings,
+    launch,
+    model,
+    table,
+    plan,
+    validation: planned.validation,
+    fleet: new Fleet(roster, observerOf(services, progress)),
+    control,
+    journal,
+    events,
+    telemetry,
+    view,
+    evaluator: new Evaluator({
+      problemType: model.problemType,
+      labelCount: model.labels.length,
+      microbatchSize: settings.perDeviceEvalBatchSize,
+      groupByLength: settings.groupByLength,
+    }),
+    progress,
+    checkpoints,
+    states: new StateRequests(table),
+    speedometer: new Speedometer(),
+    timings: new Map<string, WorkerTimings>(),
+    clock,
+    interrupts,
+  };
+}
+
+function observerOf({ telemetry, events }: Services, progress: Progress): FleetObserver {
+  return {
+    onJoined: ({ workerId, incarnation, ringAddress }) => {
+      telemetry.workerJoined(workerId, Number(incarnation));
+      events.publish(
+        eventOf({ case: "workerJoined", value: { workerId, incarnation, ringAddress } }),
+      );
+    },
+    onLeft: ({ workerId }, reason) => {
+      telemetry.workerLeft(workerId);
+      const step = BigInt(progress.step);
+      events.publish(eventOf({ case: "workerLeft", value: { workerId, reason, step } }));
+    },
+  };
+}
+
+async function recordStart(planned: RunPlan, context: RunContext): Promise<void> {
+  const { run, settings, launch, plan, table, replay } = planned;
+  const fromStep = context.progress.step;
+  await context.journal.append({
+    kind: "run",
+    run,
+    fromStep,
+    totalSteps: plan.totalSteps,
+    tableVersion: table.version,
+    workers: launch.workers,
+    seed: settings.seed,
+  });
+  for (const { id, verb, step, value } of replay) {
+    await context.journal.append({ kind: "command", id, verb, step, value });
+  }
+  const { dataset, trainFiles } = settings.data;
+  context.events.publish(
+    eventOf({
+      case: "runStarted",
+      value: {
+        model: settings.model,
+        dataset: dataset ?? trainFiles.join(", "),
+        worldSize: launch.workers,
+        totalSteps: BigInt(plan.totalSteps),
+        resumedFromStep: BigInt(fromStep),
+      },
+    }),
+  );
+}
+
+/** Starts the workers and brings them into the ring. */
+async function takePlaces(
+  context: RunContext,
+  planned: RunPlan,
+  means: {
+    readonly launcher: Launcher;
+    readonly address: string;
+    readonly options: RunJobOptions;
+  },
+  signal: AbortSignal,
+): Promise<void> {
+  const { fleet, view, launch, settings, model, table } = context;
+  const { launcher, address: coordinatorAddress, options } = means;
+  const { workers } = launch;
+  view.doing(launch.spawnWorkers ? `starting ${workers} workers` : "waiting for workers");
+  const { run, joinToken } = planned;
+  await launcher.launch({ workers, run, coordinatorAddress, joinToken });
+  await gather(fleet, launcher, workers, signal);
+  view.doing("preparing: each worker records and compiles the step");
+  const threads = threadsOf(
+    launch.threadsPerWorker,
+    options.cores,
+    launch.spawnWorkers ? workers : 0,
+  );
+  const prepared = await fleet.prepare(trainingPrepare(settings, model, table, threads), signal);
+  checkTables(prepared, table.version);
+  view.doing("forming the ring");
+  const committedStep = context.progress.step;
+  const state = { committedStep, loadState: true, reason: `${workers} workers have joined` };
+  const ring = await fleet.formRing(fleet.present, state, signal);
+  const members = ring.members.map((member) => member.workerId);
+  const generation = Number(ring.generation);
+  context.telemetry.ringFormed({ generation, worldSize: members.length });
+  context.events.publish(
+    eventOf({ case: "ringFormed", value: { generation: ring.generation, members } }),
+  );
+  view.watch(() => workerLines(context));
+}
+
+/** Waits for the workers; one that ends before it has joined ends the wait. */
+async function gather(
+  fleet: Fleet,
+  launcher: Launcher,
+  workers: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const gone = new AbortController();
+  let over = false;
+  void launcher.firstEnd.then((workerId) => {
+    if (!over)
+      gone.abort(new WorkerLost(workerId, { rank: null, reason: "it ended before it had joined" }));
+  });
+  await fleet.gather(workers, AbortSignal.any([signal, gone.signal]));
+  over = true;
+}
+
+function checkTables(prepared: readonly Prepared[], version: string): void {
+  const other = prepared.find((one) => one.tableVersion !== version);
+  if (other !== undefined) {
+    throw new Error(
+      `Cannot train as a worker has parameter table ${other.tableVersion}: the coordinator has ${version}`,
+    );
+  }
+}
+
+function workerLines({ fleet, timings }: RunContext): readonly WorkerLine[] {
+  return fleet.members.map(({ workerId }, rank) => ({
+    rank,
+    workerId,
+    state: fleet.stateOf(workerId),
+    timings: timings.get(workerId) ?? null,
+  }));
+}

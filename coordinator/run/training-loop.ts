@@ -1,0 +1,180 @@
+/**
+ * The steps of a run, from the first to the last, and what happens between them. A step is sent, reduced by all ranks,
+ * decided upon, recorded, and only then applied.
+ */
+import { create } from "@bufbuild/protobuf";
+import { BadInput } from "../../foundation/bad-input.ts";
+import { learningRateAt } from "../../foundation/job/schedule.ts";
+import {
+  CommitStepSchema,
+  ControlCommandSchema,
+  RunStepSchema,
+} from "../../proto/gen/ringmaster/v1/run_pb.ts";
+import type { StepReduced } from "../../proto/gen/ringmaster/v1/run_pb.ts";
+import { dealMicrobatches } from "../data/deal.ts";
+import { eventOf } from "../nats/cloud-event.ts";
+import { decideStep } from "../server/commit.ts";
+import { earlyStop } from "./best-model.ts";
+import { atBoundary, checkpointNow, evaluateNow } from "./boundary.ts";
+import type { LoopEnd } from "./boundary.ts";
+import { learningRateOf } from "./learning-rate.ts";
+import type { StepFacts } from "./progress.ts";
+import type { RunContext } from "./run-context.ts";
+
+/** The loss or the gradient of a step is no number. The step is not committed; the one before is the last good one. */
+export class NotFinite extends Error {
+  override readonly name = "NotFinite";
+  readonly step: number;
+  constructor(step: number, reason: string) {
+    super(reason);
+    this.step = step;
+  }
+}
+
+/** The error that the user sees for a `NotFinite` step. @param checkpoint folder of the last good state, or null */
+export function notFiniteInput(error: NotFinite, checkpoint: string | null): BadInput {
+  return new BadInput({
+    expected: `a finite loss and gradient at step ${error.step}`,
+    found: error.message,
+    remedy: `a smaller --learning-rate, or --warmup-steps${checkpoint === null ? "" : `; the state before it is in ${checkpoint}`}`,
+  });
+}
+
+/** Trains from the step after the last committed one. Throws NotFinite, WorkerLost, BadInput. */
+export async function trainSteps(run: RunContext, signal: AbortSignal): Promise<LoopEnd> {
+  const { plan, progress, settings } = run;
+  for (let step = progress.step + 1; step <= plan.totalSteps; step++) {
+    const end = await atBoundary(run, step, signal);
+    if (end !== null) return end;
+    if (plan.startsEpoch(step)) announceEpoch(run, step);
+    const facts = await carryOut(run, step, signal);
+    const due = plan.due(step, settings);
+    if (due.log || step === plan.totalSteps) progress.log(facts);
+    if (due.evaluate) await evaluateNow(run, { counts: true }, signal);
+    if (due.save) await checkpointNow(run, signal);
+    const reason = due.evaluate ? earlyStop(progress.standing, settings) : null;
+    if (reason !== null) return { kind: "stopped", reason };
+  }
+  return { kind: "completed", reason: `all ${plan.totalSteps} steps are done` };
+}
+
+function announceEpoch(run: RunContext, step: number): void {
+  const epoch = run.plan.epochOf(step) + 1;
+  run.events.publish(eventOf({ case: "epochStarted", value: { epoch, step: BigInt(step) } }));
+}
+
+/** One step, sent to committed. */
+async function carryOut(run: RunContext, step: number, signal: AbortSignal): Promise<StepFacts> {
+  const { fleet } = run;
+  const microbatches = run.plan.microbatches(step);
+  sendStep(run, step, microbatches.length);
+  const reports = await fleet.collect((report) => {
+    const isThis = report.case === "stepReduced" && Number(report.value.step) === step;
+    return isThis ? report.value : undefined;
+  }, signal);
+  const decision = decideStep(reports, fleet.worldSize);
+  if (decision.kind === "void" && decision.cause === "not-finite") {
+    throw new NotFinite(step, decision.reason);
+  }
+  if (decision.kind !== "committed") {
+    const reason = decision.kind === "void" ? decision.reason : "a rank did not report";
+    throw new Error(`Cannot commit step ${step}: ${reason}`);
+  }
+  const { loss, gradNorm, weight } = decision;
+  const samples = microbatches.reduce((sum, microbatch) => sum + microbatch.length, 0);
+  const facts = { step, loss, gradNorm, learningRate: rateOf(run, step), samples };
+  await run.journal.append({
+    kind: "step",
+    ...facts,
+    weight,
+    generation: Number(fleet.generation),
+    attempt: 0,
+    reducedHash: Buffer.from(reports.get(0)?.reducedHash ?? []).toString("hex"),
+  });
+  const { learningRate } = facts;
+  const value = create(CommitStepSchema, {
+    generation: fleet.generation,
+    step: BigInt(step),
+    learningRate,
+  });
+  fleet.broadcast({ case: "commitStep", value });
+  run.progress.committed(facts);
+  tell(run, facts, reports);
+  return facts;
+}
+
+function sendStep(run: RunContext, step: number, microbatchCount: number): void {
+  const { fleet, control } = run;
+  const commands = control
+    .sent(step)
+    .map(({ id, verb, step: first, value }) =>
+      create(ControlCommandSchema, { id, verb, step: BigInt(first), value: value ?? 0 }),
+    );
+  const dealing = dealMicrobatches(microbatchCount, fleet.worldSize);
+  const dealtTo: number[] = [];
+  for (const [rank, own] of dealing.entries()) {
+    for (const microbatch of own) dealtTo[microbatch] = rank;
+  }
+  for (const [rank, member] of fleet.members.entries()) {
+    const value = create(RunStepSchema, {
+      generation: fleet.generation,
+      step: BigInt(step),
+      attempt: 0,
+      microbatchCount,
+      microbatches: [...(dealing[rank] ?? [])],
+      dealtTo,
+      commands,
+    });
+    fleet.send(member, { case: "runStep", value });
+  }
+}
+
+function rateOf(run: RunContext, step: number): number {
+  const { settings, plan, progress, control } = run;
+  const scheduled = (at: number): number =>
+    learningRateAt(settings, plan.totalSteps, at, progress.scores);
+  return learningRateOf(step, scheduled, control.rateChanges);
+}
+
+/** Tells everybody who listens; the workers are busy with the update meanwhile. */
+function tell(run: RunContext, facts: StepFacts, reports: ReadonlyMap<number, StepReduced>): void {
+  const { speedometer, clock, plan, telemetry, view, fleet, settings, progress } = run;
+  const stepMs = speedometer.step(clock.nowMs(), facts.samples);
+  speedometer.reported(reports.values());
+  const { epoch } = progress;
+  const { step, samples, loss, learningRate, gradNorm } = facts;
+  telemetry.stepCommitted({ ...facts, epoch, stepMs });
+  const seconds = clock.now().getTime() / 1000;
+  for (const [rank, report] of reports) {
+    const workerId = fleet.members[rank]?.workerId;
+    if (workerId === undefined) continue;
+    telemetry.workerReported(workerId, report, seconds);
+    if (report.timings !== undefined) run.timings.set(workerId, report.timings);
+  }
+  view.stepped({
+    step,
+    totalSteps: plan.totalSteps,
+    epoch,
+    epochs: settings.maxSteps > 0 ? plan.totalSteps / plan.stepsPerEpoch : settings.numTrainEpochs,
+    loss,
+    learningRate,
+    gradNorm,
+    samplesPerSecond: speedometer.samplesPerSecond,
+    etaMs: speedometer.timeOf(plan.totalSteps - step),
+    paddingShare: speedometer.paddingShare,
+  });
+  run.events.publish(
+    eventOf({
+      case: "stepCommitted",
+      value: {
+        step: BigInt(step),
+        epoch,
+        loss,
+        learningRate,
+        gradNorm,
+        samples,
+        stepMs: stepMs ?? 0,
+      },
+    }),
+  );
+}
