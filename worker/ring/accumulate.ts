@@ -7,18 +7,23 @@ export interface Combination<Vector extends Float32Array | Int32Array | Uint8Arr
   into(vector: Vector, start: number, data: Uint8Array): void;
 }
 
-// Payloads arrive at any byte offset of their message; words need alignment. Calls never overlap: they do not wait.
+// Payloads that come in a message start at any byte; words need alignment. Calls never overlap: they do not wait.
 const alignedBytes = new Uint8Array(ringChunkBytes);
-const alignedFloats = new Float32Array(alignedBytes.buffer);
-const alignedIntegers = new Int32Array(alignedBytes.buffer);
+
+function aligned(data: Uint8Array): Uint8Array {
+  if (data.byteOffset % 4 === 0) return data;
+  alignedBytes.set(data);
+  return alignedBytes.subarray(0, data.byteLength);
+}
 
 /** Adds float32: the result depends on the order of the ring. */
 export const sumFloats: Combination<Float32Array> = {
   into(vector, start, data) {
-    alignedBytes.set(data);
-    const length = data.byteLength / 4;
+    const { buffer, byteOffset, byteLength } = aligned(data);
+    const floats = new Float32Array(buffer, byteOffset, byteLength / 4);
+    const length = floats.length;
     for (let i = 0; i < length; i++) {
-      vector[start + i] = (vector[start + i] as number) + (alignedFloats[i] as number);
+      vector[start + i] = (vector[start + i] as number) + (floats[i] as number);
     }
   },
 };
@@ -26,10 +31,11 @@ export const sumFloats: Combination<Float32Array> = {
 /** Adds int32, wrapping: the result depends on nothing but the values. */
 export const sumIntegers: Combination<Int32Array> = {
   into(vector, start, data) {
-    alignedBytes.set(data);
-    const length = data.byteLength / 4;
+    const { buffer, byteOffset, byteLength } = aligned(data);
+    const integers = new Int32Array(buffer, byteOffset, byteLength / 4);
+    const length = integers.length;
     for (let i = 0; i < length; i++) {
-      vector[start + i] = ((vector[start + i] as number) + (alignedIntegers[i] as number)) | 0;
+      vector[start + i] = ((vector[start + i] as number) + (integers[i] as number)) | 0;
     }
   },
 };

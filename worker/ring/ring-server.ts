@@ -18,6 +18,9 @@ const waitingMax = 16;
 /** How long a pull waits for its generation, in milliseconds. */
 const waitMsMax = 60_000;
 
+/** How long closing waits for neighbours to take what was sent, in milliseconds. */
+const closeMsMax = 1_000;
+
 /** The open stream to the right neighbour. */
 export type PullCall = ServerDuplexStream<PullRequest, PullResponse>;
 
@@ -147,8 +150,12 @@ export async function startRingServer(options: {
     expect: (expectation) => door.expect(expectation),
     close: () =>
       new Promise((resolve) => {
-        server.forceShutdown();
-        resolve();
+        // What was sent last may still be on its way to a neighbour that is a little behind.
+        const force = setTimeout(() => server.forceShutdown(), closeMsMax);
+        server.tryShutdown(() => {
+          clearTimeout(force);
+          resolve();
+        });
       }),
   };
 }
