@@ -69,9 +69,15 @@ export async function joinRun(
         );
       }
       options.onRetry(details, pauseMs);
-      await sleep(pauseMs, undefined, { signal: options.signal });
+      await pause(pauseMs, options.signal);
     }
   }
+}
+
+/** Rejects with the signal's own reason. */
+async function pause(pauseMs: number, signal: AbortSignal): Promise<void> {
+  await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
+  signal.throwIfAborted();
 }
 
 async function joinOnce(client: CoordinatorClient, options: JoinOptions): Promise<Membership> {

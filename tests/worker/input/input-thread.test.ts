@@ -50,7 +50,7 @@ describe("input thread", () => {
     ]);
     assert.equal(long.shapeKey, "8");
     assert.deepEqual(
-      [...long.arrays["input_ids"]!.slice(0, 16)],
+      Array.from(long.arrays["input_ids"]!.subarray(0, 16)),
       [2, 5, 6, 7, 8, 3, 0, 0, 2, 8, 3, 0, 0, 0, 0, 0],
     );
     assert.deepEqual([long.samples, long.tokens, long.paddedTokens, long.truncated], [2, 9, 24, 0]);
