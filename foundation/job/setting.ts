@@ -50,6 +50,7 @@ const infos = z.registry<SettingInfo>();
 
 /** Puts a setting's info on its schema. */
 export function setting<Schema extends z.ZodType>(schema: Schema, info: SettingInfo): Schema {
+  if (infos.has(schema)) throw new Error("Cannot make two settings of one schema");
   infos.add(schema, info);
   return schema;
 }

@@ -3,8 +3,8 @@ import { z } from "zod";
 import { setting } from "./setting.ts";
 
 const text = z.string().min(1).max(4096);
-const files = z.array(text).max(10_000).default([]);
-const column = text.nullable().default(null);
+const files = () => z.array(text).max(10_000).default([]);
+const column = () => text.nullable().default(null);
 
 /** Which model, and what of it trains. */
 export const modelSettings = {
@@ -46,7 +46,7 @@ export const dataSettings = {
     onResume: "said",
     aliases: ["dataset-name"],
   }),
-  trainFile: setting(files, {
+  trainFile: setting(files(), {
     group: "Data",
     form: "list",
     placeholder: "path...",
@@ -54,7 +54,7 @@ export const dataSettings = {
     expected: "files, folders or globs",
     onResume: "said",
   }),
-  validationFile: setting(files, {
+  validationFile: setting(files(), {
     group: "Data",
     form: "list",
     placeholder: "path...",
@@ -62,7 +62,7 @@ export const dataSettings = {
     expected: "files, folders or globs",
     onResume: "said",
   }),
-  testFile: setting(files, {
+  testFile: setting(files(), {
     group: "Data",
     form: "list",
     placeholder: "path...",
@@ -78,7 +78,7 @@ export const dataSettings = {
     expected: "a share from 0 to below 1",
     onResume: "fixed",
   }),
-  textColumn: setting(column, {
+  textColumn: setting(column(), {
     group: "Data",
     form: "text",
     placeholder: "name",
@@ -87,7 +87,7 @@ export const dataSettings = {
     onResume: "fixed",
     defaultText: "guessed, and said",
   }),
-  textPairColumn: setting(column, {
+  textPairColumn: setting(column(), {
     group: "Data",
     form: "text",
     placeholder: "name",
@@ -96,7 +96,7 @@ export const dataSettings = {
     onResume: "fixed",
     defaultText: "guessed, and said",
   }),
-  labelColumn: setting(column, {
+  labelColumn: setting(column(), {
     group: "Data",
     form: "text",
     placeholder: "name",

@@ -24,9 +24,15 @@ function lineOf(key: SettingKey, value: unknown): string {
   return text.trim().replace(/^\{(.*)\}$/s, "$1");
 }
 
+/** A URL without user and password. */
+function withoutCredentials(url: string): string {
+  return url.replace(/^([a-z]+:\/\/)[^@/]*@/, "$1");
+}
+
 /** The text of `job.yaml`. */
 export function writeJob(settings: JobSettings, launch: LaunchSettings): string {
-  const flat = flatOf(settings, launch);
+  const { nats } = launch;
+  const flat = flatOf(settings, { ...launch, nats: nats === null ? null : withoutCredentials(nats) });
   const blocks = settingGroups.map((group) => {
     const lines = settingKeys.flatMap((key) => {
       const info = infoOf(settingsSchema.shape[key]);

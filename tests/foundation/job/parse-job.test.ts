@@ -107,13 +107,15 @@ describe("job.yaml", () => {
       "label-column": "null",
       workers: "4",
       "join-token": "a-long-enough-secret",
+      nats: "nats://me:secret@host:4222",
     };
     const job = parse({ flags });
     const text = writeJob(job.settings, job.launch);
     assert.doesNotMatch(text, /secret/);
     const again = parse({ file: text }, null);
     assert.deepEqual(again.settings, job.settings);
-    assert.deepEqual(again.launch, { ...job.launch, joinToken: null });
+    const nats = "nats://host:4222";
+    assert.deepEqual(again.launch, { ...job.launch, joinToken: null, nats });
   });
 });
 

@@ -1,0 +1,30 @@
+#!/usr/bin/env node
+// Starts the coordinator from any folder. Plain JavaScript that an old Node can parse: it says what is missing before
+// anything modern is loaded, then lets tsx read the TypeScript beside it.
+const [major, minor] = process.versions.node.split(".").map(Number);
+
+async function start() {
+  try {
+    const { register } = await import("tsx/esm/api");
+    register();
+  } catch (error) {
+    if (error.code !== "ERR_MODULE_NOT_FOUND") throw error;
+    process.stderr.write(
+      "coordinator: expected its packages, found none (run `npm ci` in the clone)\n",
+    );
+    return 1;
+  }
+  const { main } = await import("./main.ts");
+  return main(process);
+}
+
+if (major < 20 || (major === 20 && minor < 19)) {
+  process.stderr.write(
+    `coordinator: expected Node 20.19 or newer, found ${process.versions.node} (https://nodejs.org, or your system's packages)\n`,
+  );
+  process.exitCode = 1;
+} else {
+  start().then((code) => {
+    process.exitCode = code;
+  });
+}

@@ -1,0 +1,64 @@
+/** What `coordinator train` says at the end. Pure. */
+import { metricText, tableText } from "../live/format.ts";
+import type { EvaluationView } from "../live/run-view.ts";
+import type { RunOutcome } from "../run/run-outcome.ts";
+
+function evaluationTable(evaluations: readonly EvaluationView[]): readonly string[] {
+  const names = [...new Set(evaluations.flatMap(({ metrics }) => Object.keys(metrics)))];
+  const rows = evaluations.map(({ epoch, step, metrics }) => [
+    epoch.toFixed(2),
+    String(step),
+    ...names.map((name) => (metrics[name] === undefined ? "" : metricText(metrics[name]))),
+  ]);
+  return rows.length === 0 ? [] : ["", ...tableText([["epoch", "step", ...names], ...rows])];
+}
+
+/** A word of a command line, quoted where a shell needs it. */
+function shellWord(word: string): string {
+  return /^[\w./:@%+=-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}
+
+function resumeLine(outcome: RunOutcome): string[] {
+  if (outcome.checkpoint === null) return [];
+  return [`go on with it:   coordinator --resume-from-checkpoint ${shellWord(outcome.checkpoint)}`];
+}
+
+/** What the three next commands are made of. */
+export interface NextSteps {
+  /** A text to try the model on. */
+  readonly example: string;
+  /** The example's second text, or null. */
+  readonly examplePair: string | null;
+  /** Whether the run was the quick start, so that the user's own data is what comes next. */
+  readonly isQuickstart: boolean;
+}
+
+function nextLines(folder: string, next: NextSteps): string[] {
+  const pair = next.examplePair === null ? "" : ` --text-pair ${shellWord(next.examplePair)}`;
+  const own = next.isQuickstart
+    ? "coordinator --model quickstart --train-file train.csv --validation-file dev.csv --workers 4"
+    : "coordinator train --help    (docs/job-file.md)";
+  return [
+    "",
+    `ask the model:   coordinator predict --model ${shellWord(folder)} ${shellWord(next.example)}${pair}`,
+    `watch a run:     --metrics-listen 127.0.0.1:9464 serves http://127.0.0.1:9464/metrics    (deploy/grafana)`,
+    `your own data:   ${own}`,
+  ];
+}
+
+/** The closing lines of a run. */
+export function describeEnd(outcome: RunOutcome, next: NextSteps): readonly string[] {
+  const { kind, reason, step, modelFolder } = outcome;
+  const table = evaluationTable(outcome.evaluations);
+  if (modelFolder === null) {
+    return [...table, "", `${kind} after step ${step}: ${reason}`, ...resumeLine(outcome)];
+  }
+  const how =
+    kind === "completed" ? `done after ${step} steps` : `${kind} after step ${step}: ${reason}`;
+  const lines = [...table, "", `${how}; the model is in ${modelFolder}`];
+  return [
+    ...lines,
+    ...(kind === "completed" ? [] : resumeLine(outcome)),
+    ...nextLines(modelFolder, next),
+  ];
+}

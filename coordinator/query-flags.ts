@@ -1,0 +1,120 @@
+/** The commands beside `train`, and their flags. */
+import { Argument, type Command } from "commander";
+import { controlVerbs } from "../proto/subjects.ts";
+import type { Invocation } from "./options.ts";
+
+type Done = (invocation: Invocation) => void;
+
+function givenTo(command: Command): Readonly<Record<string, unknown>> {
+  const names = command.options.map(
+    (option) => [option.long?.slice(2) ?? "", option.attributeName()] as const,
+  );
+  return Object.fromEntries(
+    names
+      .filter(([, attribute]) => command.getOptionValueSource(attribute) === "cli")
+      .map(([name, attribute]) => [name, command.getOptionValue(attribute) as unknown]),
+  );
+}
+
+function finish(command: Command, done: Done): void {
+  command.action(() => {
+    done({ command: command.name(), operands: command.args, flags: givenTo(command) });
+  });
+}
+
+function addComputeFlags(command: Command): Command {
+  return command
+    .option("--workers <count>", "worker processes (default: 1)")
+    .option("--batch-size <samples>", "samples that a worker computes at a time (default: 32)")
+    .option("--max-length <tokens>", "longest sequence (default: the model's limit)")
+    .option(
+      "--threads-per-worker <count>",
+      "threads that compute in each worker (default: the cores, shared out)",
+    )
+    .option("--device <cpu|gpu>", "what the workers compute on (default: cpu)");
+}
+
+function addColumnFlags(command: Command): Command {
+  return command
+    .option("--text-column <name>", "column of the text (default: guessed, and said)")
+    .option("--text-pair-column <name>", "column of the second text of a pair")
+    .option("--label-column <name>", "column of the label");
+}
+
+function addPredict(program: Command, done: Done): void {
+  const predict = program
+    .command("predict [text...]")
+    .description(
+      "Label, score and logits of texts, of files of any training format, or of standard input (a text a line).",
+    )
+    .requiredOption("--model <folder|id>", "a fine-tuned model")
+    .option("--text-pair <text>", "second text of the pair (with one text)")
+    .option("--file <path...>", "files instead of texts")
+    .option(
+      "--format <text|jsonl>",
+      "a table for people, or one JSON object a line (default: text)",
+    );
+  finish(addColumnFlags(addComputeFlags(predict)), done);
+}
+
+function addEval(program: Command, done: Done): void {
+  const evaluate = program
+    .command("eval [file...]")
+    .description("Metrics of a model on labelled files or a dataset.")
+    .requiredOption("--model <folder|id>", "a fine-tuned model")
+    .option("--dataset <id>", "a hub dataset instead of files")
+    .option(
+      "--split <name>",
+      "split of the dataset: validation, test or train (default: validation)",
+    )
+    .option("--format <text|jsonl>", "a table for people, or one JSON object (default: text)");
+  finish(addColumnFlags(addComputeFlags(evaluate)), done);
+}
+
+function addControl(program: Command, done: Done): void {
+  const control = program
+    .command("control")
+    .description("Steers a run that goes on: the command is checked, answered, and acts once.")
+    .addArgument(new Argument("<verb>", `one of ${controlVerbs.join(", ")}`))
+    .argument("[value]", "the learning rate, for set-learning-rate")
+    .option(
+      "--output-dir <folder>",
+      "output folder of the run (default: the only one under runs/ that goes on)",
+    )
+    .option("--nats <url>", "NATS server of the run, instead of an output folder")
+    .option("--run <name>", "name of the run, with --nats");
+  finish(control, done);
+}
+
+/** Adds every command but `train`. */
+export function addQueryCommands(program: Command, done: Done): void {
+  addPredict(program, done);
+  addEval(program, done);
+  const runs = program
+    .command("runs [folder]")
+    .description("Lists the runs under a folder (default: runs): state, steps, best metric.")
+    .option(
+      "--format <text|jsonl>",
+      "a table for people, or one JSON object a line (default: text)",
+    );
+  finish(runs, done);
+  addControl(program, done);
+  const device = ["--device <cpu|gpu>", "what the workers compute on (default: cpu)"] as const;
+  finish(
+    program
+      .command("setup")
+      .description(
+        "Fetches and compiles the native parts into the cache; training does it too when they are missing.",
+      )
+      .option(...device)
+      .option("--quickstart", "fetch the quick start's model and data too"),
+    done,
+  );
+  finish(
+    program
+      .command("doctor")
+      .description("Explains every native part: found or not, version, where, what to do.")
+      .option(...device),
+    done,
+  );
+}
