@@ -70,6 +70,11 @@ export function tinyConvnetTensors(config: TinyConvnetConfig): readonly TensorSp
   ];
 }
 
+/** Elements of one record. */
+export function tinyConvnetWidth(config: TinyConvnetConfig): number {
+  return config.image_size ** 2 * config.channels;
+}
+
 /** The family, for the coordinator. */
 export const tinyConvnetFamily = valuesFamily(
   "tiny-convnet",

@@ -45,6 +45,11 @@ export function twoTowerTensors(config: TwoTowerConfig): readonly TensorSpec[] {
   ]);
 }
 
+/** Elements of one record. */
+export function twoTowerWidth(config: TwoTowerConfig): number {
+  return config.left_size + config.right_size;
+}
+
 /** The family, for the coordinator. */
 export const twoTowerFamily = valuesFamily(
   "two-tower",

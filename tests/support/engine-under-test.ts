@@ -2,6 +2,7 @@
 import { createTinyConvnet } from "../../worker/model/tiny-convnet.ts";
 import { createTwoTower } from "../../worker/model/two-tower.ts";
 import type { Batch, Model } from "../../worker/model/model.ts";
+import { allocateShared } from "../../worker/engine/shared-vector.ts";
 import { TfjsEngine } from "../../worker/engine/tfjs-engine.ts";
 import type { Engine, PreparedPrograms, PrepareOptions } from "../../worker/engine/engine.ts";
 import { ensureNativeParts } from "../../foundation/native/native-parts.ts";
@@ -72,8 +73,8 @@ export async function sumStep(
   batches: readonly Batch[],
   step = 1,
 ): Promise<Float32Array> {
-  const sums = new Float32Array(prepared.reductionSize);
-  const into = new Float32Array(prepared.reductionSize);
+  const sums = allocateShared(prepared.reductionSize);
+  const into = allocateShared(prepared.reductionSize);
   const gathered: Record<string, Float32Array> = {};
   for (const [number, phase] of prepared.phases.entries()) {
     const parts: Record<string, Float32Array>[] = [];

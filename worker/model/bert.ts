@@ -5,9 +5,8 @@ import { parseBertConfig } from "../../foundation/families/bert-config.ts";
 import { exampleBatch } from "./bert-example.ts";
 import { bertInputs } from "./bert-inputs.ts";
 import { bertLogits, inputOf } from "./bert-network.ts";
-import type { ModelOptions } from "./families.ts";
 import { lossSum } from "./losses.ts";
-import type { Model, Phase, PhaseContext, PhaseOutputs } from "./model.ts";
+import type { Model, ModelOptions, Phase, PhaseContext, PhaseOutputs } from "./model.ts";
 
 /** Makes the model of a parsed config. Throws BadInput for a config that is not supported. */
 export function createBert(config: unknown, options: ModelOptions): Model {

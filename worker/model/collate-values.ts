@@ -1,6 +1,13 @@
 /** Records of float values as batches, for the families for tests. Missing samples become padding rows of weight 0. */
 import { BadInput } from "../../foundation/bad-input.ts";
 import type { SampleRecord } from "../../proto/gen/ringmaster/v1/run_pb.ts";
+import type { JsonObject } from "../../foundation/model-files/json-object.ts";
+import {
+  parseTinyConvnetConfig,
+  tinyConvnetWidth,
+} from "../../foundation/families/tiny-convnet.ts";
+import { parseTwoTowerConfig, twoTowerWidth } from "../../foundation/families/two-tower.ts";
+import type { Collator } from "./collator.ts";
 import type { Batch } from "./model.ts";
 
 /** The only shape of these families. */
@@ -28,6 +35,9 @@ export function collateValues(
   form: { readonly microbatchSize: number; readonly width: number; readonly labels: number },
 ): Batch {
   const { microbatchSize, width, labels } = form;
+  if (samples.length === 0 || samples.length > microbatchSize) {
+    throw new RangeError(`Cannot collate ${samples.length} samples into ${microbatchSize} rows`);
+  }
   const values = new Float32Array(microbatchSize * width);
   const weights = new Float32Array(microbatchSize);
   const numbers = new Int32Array(microbatchSize);
@@ -48,6 +58,22 @@ export function collateValues(
     paddedTokens: microbatchSize,
     truncated: 0,
   };
+}
+
+/** The collator of either family. Throws BadInput for its config. */
+export function createValuesCollator(config: JsonObject): Collator {
+  const form =
+    config["model_type"] === "two-tower"
+      ? { width: twoTowerWidth(parseTwoTowerConfig(config)), labels: 0 }
+      : convnetForm(config);
+  return {
+    collate: (samples, microbatchSize) => collateValues(samples, { ...form, microbatchSize }),
+  };
+}
+
+function convnetForm(config: JsonObject): { readonly width: number; readonly labels: number } {
+  const parsed = parseTinyConvnetConfig(config);
+  return { width: tinyConvnetWidth(parsed), labels: parsed.num_labels };
 }
 
 /** A batch that differs from the other variant's in every value that may differ; the second has a padding row. */

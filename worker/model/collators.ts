@@ -24,6 +24,11 @@ export async function createCollator(family: string, options: CollatorOptions): 
       `Cannot make collator of family ${family}: its config is of family ${known.name}`,
     );
   }
-  const { createTextCollator } = await import("./collate-text.ts");
-  return createTextCollator(config, options);
+  switch (family) {
+    case "tiny-convnet":
+    case "two-tower":
+      return (await import("./collate-values.ts")).createValuesCollator(config);
+    default:
+      return (await import("./collate-text.ts")).createTextCollator(config, options);
+  }
 }

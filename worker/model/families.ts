@@ -2,23 +2,7 @@
 import { familyOfConfig } from "../../foundation/families/family.ts";
 import { parseJsonObject } from "../../foundation/model-files/json-object.ts";
 import { BadInput } from "../../foundation/bad-input.ts";
-import type { Model } from "./model.ts";
-
-/** What a model has to know of the job. */
-export interface ModelOptions {
-  /** `config.json`, with the labels of the job. */
-  readonly configJson: string;
-  /** Rows of a training microbatch. */
-  readonly microbatchSize: number;
-  /** Rows of an evaluation microbatch. */
-  readonly evalMicrobatchSize: number;
-  /** Sequence lengths that are compiled, ascending. */
-  readonly bucketLengths: readonly number[];
-  /** Longest sequence in tokens, equal to the last bucket. */
-  readonly maxLength: number;
-  /** Share of the label spread over all labels; 0 for none. */
-  readonly labelSmoothing: number;
-}
+import type { Model, ModelOptions } from "./model.ts";
 
 /** Makes the model of a family; loads tfjs. Throws BadInput for a config or an option that it does not support. */
 export async function createModel(family: string, options: ModelOptions): Promise<Model> {
@@ -44,6 +28,12 @@ export async function createModel(family: string, options: ModelOptions): Promis
       found: String(options.labelSmoothing),
     });
   }
-  const { createBert } = await import("./bert.ts");
-  return createBert(config, options);
+  switch (family) {
+    case "tiny-convnet":
+      return (await import("./tiny-convnet.ts")).createTinyConvnet(options);
+    case "two-tower":
+      return (await import("./two-tower.ts")).createTwoTower(options);
+    default:
+      return (await import("./bert.ts")).createBert(config, options);
+  }
 }

@@ -7,16 +7,12 @@ import {
   convolutionsOf,
   parseTinyConvnetConfig,
   tinyConvnetTensors,
+  tinyConvnetWidth,
   type TinyConvnetConfig,
 } from "../../foundation/families/tiny-convnet.ts";
 import { exampleValues, valuesShapeKey } from "./collate-values.ts";
 import { dense, gradientsOf, inputOf, variableOf } from "./gradients.ts";
 import type { InputSpec, Model, ModelOptions, PhaseContext, PhaseOutputs } from "./model.ts";
-
-/** Elements of one record. */
-export function tinyConvnetWidth(config: TinyConvnetConfig): number {
-  return config.image_size ** 2 * config.channels;
-}
 
 function inputsOf(config: TinyConvnetConfig, rows: number): readonly InputSpec[] {
   return [

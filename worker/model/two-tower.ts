@@ -14,6 +14,7 @@ import {
   parseTwoTowerConfig,
   towersOf,
   twoTowerTensors,
+  twoTowerWidth,
   type TwoTowerConfig,
 } from "../../foundation/families/two-tower.ts";
 import { exampleValues, valuesShapeKey } from "./collate-values.ts";
@@ -23,11 +24,6 @@ import type { InputSpec, Model, ModelOptions, Phase, PhaseContext, PhaseOutputs 
 /** Added to the logits of padding rows: their share of any softmax is 0. */
 const absent = -1e9;
 const lengthFloor = 1e-6;
-
-/** Elements of one record. */
-export function twoTowerWidth(config: TwoTowerConfig): number {
-  return config.left_size + config.right_size;
-}
 
 function inputsOf(config: TwoTowerConfig, rows: number): readonly InputSpec[] {
   return [

@@ -1,0 +1,63 @@
+/** The engine's thread: owns TensorFlow, whose calls block, and answers one call after the other. */
+import { parentPort, workerData } from "node:worker_threads";
+import { packError } from "../input/input-messages.ts";
+import { createModel } from "../model/families.ts";
+import type { EngineAnswer, EngineRequest, EngineThreadOptions } from "./engine-messages.ts";
+import type { Engine } from "./engine.ts";
+import { TfjsEngine } from "./tfjs-engine.ts";
+
+const port = parentPort;
+if (port === null) throw new Error("Cannot run engine-thread-main outside of a worker thread");
+
+function answer(message: EngineAnswer): void {
+  port?.postMessage(message);
+}
+
+function carryOut(engine: Engine, request: EngineRequest): Promise<unknown> {
+  switch (request.method) {
+    case "prepare":
+      return engine.prepare(...request.parameters);
+    case "loadState":
+      return engine.loadState(...request.parameters);
+    case "readState":
+      return engine.readState(...request.parameters);
+    case "runPhase":
+      return engine.runPhase(...request.parameters);
+    case "norm":
+      return engine.norm(...request.parameters);
+    case "update":
+      return engine.update(...request.parameters);
+    case "evaluate":
+      return engine.evaluate(...request.parameters);
+    case "replacePrograms":
+      return engine.replacePrograms(...request.parameters);
+    case "close":
+      return engine.close();
+  }
+}
+
+async function respond(engine: Engine, request: EngineRequest): Promise<void> {
+  const { ticket } = request;
+  try {
+    answer({ kind: "done", ticket, result: await carryOut(engine, request) });
+  } catch (error) {
+    answer({ kind: "failed", ticket, error: packError(error) });
+  }
+}
+
+// Only startEngineThread starts this thread, and it passes EngineThreadOptions.
+const { bindingFile } = workerData as EngineThreadOptions;
+try {
+  const engine = new TfjsEngine(
+    bindingFile,
+    (options) => createModel(options.family, options),
+    () => performance.now(),
+  );
+  let last: Promise<void> = Promise.resolve();
+  port.on("message", (request: EngineRequest) => {
+    last = last.then(() => respond(engine, request));
+  });
+  answer({ kind: "ready" });
+} catch (error) {
+  answer({ kind: "broken", error: packError(error) });
+}
