@@ -39,11 +39,13 @@ export function describeRemedies(remedies: Remedies): string {
   return `Debian, Ubuntu: ${remedies.debian}; Fedora: ${remedies.fedora}; macOS: ${remedies.macos}`;
 }
 
+const unwritableCodes = new Set(["EACCES", "EROFS", "EPERM", "ENOTDIR", "EEXIST"]);
+
 /** The set-up's own words for a failed write, or the error as it came. */
 export function translateDiskError(error: unknown, folder: string): unknown {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   if (code === "ENOSPC" || code === "EDQUOT") return diskFull(folder);
-  if (code === "EACCES" || code === "EROFS" || code === "EPERM") {
+  if (typeof code === "string" && unwritableCodes.has(code)) {
     return new SetupProblem(
       "disk",
       `the cache folder ${folder} cannot be written`,

@@ -38,13 +38,12 @@ async function probe(
 
 /** The user's pip, through `python3 -m pip`. */
 export async function findPip(options: CommandOptions): Promise<Tool> {
-  const python = await probe(["python3"], "--version", options);
-  if (python === null) {
-    throw new SetupProblem("python", "python3 was not found on the PATH", pythonRemedies);
-  }
   const pip = await probe(["python3", "-m", "pip"], "--version", options);
   if (pip !== null) return pip;
-  throw new SetupProblem("python", `${python.version} has no pip`, pythonRemedies);
+  const python = await probe(["python3"], "--version", options);
+  const found =
+    python === null ? "python3 was not found on the PATH" : `${python.version} has no pip`;
+  throw new SetupProblem("python", found, pythonRemedies);
 }
 
 /** The user's C++ compiler: `$CXX` when set, else the first of c++, g++, clang++ that answers. */
