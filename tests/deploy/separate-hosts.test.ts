@@ -118,9 +118,9 @@ describe("manifests on separate hosts", options, () => {
       [coordinator, ...workers].map(({ output }) => output()).join("\n--\n");
 
     // Another host looks at the pages until steps are committed and gradients travel by gRPC.
-    const look = async (url: string): Promise<string> => {
+    const look = async (url: string, format = ""): Promise<string> => {
       const seen = watched(
-        desk.start("curl", ["-s", "--max-time", "5", url], { env: process.env }),
+        desk.start("curl", ["-s", "--max-time", "5", "-w", format, url], { env: process.env }),
       );
       await seen.exited;
       return seen.output();
@@ -140,7 +140,7 @@ describe("manifests on separate hosts", options, () => {
     }
     for (const host of [left, right]) {
       assert.match(await look(`http://${host.address}:9464/metrics`), /^ringmaster_samples_total/m);
-      assert.match(await look(`http://${host.address}:9464/readyz`), /ring/);
+      assert.match(await look(`http://${host.address}:9464/readyz`, "%{http_code}"), /200$/);
     }
 
     const url = `nats://ringmaster:${secrets["nats-password"]}@${run}-nats:4222`;
