@@ -86,6 +86,25 @@ function addControl(program: Command, done: Done): void {
   finish(control, done);
 }
 
+function addLaunch(program: Command, done: Done): void {
+  const launch = program
+    .command("launch <job-file>")
+    .description("Writes the manifests of a cluster's run of a job file (docs/deployment.md).")
+    .option("--kubernetes", "for Kubernetes, as a kustomize folder")
+    .option("--output-dir <folder>", "folder for the manifests (default: <name>-kubernetes)")
+    .option("--name <name>", "names the run and its objects (default: the job's name)")
+    .option("--namespace <name>", "namespace (default: ringmaster)")
+    .option("--image <image>", "image made from deploy/Dockerfile (default: ringmaster:0.1.0)")
+    .option("--workers <count>", "workers (default: 4)")
+    .option("--worker-cores <count>", "cores and threads of a worker (default: 4)")
+    .option("--worker-memory <size>", "memory of a worker (default: 8Gi)")
+    .option("--coordinator-memory <size>", "memory of the coordinator (default: 2Gi)")
+    .option("--output-size <size>", "volume for the results (default: 20Gi)")
+    .option("--data-claim <name>", "volume claim with the data, mounted at /data")
+    .option("--device <cpu|gpu>", "what the workers compute on (default: cpu)");
+  finish(launch, done);
+}
+
 /** Adds every command but `train`. */
 export function addQueryCommands(program: Command, done: Done): void {
   addPredict(program, done);
@@ -99,6 +118,7 @@ export function addQueryCommands(program: Command, done: Done): void {
     );
   finish(runs, done);
   addControl(program, done);
+  addLaunch(program, done);
   const device = ["--device <cpu|gpu>", "what the workers compute on (default: cpu)"] as const;
   finish(
     program

@@ -39,7 +39,7 @@ export interface Finding {
   readonly found: string;
   readonly where?: string;
   /** The remedy. */
-  readonly todo?: string;
+  readonly remedy?: string;
 }
 
 /** The report, a finding per line with its place and remedy below. */
@@ -48,10 +48,10 @@ export function describeFindings(findings: readonly Finding[]): string {
   const stateWidth = 7;
   const indent = " ".repeat(stateWidth + 2 + partWidth + 2);
   return findings
-    .map(({ part, state, found, where, todo }) => {
+    .map(({ part, state, found, where, remedy }) => {
       const lines = [`${state.padEnd(stateWidth)}  ${part.padEnd(partWidth)}  ${found}`];
       if (where !== undefined) lines.push(`${indent}in ${where}`);
-      if (todo !== undefined) lines.push(`${indent}→ ${todo}`);
+      if (remedy !== undefined) lines.push(`${indent}→ ${remedy}`);
       return `${lines.join("\n")}\n`;
     })
     .join("");
@@ -86,8 +86,8 @@ async function cacheFinding(cache: string): Promise<Finding> {
     return { part, state: "ok", found, where: cache };
   } catch (error) {
     const found = error instanceof Error ? error.message : String(error);
-    const todo = "set RINGMASTER_CACHE to a folder that you may write";
-    return { part, state: "broken", found, where: cache, todo };
+    const remedy = "set RINGMASTER_CACHE to a folder that you may write";
+    return { part, state: "broken", found, where: cache, remedy };
   }
 }
 
@@ -142,15 +142,15 @@ async function nativeFindings(
     const where = dirname(state.file);
     if (!state.found) {
       const made = state.part === "binding" ? " compiles it" : size || " fetches it";
-      findings.push({ part, state: "missing", found, todo: `coordinator setup${made}` });
+      findings.push({ part, state: "missing", found, remedy: `coordinator setup${made}` });
       continue;
     }
     const problem = await problemOf(state, tensorflowFound, { env, signal });
-    const todo = `rm -r ${where} && coordinator setup`;
+    const remedy = `rm -r ${where} && coordinator setup`;
     findings.push(
       problem === null
         ? { part, state: "ok", found, where }
-        : { part, state: "broken", found: problem, where, todo },
+        : { part, state: "broken", found: problem, where, remedy },
     );
   }
   return findings;
@@ -158,17 +158,17 @@ async function nativeFindings(
 
 async function quickstartFindings(cache: string): Promise<Finding[]> {
   const state = await inspectQuickstart(cache);
-  const todo = (bytes: number): string =>
+  const remedy = (bytes: number): string =>
     `the first start without a job fetches ${describeBytes(bytes)}`;
   const model = { part: "quick start's model", found: "MiniLM-L6" };
   const data = { part: "quick start's data", found: "SpamAssassin's e-mails" };
   return [
     state.modelFound
       ? { ...model, state: "ok", where: state.modelFolder }
-      : { ...model, state: "later", todo: todo(modelWheel.bytes ?? 0) },
+      : { ...model, state: "later", remedy: remedy(modelWheel.bytes ?? 0) },
     state.dataFound
       ? { ...data, state: "ok", where: dirname(state.trainFile) }
-      : { ...data, state: "later", todo: todo(emailPackage.bytes) },
+      : { ...data, state: "later", remedy: remedy(emailPackage.bytes) },
   ];
 }
 

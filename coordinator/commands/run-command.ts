@@ -43,6 +43,10 @@ export async function runCommand(invocation: Invocation, context: CommandContext
       const { runControl } = await import("./control.ts");
       return runControl(operands, flags, context);
     }
+    case "launch": {
+      const { runLaunch } = await import("./launch.ts");
+      return runLaunch(operands, flags, context);
+    }
     case "setup":
       return setup(invocation, context);
     case "doctor":

@@ -111,8 +111,18 @@ function bestOf(
   return greaterIsBetter ? Math.max(...values) : Math.min(...values);
 }
 
-async function exists(file: string): Promise<boolean> {
-  return (await stat(file).catch(() => null)) !== null;
+const runFileSchema = z.object({ processId: z.number().int().positive() });
+
+/** Whether the run takes commands and its coordinator is a process of this machine. */
+async function isRunning(folder: string): Promise<boolean> {
+  try {
+    await stat(join(folder, controlAddressFile));
+    const text = await readFile(join(folder, "run.json"), "utf8");
+    process.kill(runFileSchema.parse(JSON.parse(text)).processId, 0);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The run of an output folder, or null when the folder holds none. */
@@ -123,10 +133,10 @@ export async function summarizeRun(folder: string): Promise<RunSummary | null> {
     trainerStateOf(folder),
   ]);
   if (job.size === 0 && events.length === 0 && state === null) return null;
-  const started = events.find(({ type }) => type.endsWith(".RunStarted"));
-  const last = events.at(-1);
-  const ended = last?.type.endsWith(".RunEnded") === true ? last.data.outcome : undefined;
-  const isOpen = await exists(join(folder, controlAddressFile));
+  const started = events.findLast(({ type }) => type.endsWith(".RunStarted"));
+  const since = events.slice(started === undefined ? 0 : events.indexOf(started));
+  const ended = since.findLast(({ type }) => type.endsWith(".RunEnded"))?.data.outcome;
+  const isOpen = ended === undefined && (await isRunning(folder));
   const metric = job.get("metric-for-best-model") ?? "loss";
   const steps = events.map(({ data }) => data.step ?? 0);
   return {
