@@ -43,9 +43,9 @@ async function newestUnder(runsFolder: string): Promise<string | null> {
   return newest?.folder ?? null;
 }
 
-async function folderOf(wanted: string, outputDir: string | null): Promise<string> {
+async function folderOf(wanted: string, outputDir: string | null, runs: string): Promise<string> {
   if (wanted === "last" || wanted === "true") {
-    const where = outputDir ?? "runs";
+    const where = outputDir ?? runs;
     const last = outputDir === null ? await newestUnder(where) : await lastCheckpoint(where);
     if (last !== null) return last;
     throw new BadInput({
@@ -69,13 +69,14 @@ async function folderOf(wanted: string, outputDir: string | null): Promise<strin
 
 /**
  * The checkpoint meant by `wanted`: its folder, an output folder (its last one), or `last`.
- * @param outputDir the output folder that was given, or null: then `last` is the newest under `runs/`
+ * @param outputDir the output folder that was given, or null: then `last` is the newest in the folder of runs
  */
 export async function findCheckpoint(
   wanted: string,
   outputDir: string | null,
+  runs = "runs",
 ): Promise<FoundCheckpoint> {
-  const folder = await folderOf(wanted, outputDir);
+  const folder = await folderOf(wanted, outputDir, runs);
   const ownFile = join(folder, "job.yaml");
   const has = (await stat(ownFile).catch(() => null)) !== null;
   const name = has ? ownFile : join(dirname(folder), "job.yaml");

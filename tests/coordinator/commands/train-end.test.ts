@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { describeEnd } from "../../../coordinator/commands/train-end.ts";
+import type { RunOutcome } from "../../../coordinator/run/run-outcome.ts";
+
+const completed: RunOutcome = {
+  kind: "completed",
+  exitCode: 0,
+  reason: "all steps are done",
+  outputDir: "runs/it's",
+  modelFolder: "runs/it's",
+  checkpoint: "runs/it's/checkpoint-4",
+  step: 4,
+  evaluations: [
+    { step: 2, epoch: 1, split: "validation", metrics: { loss: 0.5, accuracy: 0.75 } },
+    { step: 4, epoch: 2, split: "validation", metrics: { loss: 0.25, accuracy: 0.875 } },
+  ],
+};
+const next = { example: "a text", examplePair: null, isQuickstart: true };
+
+describe("describeEnd", () => {
+  it("shows the evaluations, the model and three commands that a shell takes", () => {
+    const text = describeEnd(completed, next).join("\n");
+    assert.match(text, /epoch {2}step {2}.*loss {2}accuracy/);
+    assert.match(text, /2\.00 .* 4 .*0\.2500 .*0\.8750/);
+    assert.match(text, /done after 4 steps; the model is in runs\/it's/);
+    assert.ok(text.includes(String.raw`coordinator predict --model 'runs/it'\''s' 'a text'`));
+    assert.match(text, /--metrics-listen/);
+    assert.match(text, /--train-file train\.csv/);
+  });
+
+  it("shows pairs as pairs", () => {
+    const text = describeEnd(completed, { ...next, examplePair: "b" }).join("\n");
+    assert.match(text, /'a text' --text-pair b/);
+  });
+
+  it("says how to go on with a run that did not come to its end", () => {
+    const failed: RunOutcome = {
+      ...completed,
+      kind: "failed",
+      modelFolder: null,
+      reason: "worker-1 is lost",
+      exitCode: 1,
+    };
+    const text = describeEnd(failed, next).join("\n");
+    assert.match(text, /failed after step 4: worker-1 is lost/);
+    assert.match(text, /--resume-from-checkpoint/);
+    assert.doesNotMatch(text, /coordinator predict/);
+    const bare = describeEnd({ ...failed, checkpoint: null, evaluations: [] }, next).join("\n");
+    assert.doesNotMatch(bare, /--resume-from-checkpoint|epoch/);
+  });
+});
