@@ -98,6 +98,7 @@ export async function startRun(
   });
   services.bus.onCommand((command) => context.control.decide(command));
   services.telemetry.planned(planned.plan.totalSteps);
+  services.telemetry.followWorkers(roster, clock);
   services.telemetry.readiness = { ready: true, reason: "workers can join" };
   await recordStart(planned, context);
   return {

@@ -57,6 +57,7 @@ export async function startServices(options: ServiceOptions, closers: Closers): 
     onAnswer: (answer) => telemetry.commandAnswered(answer),
   });
   closers.add(() => bus.close());
+  telemetry.followBus(() => bus.state);
   const events = openEvents(join(outputDir, "events.jsonl"), bus, say);
   closers.add(() => events.close());
   await writeControlAddress(outputDir, { url: urls.operator, run });

@@ -144,11 +144,10 @@ function tell(run: RunContext, facts: StepFacts, reports: ReadonlyMap<number, St
   const { epoch } = progress;
   const { step, samples, loss, learningRate, gradNorm } = facts;
   telemetry.stepCommitted({ ...facts, epoch, stepMs });
-  const seconds = clock.now().getTime() / 1000;
   for (const [rank, report] of reports) {
     const workerId = fleet.members[rank]?.workerId;
     if (workerId === undefined) continue;
-    telemetry.workerReported(workerId, report, seconds);
+    telemetry.workerReported(workerId, report);
     if (report.timings !== undefined) run.timings.set(workerId, report.timings);
   }
   view.stepped({

@@ -32,6 +32,20 @@ export interface CommittedStep {
   readonly stepMs: number | null;
 }
 
+/** The workers as the coordinator sees them; its roster. */
+export interface WorkersSeen {
+  /** `lastHeardMs` by the clock's `nowMs`. */
+  members(): readonly { readonly workerId: string; readonly lastHeardMs: number }[];
+  /** What the last heartbeat said. */
+  statusOf(workerId: string): { readonly residentBytes: number } | null;
+}
+
+/** Time of day, and milliseconds of a clock that only goes forward. */
+export interface WallClock {
+  readonly now: () => Date;
+  readonly nowMs: () => number;
+}
+
 /** The metrics of one run. */
 export class Telemetry {
   readonly registry = new Registry();
@@ -40,7 +54,9 @@ export class Telemetry {
   readonly #counters: Readonly<Record<CounterKey, Counter>>;
   readonly #stepInterval: Histogram;
   #readiness: Readiness = { ready: false, reason: "starting" };
+  #busState: (() => BusState) | null = null;
   #eventsDropped = 0;
+  #workers: { readonly roster: WorkersSeen; readonly clock: WallClock } | null = null;
 
   constructor(options: { readonly run: string }) {
     const { registry } = this;
@@ -85,20 +101,9 @@ export class Telemetry {
     this.#counters.stepsRedone.inc();
   }
 
-  /** A worker reported a step at Unix time `seconds`. */
-  workerReported(worker: string, report: StepReduced, seconds: number): void {
+  /** A worker reported a step. */
+  workerReported(worker: string, report: StepReduced): void {
     this.#steps.observe(worker, report);
-    this.#gauges.workerLastReport.set({ worker }, seconds);
-  }
-
-  /** A worker sent a heartbeat at Unix time `seconds`. */
-  workerHeard(
-    worker: string,
-    heartbeat: { readonly residentBytes: bigint },
-    seconds: number,
-  ): void {
-    this.#steps.residentMemory(worker, Number(heartbeat.residentBytes));
-    this.#gauges.workerLastReport.set({ worker }, seconds);
   }
 
   /** A worker joined; an incarnation above 1 counts as a restart. */
@@ -133,18 +138,45 @@ export class Telemetry {
     this.#counters.commands.inc({ verb, outcome: answer.accepted ? "accepted" : "refused" });
   }
 
-  /** Brings what the bus knows of itself onto the page; call it with each heartbeat or step. */
-  busState(state: BusState): void {
+  /** Shows from now on what the bus knows of itself, as it is at each scrape. */
+  followBus(state: () => BusState): void {
+    this.#busState = state;
+  }
+
+  /** Shows from now on memory and last sign of life of each worker, as they are at each scrape. */
+  followWorkers(roster: WorkersSeen, clock: WallClock): void {
+    this.#workers = { roster, clock };
+  }
+
+  /** Serves the page. `listen` is host:port. Throws BadInput for a port in use, naming `flag`. */
+  async serve(listen: string, flag = "--metrics-listen"): Promise<MetricsServer> {
+    const { registry } = this;
+    const readiness = (): Readiness => this.#readiness;
+    const refresh = (): void => {
+      this.#showBus();
+      this.#showWorkers();
+    };
+    return await serveMetrics({ registry, listen, flag, readiness, refresh });
+  }
+
+  #showBus(): void {
+    const state = this.#busState?.();
+    if (state === undefined) return;
     this.#gauges.natsConnected.set(state.connected ? 1 : 0);
     this.#gauges.eventsWaiting.set(state.eventsWaiting);
     this.#counters.eventsDropped.inc(state.eventsDropped - this.#eventsDropped);
     this.#eventsDropped = state.eventsDropped;
   }
 
-  /** Serves the page. `listen` is host:port. Throws BadInput for a port in use, naming `flag`. */
-  async serve(listen: string, flag = "--metrics-listen"): Promise<MetricsServer> {
-    const { registry } = this;
-    return await serveMetrics({ registry, listen, flag, readiness: () => this.#readiness });
+  #showWorkers(): void {
+    if (this.#workers === null) return;
+    const { roster, clock } = this.#workers;
+    for (const { workerId: worker, lastHeardMs } of roster.members()) {
+      const silenceMs = clock.nowMs() - lastHeardMs;
+      this.#gauges.workerLastReport.set({ worker }, (clock.now().getTime() - silenceMs) / 1000);
+      const bytes = roster.statusOf(worker)?.residentBytes ?? 0;
+      if (bytes > 0) this.#steps.residentMemory(worker, bytes);
+    }
   }
 }
 

@@ -21,6 +21,8 @@ export interface MetricsServerOptions {
   /** The flag that `listen` came from, for errors. */
   readonly flag: string;
   readonly readiness: () => Readiness;
+  /** Brings figures up to date that nobody reports; called before each scrape. */
+  readonly refresh?: () => void;
 }
 
 /** A page that is served. */
@@ -41,6 +43,7 @@ const plain = "text/plain; charset=utf-8";
 async function pageOf(path: string, options: MetricsServerOptions): Promise<Page> {
   switch (path) {
     case "/metrics": {
+      options.refresh?.();
       const body = await options.registry.metrics();
       return { status: 200, type: options.registry.contentType, body };
     }

@@ -2,16 +2,23 @@
  * A run's page, scraped by a real Prometheus, answers every query of the dashboard.
  */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { create } from "@bufbuild/protobuf";
+import { readControlAddress } from "../../coordinator/nats/control-address.ts";
+import { sendControl } from "../../coordinator/nats/control-client.ts";
 import { Telemetry } from "../../coordinator/telemetry/telemetry.ts";
 import { StepReducedSchema } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import { WorkerTelemetry } from "../../worker/telemetry/worker-telemetry.ts";
 import { skipWithout, works } from "../support/needed-tool.ts";
-import { readDashboard, startPrometheus } from "../support/prometheus.ts";
+import { writeTinyJob } from "../support/tiny-job.ts";
+import { freePort, readDashboard, startPrometheus } from "../support/prometheus.ts";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const dashboard = await readDashboard(join(root, "deploy/grafana/dashboards/ringmaster.json"));
@@ -23,6 +30,72 @@ function filledIn(expression: string, run: string): string {
 }
 
 describe("dashboard on a real Prometheus", options, () => {
+  it("answers every query of every panel while a job goes on", async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), "ringmaster-dashboard-"));
+    t.after(() => rm(folder, { recursive: true, force: true }));
+    const often = [
+      "eval-strategy: steps",
+      "eval-steps: 25",
+      "save-strategy: steps",
+      "save-steps: 50",
+    ];
+    const job = await writeTinyJob(folder, [...often, "save-total-limit: 1"]);
+    await writeFile(join(folder, "job.yaml"), job);
+    const run = "watched";
+    const output = join(folder, run);
+    const address = `127.0.0.1:${await freePort()}`;
+    const coordinator = spawn(
+      process.execPath,
+      [join(root, "coordinator/bin.mjs"), join(folder, "job.yaml")].concat([
+        "--workers",
+        "2",
+        "--output-dir",
+        output,
+        "--metrics-listen",
+        address,
+      ]),
+      { stdio: ["ignore", "pipe", "pipe"] },
+    );
+    let log = "";
+    coordinator.stdout.on("data", (data: Buffer) => (log += data.toString()));
+    coordinator.stderr.on("data", (data: Buffer) => (log += data.toString()));
+    const exited = once(coordinator, "exit");
+    t.after(() => coordinator.kill("SIGKILL"));
+    const prometheus = await startPrometheus({ ringmaster: [address] });
+    t.after(() => prometheus.stop());
+
+    const queries = dashboard.panels.flatMap(({ title, targets }) =>
+      targets.map(({ expr }) => ({ title, query: filledIn(expr, run) })),
+    );
+    const unanswered = async (): Promise<string[]> => {
+      const empty: string[] = [];
+      for (const { title, query } of queries) {
+        const series = await prometheus.query(query);
+        if (!series.some(({ value }) => Number.isFinite(value))) empty.push(`${title}: ${query}`);
+      }
+      return empty;
+    };
+    let empty = await unanswered();
+    for (let tries = 0; empty.length > 0 && tries < 60; tries += 1) {
+      assert.equal(coordinator.exitCode, null, log);
+      await sleep(1_000);
+      empty = await unanswered();
+    }
+    assert.deepEqual(empty, [], log);
+    const perWorker = await prometheus.query(
+      `sum by (worker) (ringmaster_samples_total{run="${run}"})`,
+    );
+    assert.deepEqual(
+      new Set(perWorker.map(({ labels }) => labels["worker"])),
+      new Set(["worker-0", "worker-1"]),
+    );
+
+    const stop = await sendControl({ ...(await readControlAddress(output)), verb: "stop" });
+    assert.equal(stop.accepted, true);
+    const [code] = (await exited) as [number | null];
+    assert.equal(code, 0, log);
+  });
+
   it("counts nothing twice though coordinator and worker are both scraped", async (t) => {
     const run = "r";
     const coordinator = new Telemetry({ run });
@@ -47,7 +120,7 @@ describe("dashboard on a real Prometheus", options, () => {
     let seen = 0;
     for (let steps = 0; steps < 600 && !(seen > 0 && steps > 80); steps += 1) {
       worker.stepReduced(report);
-      coordinator.workerReported("worker-0", report, 0);
+      coordinator.workerReported("worker-0", report);
       await sleep(50);
       seen = (await prometheus.query(filledIn(rate, run)))[0]?.value ?? 0;
     }

@@ -17,7 +17,7 @@ import { ensureNativeParts } from "../../foundation/native/native-parts.ts";
 import { skipWithout } from "../support/needed-tool.ts";
 import { createNetwork, networksPermitted, type NetworkHost } from "../support/network-hosts.ts";
 import { argumentsOf, containerIn, environmentOf, type PodPlace } from "../support/pod.ts";
-import { writeTinyBert } from "../support/tiny-bert.ts";
+import { writeTinyJob } from "../support/tiny-job.ts";
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const options = { skip: skipWithout(networksPermitted(), "permission for network namespaces") };
@@ -39,32 +39,11 @@ function watched(child: ChildProcess): Started {
   return { child, exited, output: () => text };
 }
 
-async function writeJob(folder: string): Promise<string> {
-  const model = join(folder, "model");
-  await writeTinyBert(model);
-  const rows = Array.from(
-    { length: 64 },
-    (_, index) => `${index % 2 === 0 ? "abc" : "xyz"} ${index},${index % 2}`,
-  );
-  await writeFile(join(folder, "train.csv"), `text,label\n${rows.join("\n")}\n`);
-  return [
-    `model: ${model}`,
-    `train-file: ${join(folder, "train.csv")}`,
-    "text-column: text",
-    "label-column: label",
-    "max-steps: 100000",
-    "max-length: 16",
-    "train-batch-size: 8",
-    "per-device-train-batch-size: 2",
-    "",
-  ].join("\n");
-}
-
 async function prepared(t: TestContext): Promise<{ folder: string; jobFile: string }> {
   const folder = await mkdtemp(join(tmpdir(), "ringmaster-hosts-"));
   t.after(() => rm(folder, { recursive: true, force: true }));
   for (const name of ["job", "output", "nats", "store"]) await mkdir(join(folder, name));
-  const jobFile = await writeJob(folder);
+  const jobFile = await writeTinyJob(folder);
   await writeFile(join(folder, "job/job.yaml"), jobFile);
   return { folder, jobFile };
 }

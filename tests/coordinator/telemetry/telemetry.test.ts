@@ -30,7 +30,11 @@ function sorted(sample: string): string {
 
 /** The page's samples, `name{labels}` → value. */
 async function samples(telemetry: Telemetry): Promise<Map<string, number>> {
-  const text = await telemetry.registry.metrics();
+  const page = await telemetry.serve("127.0.0.1:0");
+  // Twice: a counter that is set at each scrape must not add up.
+  await fetch(`http://${page.address}/metrics`);
+  const text = await (await fetch(`http://${page.address}/metrics`)).text();
+  await page.close();
   const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
   return new Map(
     lines.map((line) => {
@@ -40,16 +44,20 @@ async function samples(telemetry: Telemetry): Promise<Map<string, number>> {
   );
 }
 
-function fed(): Telemetry {
+function fed(members = [{ workerId: "worker-0", lastHeardMs: 4_000 }]): Telemetry {
   const telemetry = new Telemetry({ run: "r1" });
   telemetry.planned(100);
   telemetry.ringFormed({ generation: 2, worldSize: 4 });
   telemetry.workerJoined("worker-0", 1);
   telemetry.workerJoined("worker-1", 2);
-  telemetry.workerHeard("worker-0", { residentBytes: 12_345n }, 999);
-  telemetry.workerReported("worker-0", report(), 1000);
-  telemetry.workerReported("worker-0", report(), 1001);
-  telemetry.workerReported("worker-1", report({ transport: "grpc" }), 1002);
+  const roster = {
+    members: () => members,
+    statusOf: () => ({ residentBytes: 12_345 }),
+  };
+  telemetry.followWorkers(roster, { now: () => new Date(1_002_000), nowMs: () => 5_000 });
+  telemetry.workerReported("worker-0", report());
+  telemetry.workerReported("worker-0", report());
+  telemetry.workerReported("worker-1", report({ transport: "grpc" }));
   telemetry.stepRedone();
   const step = { epoch: 0.5, loss: 0.7, learningRate: 2e-5, gradNorm: 1.5 };
   telemetry.stepCommitted({ ...step, step: 6, stepMs: null });
@@ -59,8 +67,7 @@ function fed(): Telemetry {
   telemetry.commandAnswered({ accepted: true, verb: "pause" });
   telemetry.commandAnswered({ accepted: false, verb: "no such\nthing" });
   const bus = { connected: true, history: "jetstream", eventsWaiting: 3 } as const;
-  telemetry.busState({ ...bus, eventsDropped: 1 });
-  telemetry.busState({ ...bus, eventsDropped: 4 });
+  telemetry.followBus(() => ({ ...bus, eventsDropped: 4 }));
   return telemetry;
 }
 
@@ -122,8 +129,8 @@ describe("coordinator's telemetry", () => {
 
   it("takes no label and no time from a peer that makes them up", async () => {
     const telemetry = new Telemetry({ run: "r" });
-    telemetry.workerReported("w", report({ transport: "pigeon", dataMs: -1 }), 0);
-    telemetry.workerReported("w", report({ dataMs: Number.NaN }), 0);
+    telemetry.workerReported("w", report({ transport: "pigeon", dataMs: -1 }));
+    telemetry.workerReported("w", report({ dataMs: Number.NaN }));
     const page = await samples(telemetry);
     const sent = `ringmaster_exchange_bytes_total{worker="w",direction="sent",transport="other",run="r"}`;
     assert.equal(page.get(sorted(sent)), 1000);
@@ -139,7 +146,10 @@ describe("coordinator's telemetry", () => {
   });
 
   it("forgets the memory of a worker that left, not what it counted", async () => {
-    const telemetry = fed();
+    const members = [{ workerId: "worker-0", lastHeardMs: 0 }];
+    const telemetry = fed(members);
+    assert.match([...(await samples(telemetry)).keys()].join("\n"), /resident.*worker-0/);
+    members.pop();
     telemetry.workerLeft("worker-0");
     const names = [...(await samples(telemetry)).keys()];
     assert.ok(!names.some((name) => /(resident|last_report).*worker-0/.test(name)));
