@@ -8,9 +8,12 @@ const filterMark = /\*{2,}\s*SPAM\s*\*{2,}\s*/gi;
 const replyMarks = String.raw`(?:(?:re|fwd?|aw)(?:\[\d+\])?:\s*)*`;
 const listTag = new RegExp(String.raw`^(${replyMarks})\[[^\]]{1,40}\]\s*`, "i");
 
-/** A subject without filters' marks and leading list tags (`Re: [ILUG] fonts` → `Re: fonts`). */
+/**
+ * A subject without filters' marks and leading list tags (`Re: [ILUG] fonts` → `Re: fonts`); every e-mail address
+ * becomes `[address]`.
+ */
 export function withoutSubjectMarks(subject: string): string {
-  let text = subject.replace(filterMark, "").trim();
+  let text = subject.replace(filterMark, "").replace(address, "[address]").trim();
   for (let before = ""; before !== text;) {
     before = text;
     text = text.replace(listTag, "$1");
@@ -23,16 +26,16 @@ const headerLine =
   /^[>|\s]*(X-[\w-]+|List-[\w-]+|Received|Return-Path|Delivered-To|Message-ID|In-Reply-To|References|Errors-To|Sender|Precedence|Mailing-List|MIME-Version|Content-[\w-]+):/i;
 const filterReportLine = /^[>|\s]*SPAM: /;
 const listLine =
-  /listinfo|mailman|mailing list\s*(<|$)|listmaster@|list maintainer:|Irish Linux Users' Group|egroups\.com|Yahoo! Groups|docs\.yahoo\.com\/info\/terms|To unsubscribe from this group|sf\.net email is sponsored by|http:\/\/lists\.|-(request|unsubscribe)@/i;
+  /listinfo|mailman|mailing list\s*(<|$)|listmaster@|list maintainer:|Irish Linux Users' Group|egroups\.com|Yahoo! Groups|docs\.yahoo\.com\/info\/terms|To unsubscribe from this group|sf\.net email is sponsored by|Welcome to geek heaven|thinkgeek\.com\/sf|http:\/\/lists\.|-(request|unsubscribe)@/i;
 const ruleLine = /^[>|\s]*[-_=~*]{5,}[->_~\s]*$/;
 /** What a gateway from news feeds puts before each item. */
 const feedLine = /^(URL|Date): /;
 const feedLinesMax = 4;
 const signedBlock =
   /-----BEGIN PGP SIGNATURE-----[\s\S]*?(-----END PGP SIGNATURE-----|$)|-----BEGIN PGP SIGNED MESSAGE-----(\s*\nHash: .*)?/g;
-const sponsorBlock = /^-+ Yahoo! Groups Sponsor [\s\S]*?-+[_~]*->\s*$/gm;
+const sponsorBlock = /^[>|\s]*-+ Yahoo! Groups Sponsor .*\n[\s\S]{0,2000}?-{5,}[_~]*-*>.*$/gm;
 const sourceForgeAdvert =
-  /^(-+\s*\n)?This sf\.net email is sponsored by[\s\S]*?(?=\n_{5,}|\n\s*\n|$(?![\s\S]))/gim;
+  /^[>|\s]*(-+\s*\n[>|\s]*)?This (sf\.net|sourceforge) email is sponsored by[\s\S]*?(?=\n[>| ]*_{5,}|\n[>| ]*\n|$(?![\s\S]))/gim;
 const address = /[\w.+%'=-]+@[\w-]+(\.[\w-]+)*/g;
 
 /** A body without such marks; every e-mail address becomes `[address]`. */

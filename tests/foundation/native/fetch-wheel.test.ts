@@ -1,6 +1,6 @@
 /** Fetching with the real pip from a loopback index: killed, offline, refused, on a full disk, and once more. */
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -10,13 +10,14 @@ import { fileURLToPath } from "node:url";
 import { explainPipFailure, fetchWheel } from "../../../foundation/native/fetch-wheel.ts";
 import { tensorflowWheels, type PinnedWheel } from "../../../foundation/native/pins.ts";
 import { SetupProblem } from "../../../foundation/native/setup-problem.ts";
+import { skipWithout, works } from "../../support/needed-tool.ts";
 import { makeWheel, pipEnvironment, startWheelIndex, type WheelIndex } from "./wheel-index.ts";
 
 const program = fileURLToPath(new URL("fetch-one.ts", import.meta.url));
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const payloadBytes = 4_000_000;
 const noProgress = { begin: () => ({ advance: () => undefined, end: () => undefined }) };
-const mayMount = spawnSync("unshare", ["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]).status === 0;
+const mayMount = works("unshare", ["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]);
 let folder = "";
 let pin: PinnedWheel;
 let content: Buffer;
@@ -124,7 +125,7 @@ describe("fetchWheel()", () => {
 
   it(
     "says that the disk is full, and leaves nothing",
-    { skip: !mayMount && "needs unshare" },
+    { skip: skipWithout(mayMount, "unshare that may mount a tmpfs") },
     async () => {
       const cache = join(folder, "full");
       const script =
