@@ -1,8 +1,7 @@
 /** Opens what a job names, data and model, and checks them against each other and the settings. Starts nothing. */
-import { stat } from "node:fs/promises";
 import { BadInput } from "../../foundation/bad-input.ts";
 import { cacheFolder } from "../../foundation/cache/cache-folder.ts";
-import type { HubAccess } from "../../foundation/hub/hub-access.ts";
+import { resolveModel, type HubAccess } from "../../foundation/hub/hub.ts";
 import { frozenNames } from "../../foundation/job/freeze.ts";
 import { planRun, totalStepsOf, withWholeIntervals, type Plan } from "../../foundation/job/plan.ts";
 import type { DataSettings, JobSettings } from "../../foundation/job/settings.ts";
@@ -53,13 +52,7 @@ async function placesOf(settings: JobSettings, world: OpenWorld, hub: HubAccess)
   if (model === "quickstart" && quickstart !== null) {
     return { ...found, modelFolder: quickstart.modelFolder };
   }
-  if (await isFolder(model)) return { ...found, modelFolder: model };
-  const { resolveModel } = await import("../../foundation/hub/hub.ts");
   return { ...found, modelFolder: await resolveModel(model, modelRevision, hub) };
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => null))?.isDirectory() === true;
 }
 
 function quickstartData(
@@ -69,6 +62,8 @@ function quickstartData(
   return {
     ...data,
     dataset: null,
+    textColumn: data.textColumn ?? "text",
+    labelColumn: data.labelColumn ?? "label",
     trainFiles: [files.trainFile],
     validationFiles:
       data.validationFiles.length > 0 ? data.validationFiles : [files.validationFile],

@@ -66,6 +66,7 @@ export function describeStart({ settings, launch, isQuickstart, cores }: StartIn
     : [];
   const resumed = settings.resumeFromCheckpoint;
   return [
+    resumed === null ? "Fine-tuning a model:" : "Going on with a run:",
     line("job", job),
     ...own,
     line("model", describeModel(settings)),
@@ -82,29 +83,17 @@ export function describeStart({ settings, launch, isQuickstart, cores }: StartIn
 export interface OpenedInput {
   readonly plan: Plan;
   readonly validationSize: number | null;
-  readonly labels: readonly string[] | null;
   readonly maxLength: number;
 }
 
-const shownLabelsMax = 8;
-
-function describeLabels(labels: readonly string[] | null): string {
-  if (labels === null) return "a number to predict";
-  const shown = labels.slice(0, shownLabelsMax).join(", ");
-  return `${plural(labels.length, "label")}: ${shown}${labels.length > shownLabelsMax ? ", …" : ""}`;
-}
-
-/** The lines about samples, labels, parameters and steps. */
-export function describeOpened({ plan, validationSize, labels, maxLength }: OpenedInput): string[] {
+/** The lines about samples, parameters and steps; what the data says of its labels is a note of its own. */
+export function describeOpened({ plan, validationSize, maxLength }: OpenedInput): string[] {
   const held =
     validationSize === null ? "none to evaluate" : `${describeCount(validationSize)} to evaluate`;
   const trained = plan.trainedParameters;
   const frozen = trained === plan.parameters ? "" : `, ${describeCount(trained)} of them trained`;
   return [
-    line(
-      "samples",
-      `${describeCount(plan.trainSize)} to train on, ${held}; ${describeLabels(labels)}`,
-    ),
+    line("samples", `${describeCount(plan.trainSize)} to train on, ${held}`),
     line(
       "weights",
       `${describeCount(plan.parameters)} parameters${frozen}; sequences up to ${maxLength} tokens`,

@@ -102,7 +102,7 @@ async function carryOut(
   try {
     const validationSize = data.validation?.size ?? null;
     const maxLength = settings.maxLength ?? model.maxPositions;
-    sayAll(context, describeOpened({ plan, validationSize, labels: data.labels, maxLength }));
+    sayAll(context, describeOpened({ plan, validationSize, maxLength }));
     sayNotes(context, opened.notes);
     if (!isDryRun) return await runOpened(job, opened, context);
     sayAll(context, describePlan(plan, workers));

@@ -47,28 +47,44 @@ function cleanEnvironment(folder: string): NodeJS.ProcessEnv {
   };
 }
 
+/** How a program ended, without what it left. */
+export type Said = Pick<Ended, "code" | "stdout" | "stderr">;
+
+/** Runs the program in a folder, in the tests' own environment changed by `env`. */
+export async function runIn(
+  folder: string,
+  args: readonly string[],
+  options: { readonly env?: NodeJS.ProcessEnv; readonly stdin?: string },
+): Promise<Said> {
+  const child = spawn(process.execPath, [program, ...args], {
+    cwd: folder,
+    env: { ...(options.env ?? process.env) },
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  child.stdin.end(options.stdin ?? "");
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", resolve);
+  });
+  return { code, stdout, stderr };
+}
+
 /** Runs the program once in a new folder, which is removed afterwards. */
 export async function runProgram(run: ProgramRun): Promise<Ended> {
   const folder = await mkdtemp(join(tmpdir(), "bad-input-"));
   try {
     await run.prepare?.(folder);
     const before = new Set(await filesIn(folder));
-    const child = spawn(process.execPath, [program, ...run.args], {
-      cwd: folder,
-      env: { ...cleanEnvironment(folder), ...run.env },
-      stdio: ["pipe", "pipe", "pipe"],
+    const env = { ...cleanEnvironment(folder), ...run.env };
+    const said = await runIn(folder, run.args, {
+      env,
+      ...(run.stdin === undefined ? {} : { stdin: run.stdin }),
     });
-    child.stdin.end(run.stdin ?? "");
-    let stdout = "";
-    let stderr = "";
-    child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
-    child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
-    const code = await new Promise<number | null>((resolve, reject) => {
-      child.once("error", reject);
-      child.once("close", resolve);
-    });
-    const written = (await filesIn(folder)).filter((file) => !before.has(file));
-    return { code, stdout, stderr, written };
+    return { ...said, written: (await filesIn(folder)).filter((file) => !before.has(file)) };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
