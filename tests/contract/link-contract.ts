@@ -74,6 +74,8 @@ export function describeLink(
           for (const length of lengths) await reduceOnce(all, length);
         }));
     }
+    it("sums a vector that is far larger than all windows together", () =>
+      withRing(3, (ring) => reduceOnce(places(ring), 15_000_000)));
     it("sums what fast-check thinks of", () =>
       withRing(3, async (ring) => {
         const all = places(ring);

@@ -10,6 +10,7 @@
  */
 import { ringChunkBytes } from "../../proto/limits.ts";
 import type { Combination } from "./accumulate.ts";
+import { ChunkQueue } from "./chunk-queue.ts";
 import { LinkBroken, type Chunk, type Link } from "./link.ts";
 import { hopsOfHalf, ownedSegment, receivedSegment, sentSegment } from "./schedule.ts";
 import { cutSegments, type Segment } from "./segments.ts";
@@ -36,16 +37,12 @@ interface Walk {
   take(hop: number, offset: number, data: Uint8Array): Uint8Array;
 }
 
-async function sendAll(
-  place: Place,
-  hop: number,
-  part: Uint8Array,
-  signal: AbortSignal,
-): Promise<void> {
-  for (let offset = 0; offset < part.byteLength; offset += ringChunkBytes) {
-    const data = part.subarray(offset, Math.min(offset + ringChunkBytes, part.byteLength));
-    await place.link.send({ collective: place.collective, hop, offset, data }, signal);
-  }
+function cutChunks(whole: Uint8Array): { readonly offset: number; readonly data: Uint8Array }[] {
+  const count = Math.ceil(whole.byteLength / ringChunkBytes);
+  return Array.from({ length: count }, (_, index) => {
+    const offset = index * ringChunkBytes;
+    return { offset, data: whole.subarray(offset, offset + ringChunkBytes) };
+  });
 }
 
 function checkChunk(chunk: Chunk, place: Place, walk: Walk): void {
@@ -62,21 +59,41 @@ function checkChunk(chunk: Chunk, place: Place, walk: Walk): void {
 }
 
 async function walkRing(place: Place, walk: Walk, signal: AbortSignal): Promise<void> {
-  let expected = 0;
-  for (let hop = walk.firstHop; hop <= walk.lastHop; hop++) expected += walk.bytesAt(hop);
+  let toReceive = 0;
+  let toSend = walk.own.byteLength;
+  for (let hop = walk.firstHop; hop <= walk.lastHop; hop++) {
+    toReceive += walk.bytesAt(hop);
+    if (hop < walk.lastHop) toSend += walk.bytesAt(hop);
+  }
+  // What is to be sent waits here by reference, never by copy: who receives must not wait for who sends, or a ring of full
+  // windows would wait for itself. What waits is not overwritten before: its place changes only after it has gone round.
+  const outgoing = new ChunkQueue<Chunk>(Number.POSITIVE_INFINITY);
+  const collective = place.collective;
+  for (const { offset, data } of cutChunks(walk.own)) {
+    await outgoing.push({ collective, hop: walk.firstHop, offset, data }, signal);
+  }
+  const sendAll = async (): Promise<void> => {
+    for (let sent = 0; sent < toSend;) {
+      const chunk = await outgoing.shift(signal);
+      await place.link.send(chunk, signal);
+      sent += chunk.data.byteLength;
+    }
+  };
   const receiveAll = async (): Promise<void> => {
-    for (let received = 0; received < expected;) {
+    for (let received = 0; received < toReceive;) {
       const chunk = await place.link.receive(signal);
       checkChunk(chunk, place, walk);
       received += chunk.data.byteLength;
-      const onward = walk.take(chunk.hop, chunk.offset, chunk.data);
-      if (chunk.hop < walk.lastHop) {
-        await place.link.send({ ...chunk, hop: chunk.hop + 1, data: onward }, signal);
-      }
+      const data = walk.take(chunk.hop, chunk.offset, chunk.data);
+      if (chunk.hop < walk.lastHop)
+        await outgoing.push({ ...chunk, hop: chunk.hop + 1, data }, signal);
     }
   };
-  // Both at once: were the own part sent first, a ring of full windows would wait for itself.
-  await Promise.all([sendAll(place, walk.firstHop, walk.own, signal), receiveAll()]);
+  try {
+    await Promise.all([sendAll(), receiveAll()]);
+  } finally {
+    outgoing.close(new LinkBroken("the collective is over"));
+  }
   place.collective += 1;
 }
 
@@ -222,7 +239,11 @@ export async function broadcast(
 ): Promise<void> {
   const { rank, rankCount, link } = place;
   const distance = (rank - root + rankCount) % rankCount;
-  if (distance === 0 && rankCount > 1) await sendAll(place, 0, bytes, signal);
+  if (distance === 0 && rankCount > 1) {
+    for (const { offset, data } of cutChunks(bytes)) {
+      await link.send({ collective: place.collective, hop: 0, offset, data }, signal);
+    }
+  }
   for (let received = 0; distance > 0 && received < bytes.byteLength;) {
     const chunk = await link.receive(signal);
     checkChunk(chunk, place, {
