@@ -12,6 +12,7 @@ import { parseArguments } from "./options.ts";
 import { booleanFlags } from "./train-flags.ts";
 
 const helpColumnsMax = 120;
+const interruptedCode = 130;
 
 function version(): string {
   const text = readFileSync(new URL("../package.json", import.meta.url), "utf8");
@@ -24,6 +25,8 @@ function listenToInterrupts(process: NodeJS.Process): Interrupts {
   const leave = new AbortController();
   const onSignal = (signal: NodeJS.Signals): void => {
     const reason = new DOMException(`Interrupted by ${signal}`, "AbortError");
+    // Whoever asks a third time does not want to be understood; children end with the pipe that they hold.
+    if (leave.signal.aborted) process.exit(interruptedCode);
     if (finish.signal.aborted) leave.abort(reason);
     else finish.abort(reason);
   };
@@ -48,7 +51,7 @@ function report(error: unknown, context: CommandContext): number {
   }
   if (interrupts.finish.aborted && error instanceof Error && error.name === "AbortError") {
     stderr.write("coordinator: interrupted\n");
-    return 130;
+    return interruptedCode;
   }
   stderr.write(
     `coordinator: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
