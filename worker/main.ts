@@ -40,7 +40,7 @@ export async function main(process: NodeJS.Process): Promise<number> {
 async function runWorker(options: WorkerOptions, process: NodeJS.Process): Promise<number> {
   // Synchronous: the last lines are there whatever ends the process.
   const log = pino(
-    { base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    { base: null, level: options.logLevel, timestamp: pino.stdTimeFunctions.isoTime },
     pino.destination({ dest: stderrDescriptor, sync: true }),
   );
   const leaving = new AbortController();

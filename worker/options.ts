@@ -30,9 +30,16 @@ export interface WorkerOptions {
   readonly localRank: number;
   /** `auto` passes payloads between workers of one host in shared memory. */
   readonly ringTransport: "auto" | "grpc";
+  /** Least level that is logged; `debug` tells every directive and activity. */
+  readonly logLevel: LogLevel;
   /** The native binding that a launcher has ensured, or null to ensure one's own. */
   readonly native: { readonly bindingFile: string; readonly tensorflowVersion: string } | null;
 }
+
+const logLevels = ["debug", "info", "warn", "error"] as const;
+
+/** Levels of the log, from the most talkative. */
+export type LogLevel = (typeof logLevels)[number];
 
 /** What the command line asks for. */
 export type WorkerRequest =
@@ -63,6 +70,7 @@ function buildCommand(): Command {
     .option("--device <device>", `cpu or gpu (${names.device}); default: cpu`)
     .option("--local-rank <rank>", `place among this host's workers (${names.localRank})`)
     .option("--ring-transport <transport>", "auto, or grpc for no shared memory", "auto")
+    .option("--log-level <level>", `${logLevels.join(", ")} (RINGMASTER_LOG_LEVEL); default: info`)
     .allowExcessArguments(false)
     .exitOverride()
     .configureOutput({ writeOut: () => undefined, writeErr: () => undefined });
@@ -79,6 +87,7 @@ const flagsSchema = z.object({
   device: z.string().optional(),
   localRank: z.string().optional(),
   ringTransport: z.string(),
+  logLevel: z.string().optional(),
 });
 
 /**
@@ -117,6 +126,11 @@ export function readWorkerOptions(args: readonly string[], env: NodeJS.ProcessEn
       localRankMax,
     ),
     ringTransport: readChoice("--ring-transport", flags.ringTransport, ["auto", "grpc"]),
+    logLevel: readChoice(
+      "--log-level",
+      from(flags.logLevel, "RINGMASTER_LOG_LEVEL") || "info",
+      logLevels,
+    ),
     native: readNative(env),
   };
   return { kind: "work", options };

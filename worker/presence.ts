@@ -29,6 +29,10 @@ export class Presence implements WorkerObserver {
     return { ready, reason: this.#describe() };
   }
 
+  onDirective(): void {
+    // What becomes of it is told as activity.
+  }
+
   onActivity(activity: string): void {
     this.#activity = activity;
   }

@@ -75,6 +75,7 @@ export class WorkerLife {
     try {
       for await (const directive of session.directives) {
         if (this.#uploadFailure !== null) throw this.#uploadFailure.error;
+        observer.onDirective(directive);
         if (directive.case === "finish") return directive.value.reason;
         this.#state = await this.#carryOut(directive, session.directives.interruption);
         observer.onState(this.#state);

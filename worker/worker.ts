@@ -113,7 +113,7 @@ async function joinAndWork(
       cacheFolder: cacheFolder(world.env),
     },
     transport: options.ringTransport,
-    observer: observeAll([presence, measure(telemetry, presence)]),
+    observer: observeAll([presence, measure(telemetry, presence), chronicle(log)]),
     onCommands: (step, accepted) => commands.act(step, accepted),
     nowMs: world.nowMs,
   });
@@ -148,6 +148,7 @@ async function tellFailure(session: Session, work: Promise<string>): Promise<str
 /** Feeds the metrics page. */
 function measure(telemetry: WorkerTelemetry, presence: Presence): WorkerObserver {
   return {
+    onDirective: () => undefined,
     onActivity: () => undefined,
     onState: () => {
       telemetry.readiness = presence.readiness();
@@ -157,5 +158,18 @@ function measure(telemetry: WorkerTelemetry, presence: Presence): WorkerObserver
       telemetry.residentMemory(process.memoryUsage.rss());
     },
     onStepApplied: () => undefined,
+  };
+}
+
+/** Logs the life of the worker, for whoever wants to know every turn of it. */
+function chronicle(log: Logger): WorkerObserver {
+  return {
+    onDirective: (directive) => log.debug({ directive: directive.case }, "directive"),
+    onActivity: (activity) => log.debug({ activity }, "activity"),
+    onState: ({ kind }) => log.debug({ state: kind }, "state"),
+    onStepReduced: ({ step, lossSum, weight, gradNorm }) =>
+      log.debug({ step: Number(step), loss: lossSum / weight, gradNorm }, "step reduced"),
+    onStepApplied: (step, learningRate, updateMs) =>
+      log.debug({ step, learningRate, updateMs }, "step applied"),
   };
 }

@@ -37,6 +37,7 @@ describe("readWorkerOptions", () => {
       device: "gpu",
       localRank: 3,
       ringTransport: "auto",
+      logLevel: "info",
       native: { bindingFile: "/cache/binding.node", tensorflowVersion: "2.21.0" },
     } satisfies WorkerOptions);
   });
