@@ -107,9 +107,11 @@ export class EagerRunner implements ProgramRunner {
     });
   }
 
-  takeReduced(reduced: Float32Array): Float32Array {
-    this.#reduced = reduced.slice();
-    return reduced.slice(0, this.#table.trainableSize).map((value) => value * value);
+  takeReduced(reduced: Float32Array): number {
+    this.#reduced = reduced;
+    let sum = 0;
+    for (const value of reduced.subarray(0, this.#table.trainableSize)) sum += value * value;
+    return sum;
   }
 
   update(scalars: UpdateScalars): void {

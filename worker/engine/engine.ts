@@ -93,10 +93,12 @@ export interface EvaluationResult {
 export interface Engine {
   prepare(options: PrepareOptions): Promise<PreparedPrograms>;
   loadState(state: EngineState): Promise<void>;
+  /** Reads the state into shared memory, which the next `readState` fills anew. */
   readState(withOptimizer: boolean): Promise<EngineState>;
   /**
-   * Runs a phase over one microbatch. A sum phase writes its vector [gradients | buffers | loss | weight] to `into`; a
-   * gather phase returns its outputs by name.
+   * Runs a phase over one microbatch. A sum phase writes its vector [gradients | buffers | loss | weight] to `into`
+   * (without a copy, if that starts at a multiple of 64 bytes of a shared memory of WebAssembly, and 64-byte blocks of
+   * it are nobody else's); a gather phase returns its outputs by name.
    */
   runPhase(
     phase: number,
@@ -107,7 +109,10 @@ export interface Engine {
       readonly into: Float32Array;
     },
   ): Promise<{ readonly gathered?: Record<string, Float32Array> }>;
-  /** Looks at a reduced vector without changing anything; `update` then applies that vector. */
+  /**
+   * Looks at a reduced vector without changing anything. `update` then applies that vector, which must stay as it is
+   * until then: it is not copied.
+   */
   norm(reduced: Float32Array): Promise<NormResult>;
   /** Applies the vector that `norm` has seen: clipping, AdamW, buffers. */
   update(options: { readonly step: number; readonly learningRate: number }): Promise<{

@@ -130,14 +130,9 @@ export class GraphScope {
     );
   }
 
-  /** Cuts a float32 vector into parts; returns their references. */
-  split(value: string, sizes: readonly number[]): readonly string[] {
-    const attributes = {
-      num_split: { kind: "int", int: sizes.length } as const,
-      T: typeOf(dataTypes.float32),
-      Tlen: typeOf(dataTypes.int32),
-    };
-    const node = this.add("SplitV", [value, this.ints(sizes), this.ints([0], [])], attributes);
-    return sizes.map((_, index) => (index === 0 ? node : `${node}:${index}`));
+  /** Elements `begin` to `begin + size` of a float32 vector. */
+  slice(value: string, begin: number, size: number): string {
+    const attributes = { T: typeOf(dataTypes.float32), Index: typeOf(dataTypes.int32) };
+    return this.add("Slice", [value, this.ints([begin]), this.ints([size])], attributes);
   }
 }

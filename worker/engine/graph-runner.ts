@@ -1,26 +1,30 @@
 /** Runs recorded programs: each a single call of the binding over variables that live in the loaded graph. */
-import { allocateShared } from "./shared-vector.ts";
 import type { ParameterTable } from "../../foundation/parameters/table.ts";
 import type { Batch, InputSpec } from "../model/model.ts";
-import type { TensorFlowBinding, TensorMetadata, TensorValues } from "./binding.ts";
+import type { TensorFlowBinding, TensorValues } from "./binding.ts";
 import type { EngineState } from "./engine.ts";
-import { dataTypes } from "./graph-node.ts";
-import { graphNames, type Section } from "./program-graph.ts";
+import { graphNames, updateScalarNames, type Section } from "./graph-names.ts";
+import { GraphSession, type Fed } from "./graph-session.ts";
 import type { Feeds, ProgramRunner, UpdateScalars } from "./program-runner.ts";
 import { evaluationKey, phaseKey, type ProgramIndex } from "./program-set.ts";
 import { seedInput } from "./record-phase.ts";
-
-type Fed = readonly [name: string, tensorId: number];
+import { layOutReduction, type ReductionLayout } from "./reduction-layout.ts";
+import { alignedLength, alignedView, allocateShared } from "./shared-vector.ts";
+import { normRow } from "./update-graph.ts";
 
 /** Programs of one loaded SavedModel. */
 export class GraphRunner implements ProgramRunner {
-  readonly #binding: TensorFlowBinding;
+  readonly #session: GraphSession;
   readonly #table: ParameterTable;
+  readonly #layout: ReductionLayout;
   readonly #index: ProgramIndex;
   readonly #training: boolean;
-  readonly #model: number;
-  /** The reduced vector between `takeReduced` and `update`: copied into TensorFlow only once. */
-  #reduced: number | null = null;
+  /** Where each section is read out into. */
+  readonly #readOut = new Map<Section, Float32Array>();
+  /** The reduced vector between `takeReduced` and `update`, as a tensor. */
+  #reduced: Fed | null = null;
+  /** Takes reduced vectors that TensorFlow cannot use where they are. */
+  #scratch: Float32Array | null = null;
 
   /** @param folder holds `saved_model.pb` */
   constructor(
@@ -32,91 +36,108 @@ export class GraphRunner implements ProgramRunner {
       readonly training: boolean;
     },
   ) {
-    this.#binding = binding;
     this.#index = programs.index;
     this.#table = programs.table;
     this.#training = programs.training;
-    this.#model = binding.loadSavedModel(folder, "serve");
+    this.#layout = layOutReduction(programs.table);
+    this.#session = new GraphSession(binding, folder);
   }
 
   loadState(state: EngineState): void {
     this.#assign("parameters", state.parameters);
-    if (!this.#training || this.#table.trainableSize === 0) return;
-    const zeros = (): Float32Array => new Float32Array(this.#table.trainableSize);
-    this.#assign("firstMoment", state.firstMoment ?? zeros());
-    this.#assign("secondMoment", state.secondMoment ?? zeros());
+    const { trainableSize } = this.#table;
+    if (!this.#training || trainableSize === 0) return;
+    this.#assign("firstMoment", state.firstMoment ?? new Float32Array(trainableSize));
+    this.#assign("secondMoment", state.secondMoment ?? new Float32Array(trainableSize));
   }
 
   readState(withOptimizer: boolean, step: number): EngineState {
-    const parameters = this.#read("parameters", this.#table.stateSize);
-    if (!withOptimizer || this.#table.trainableSize === 0) return { parameters, step };
-    const size = this.#table.trainableSize;
-    const firstMoment = this.#read("firstMoment", size);
-    return { parameters, firstMoment, secondMoment: this.#read("secondMoment", size), step };
+    const { stateSize, trainableSize } = this.#table;
+    const parameters = this.#read("parameters", stateSize);
+    if (!withOptimizer || !this.#training || trainableSize === 0) return { parameters, step };
+    const firstMoment = this.#read("firstMoment", trainableSize);
+    return {
+      parameters,
+      firstMoment,
+      secondMoment: this.#read("secondMoment", trainableSize),
+      step,
+    };
   }
 
   runGather(phase: number, batch: Batch, feeds: Feeds): Record<string, Float32Array> {
     const key = phaseKey(phase, batch.shapeKey);
     const later = this.#index.phases.slice(phase + 1).flatMap((info) => info.gathered);
     const names = [...new Set(later.map((spec) => spec.name))];
-    const outputs = this.#run(
+    const outputs = this.#session.fetch(
       this.#feed(key, batch, feeds),
       names.map((name) => graphNames.output(key, name)),
     );
     return Object.fromEntries(
-      names.map((name, index) => [name, this.#take(outputs[index]).slice()]),
+      names.map((name, index) => [name, outputs[index]?.values ?? new Float32Array(0)]),
     );
   }
 
   runSum(phase: number, batch: Batch, feeds: Feeds, into: Float32Array): void {
     const key = phaseKey(phase, batch.shapeKey);
-    const [flat] = this.#run(this.#feed(key, batch, feeds), [graphNames.flat(key)]);
-    into.set(this.#take(flat));
+    this.#session.write(key, () => this.#feed(key, batch, feeds), into);
   }
 
-  takeReduced(reduced: Float32Array): Float32Array {
+  takeReduced(reduced: Float32Array): number {
     this.#dropReduced();
-    this.#reduced = this.#binding.createTensor([reduced.length], dataTypes.float32, reduced);
-    if (this.#table.trainableSize === 0) return new Float32Array(0);
-    const fed: Fed[] = [[graphNames.normInput, this.#reduced]];
-    const [squares] = this.#run(fed, [graphNames.normSquares], new Set([this.#reduced]));
-    return this.#take(squares);
+    const { trainableSize } = this.#table;
+    const tensor = this.#session.tensor(this.#usable(reduced), "float32");
+    this.#reduced = { name: graphNames.reduced, tensor };
+    const rows = Math.floor(trainableSize / normRow);
+    let sum = 0;
+    if (rows > 0) {
+      const [norms] = this.#session.fetch([this.#reduced], [graphNames.rowNorms], { keep: true });
+      for (const norm of norms?.values ?? []) sum += norm * norm;
+    }
+    for (const value of reduced.subarray(rows * normRow, trainableSize)) sum += value * value;
+    return sum;
   }
 
   update(scalars: UpdateScalars): void {
-    if (this.#reduced === null)
-      throw new Error("Cannot update before a reduced vector was looked at");
-    const fed: Fed[] = [[graphNames.normInput, this.#reduced]];
-    for (const name of graphNames.updateScalars) {
-      const value = Float32Array.of(scalars[name]);
-      fed.push([
-        graphNames.updateScalar(name),
-        this.#binding.createTensor([], dataTypes.float32, value),
-      ]);
-    }
-    const [done] = this.#run(fed, [graphNames.updated], new Set([this.#reduced]));
-    this.#take(done);
-    this.#dropReduced();
+    const reduced = this.#reduced;
+    if (reduced === null) throw new Error("Cannot update before a reduced vector was looked at");
+    this.#reduced = null;
+    const fed = updateScalarNames.map((name): Fed => ({
+      name: graphNames.updateScalar(name),
+      tensor: this.#session.tensor(Float32Array.of(scalars[name]), "float32", []),
+    }));
+    this.#session.fetch([reduced, ...fed], [graphNames.updated]);
   }
 
   evaluate(batch: Batch): { logits: Float32Array; columns: number; loss: number; weight: number } {
     const key = evaluationKey(batch.shapeKey);
     const names = ["logits", "loss", "weight"].map((name) => graphNames.output(key, name));
-    const [logits, loss, weight] = this.#run(this.#feed(key, batch, null), names);
-    const columns = logits?.shape[1] ?? 1;
-    const values = this.#take(logits);
-    const scalar = (output: TensorMetadata | undefined): number =>
-      this.#take(output)[0] ?? Number.NaN;
-    return { logits: values, columns, loss: scalar(loss), weight: scalar(weight) };
+    const fed = this.#feed(key, batch, null);
+    const [logits, loss, weight] = this.#session.fetch(fed, names);
+    if (logits === undefined) throw new Error(`Cannot evaluate at ${batch.shapeKey}: no logits`);
+    return {
+      logits: logits.values,
+      columns: logits.shape[1] ?? 1,
+      loss: loss?.values[0] ?? Number.NaN,
+      weight: weight?.values[0] ?? Number.NaN,
+    };
   }
 
   close(): void {
     this.#dropReduced();
-    this.#binding.deleteSavedModel(this.#model);
+    this.#session.close();
+  }
+
+  /** The vector itself where TensorFlow can use its memory, else a copy. */
+  #usable(reduced: Float32Array): Float32Array {
+    const view = alignedView(reduced);
+    if (view !== null) return view;
+    this.#scratch ??= allocateShared(alignedLength(this.#layout.size));
+    this.#scratch.set(reduced);
+    return this.#scratch;
   }
 
   #dropReduced(): void {
-    if (this.#reduced !== null) this.#binding.deleteTensor(this.#reduced);
+    if (this.#reduced !== null) this.#session.drop([this.#reduced]);
     this.#reduced = null;
   }
 
@@ -124,72 +145,41 @@ export class GraphRunner implements ProgramRunner {
     const specs = this.#index.inputs[key];
     if (specs === undefined)
       throw new Error(`Cannot run program ${key}: it is not among the recorded ones`);
-    return specs.map((spec): Fed => {
-      const values = this.#valuesOf(spec, batch, feeds);
-      const dtype = spec.dtype === "int32" ? dataTypes.int32 : dataTypes.float32;
-      return [
-        graphNames.input(key, spec.name),
-        this.#binding.createTensor([...spec.shape], dtype, values),
-      ];
-    });
-  }
-
-  #valuesOf(spec: InputSpec, batch: Batch, feeds: Feeds | null): TensorValues {
-    const values =
-      spec.name === seedInput.name
-        ? feeds?.seed
-        : (batch.arrays[spec.name] ?? feeds?.gathered[spec.name]);
-    const size = spec.shape.reduce((product, dimension) => product * dimension, 1);
-    if (values?.length !== size) {
-      throw new Error(
-        `Cannot feed ${spec.name}: expected ${size} values, found ${values?.length ?? "none"}`,
-      );
-    }
-    return values;
-  }
-
-  /** Runs the graph and deletes what was fed, but for `kept`. */
-  #run(
-    fed: readonly Fed[],
-    fetched: readonly string[],
-    kept: ReadonlySet<number> = new Set(),
-  ): TensorMetadata[] {
-    try {
-      return this.#binding.runSavedModel(
-        this.#model,
-        fed.map(([, id]) => id),
-        fed.map(([name]) => `${name}:0`).join(","),
-        fetched.map((name) => `${name}:0`).join(","),
-      );
-    } finally {
-      for (const [, id] of fed) {
-        if (!kept.has(id)) this.#binding.deleteTensor(id);
-      }
-    }
-  }
-
-  /** Values of an output, which is deleted. */
-  #take(output: TensorMetadata | undefined): Float32Array {
-    if (output === undefined) throw new Error("Cannot take an output that the graph did not give");
-    const values = this.#binding.tensorDataSync(output.id);
-    this.#binding.deleteTensor(output.id);
-    if (!(values instanceof Float32Array))
-      throw new Error("Cannot take an output that is not float32");
-    return values;
+    const chosen = specs.map((spec) => ({ spec, values: valuesOf(spec, batch, feeds) }));
+    return chosen.map(({ spec, values }): Fed => ({
+      name: graphNames.input(key, spec.name),
+      tensor: this.#session.tensor(values, spec.dtype, spec.shape),
+    }));
   }
 
   #assign(section: Section, values: Float32Array): void {
-    const id = this.#binding.createTensor([values.length], dataTypes.float32, values);
-    const [done] = this.#run(
-      [[graphNames.assignInput(section), id]],
+    const view = alignedView(values);
+    const whole = view ?? allocateShared(alignedLength(values.length));
+    if (view === null) whole.set(values);
+    const tensor = this.#session.tensor(whole, "float32");
+    this.#session.fetch(
+      [{ name: graphNames.assignValues(section), tensor }],
       [graphNames.assigned(section)],
     );
-    this.#take(done);
   }
 
   #read(section: Section, size: number): Float32Array {
-    const vector = allocateShared(size);
-    vector.set(this.#take(this.#run([], [graphNames.read(section)])[0]));
+    const vector = this.#readOut.get(section) ?? allocateShared(size);
+    this.#readOut.set(section, vector);
+    this.#session.write(graphNames.read(section), () => [], vector);
     return vector;
   }
+}
+
+function valuesOf(spec: InputSpec, batch: Batch, feeds: Feeds | null): TensorValues {
+  const { name, shape } = spec;
+  const values =
+    name === seedInput.name ? feeds?.seed : (batch.arrays[name] ?? feeds?.gathered[name]);
+  const size = shape.reduce((product, dimension) => product * dimension, 1);
+  if (values?.length !== size) {
+    throw new Error(
+      `Cannot feed ${name}: expected ${size} values, found ${values?.length ?? "none"}`,
+    );
+  }
+  return values;
 }

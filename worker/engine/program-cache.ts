@@ -46,7 +46,7 @@ function sha256(bytes: Uint8Array): string {
 /** Hash of the sources that make programs: recorder, passes, models. */
 function sourcesHash(): string {
   const hash = createHash("sha256");
-  for (const folder of ["./", "../model/"]) {
+  for (const folder of ["./", "./passes/", "../model/"]) {
     const path = fileURLToPath(new URL(folder, import.meta.url));
     for (const name of readdirSync(path)
       .filter((file) => /\.(ts|js)$/.test(file))

@@ -24,8 +24,8 @@ export interface ProgramRunner {
   runGather(phase: number, batch: Batch, feeds: Feeds): Record<string, Float32Array>;
   /** A sum phase: writes [gradients | buffers | loss | weight] to `into`. */
   runSum(phase: number, batch: Batch, feeds: Feeds, into: Float32Array): void;
-  /** Takes a reduced vector in, for `update`, and returns sums of squares of the gradient part. */
-  takeReduced(reduced: Float32Array): Float32Array;
+  /** Takes a reduced vector for `update`, until when it must not change; returns the sum of its gradient's squares. */
+  takeReduced(reduced: Float32Array): number;
   update(scalars: UpdateScalars): void;
   evaluate(batch: Batch): { logits: Float32Array; columns: number; loss: number; weight: number };
   close(): void;

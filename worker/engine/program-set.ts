@@ -2,7 +2,7 @@
 import type { ParameterTable } from "../../foundation/parameters/table.ts";
 import type { InputSpec, Model } from "../model/model.ts";
 import type { PhaseInfo, PrepareOptions } from "./engine.ts";
-import { assembleGraph, type RecordedProgram } from "./program-graph.ts";
+import { assembleGraph } from "./program-graph.ts";
 import {
   evaluationSource,
   makeVariables,
@@ -10,6 +10,7 @@ import {
   recordProgram,
   type ProgramSource,
 } from "./record-phase.ts";
+import type { RecordedProgram } from "./recorded-graph.ts";
 import { encodeSavedModel } from "./saved-model.ts";
 import type { TensorFlowBackend } from "./tensorflow-backend.ts";
 
@@ -81,6 +82,7 @@ export function recordProgramSet(
         key,
         inputs: source.inputs,
         recording: recordProgram(backend, variables, source),
+        gives: source.gives,
       }),
     );
     const nodes = assembleGraph(table, programs, options.training ? options.optimizer : null);

@@ -117,6 +117,8 @@ export interface ProgramSource {
   readonly inputs: readonly InputSpec[];
   run(context: PhaseContext): Record<string, tf.Tensor>;
   readonly training: boolean;
+  /** Whether the outputs make a vector to be reduced, or are fetched by name. */
+  readonly gives: "vector" | "named";
   exampleArrays(variant: 0 | 1): Readonly<Record<string, Float32Array | Int32Array>>;
 }
 
@@ -127,6 +129,7 @@ export function phaseSource(model: Model, shapeKey: string, phase: Phase): Progr
     name: `${phase.name} at ${shapeKey}`,
     inputs: [...specs, ...phase.gathered, seedInput],
     training: true,
+    gives: phase.collective === "sum" ? "vector" : "named",
     run: (context) => flatten(phase.run(context)),
     exampleArrays: (variant) => ({
       ...model.exampleBatch(shapeKey, "train", variant).arrays,
@@ -142,6 +145,7 @@ export function evaluationSource(model: Model, shapeKey: string): ProgramSource 
     name: `evaluate at ${shapeKey}`,
     inputs: model.shapes("evaluate").get(shapeKey) ?? [],
     training: false,
+    gives: "named",
     run: (context) => model.evaluate(context),
     exampleArrays: (variant): Batch["arrays"] =>
       model.exampleBatch(shapeKey, "evaluate", variant).arrays,

@@ -158,9 +158,7 @@ export class TfjsEngine implements Engine {
   norm(reduced: Float32Array): Promise<NormResult> {
     const { table, runner } = this.#ready();
     const { lossOffset, weightOffset } = layOutReduction(table);
-    const squares = runner.takeReduced(reduced);
-    let sum = 0;
-    for (const square of squares) sum += square;
+    const sum = runner.takeReduced(reduced);
     const weight = reduced[weightOffset] ?? Number.NaN;
     const lossSum = reduced[lossOffset] ?? Number.NaN;
     this.#norm = { gradNorm: Math.sqrt(sum) / weight, lossSum, weight };

@@ -1,0 +1,44 @@
+/** Names of the nodes that are fed and fetched: functions, so that those who write and who run the graph agree. */
+
+/** Sections of a state: variables of the model, and the two moments of what trains. */
+export const sections = ["parameters", "firstMoment", "secondMoment"] as const;
+export type Section = (typeof sections)[number];
+
+/** Scalars that an update is fed. */
+export const updateScalarNames = [
+  "learningRate",
+  "epsilon",
+  "scale",
+  "decay",
+  "bufferScale",
+] as const;
+
+/** A name that TensorFlow accepts. */
+export function safeName(text: string): string {
+  return text.replace(/[^A-Za-z0-9_./-]/g, "_");
+}
+
+/** The names. */
+export const graphNames = {
+  /** Scope of a recorded program. */
+  scope: (program: string): string => `${safeName(program)}/`,
+  /** Place of a recorded program's input. */
+  input: (program: string, input: string): string => `${safeName(program)}/in/${safeName(input)}`,
+  /** An output by itself. */
+  output: (program: string, output: string): string =>
+    `${safeName(program)}/out/${safeName(output)}`,
+  /** All outputs of a sum phase as one vector. */
+  flat: (program: string): string => `${safeName(program)}/flat`,
+  /** The memory that a program writes its vector into, and what is fetched to make it write. */
+  into: (program: string): string => `${safeName(program)}/into`,
+  written: (program: string): string => `${safeName(program)}/written`,
+  /** Programs that read a section of the state out, and those that set it. */
+  read: (section: Section): string => `read/${section}`,
+  assignValues: (section: Section): string => `assign/${section}/values`,
+  assigned: (section: Section): string => `assign/${section}/done`,
+  /** The reduced vector, for norm and update. */
+  reduced: "reduced",
+  rowNorms: "norm/rows",
+  updateScalar: (name: string): string => `update/${name}`,
+  updated: "update/done",
+};

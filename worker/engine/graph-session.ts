@@ -1,0 +1,107 @@
+/** One loaded graph: makes tensors, runs programs of it, and deletes every tensor as soon as it has served. */
+import type { TensorFlowBinding, TensorMetadata, TensorValues } from "./binding.ts";
+import { dataTypes } from "./graph-node.ts";
+import { graphNames } from "./graph-names.ts";
+import { alignedView } from "./shared-vector.ts";
+
+/** A tensor and the node that it is fed to. */
+export interface Fed {
+  readonly name: string;
+  /** The binding's id. */
+  readonly tensor: number;
+}
+
+/** A fetched output, in memory of JavaScript. */
+export interface Fetched {
+  readonly values: Float32Array;
+  readonly shape: readonly number[];
+}
+
+/** A loaded SavedModel. */
+export class GraphSession {
+  readonly #binding: TensorFlowBinding;
+  readonly #model: number;
+  /** Whether TensorFlow computes in the memory of what is fed: on a CPU it does. */
+  #sharesMemory: boolean;
+
+  /** Loads `saved_model.pb` of a folder. */
+  constructor(binding: TensorFlowBinding, folder: string) {
+    this.#binding = binding;
+    this.#model = binding.loadSavedModel(folder, "serve");
+    this.#sharesMemory = !binding.isUsingGpuDevice();
+  }
+
+  /** Makes a tensor. Values that are aligned are not copied, and must not change while the tensor is used. */
+  tensor(
+    values: TensorValues,
+    dtype: "float32" | "int32",
+    shape: readonly number[] = [values.length],
+  ): number {
+    return this.#binding.createTensor([...shape], dataTypes[dtype], values);
+  }
+
+  /** Deletes what was to be fed. */
+  drop(fed: readonly Fed[]): void {
+    for (const { tensor } of fed) this.#binding.deleteTensor(tensor);
+  }
+
+  /** Runs the graph as far as `names` need it. What is fed is deleted unless it is to be kept. */
+  fetch(
+    fed: readonly Fed[],
+    names: readonly string[],
+    options: { readonly keep: boolean } = { keep: false },
+  ): readonly Fetched[] {
+    let outputs: readonly TensorMetadata[];
+    try {
+      outputs = this.#binding.runSavedModel(
+        this.#model,
+        fed.map(({ tensor }) => tensor),
+        fed.map(({ name }) => `${name}:0`).join(","),
+        names.map((name) => `${name}:0`).join(","),
+      );
+    } finally {
+      if (!options.keep) this.drop(fed);
+    }
+    return outputs.map((output) => this.#take(output));
+  }
+
+  /**
+   * Runs a program that gives a vector, and has it written to `into`: by TensorFlow itself where it can, else by a copy.
+   * @param scope name of the program
+   * @param feed makes what is fed
+   */
+  write(scope: string, feed: () => readonly Fed[], into: Float32Array): void {
+    const view = this.#sharesMemory ? alignedView(into) : null;
+    if (view !== null && view.length > 0) {
+      const end = into.length - 1;
+      into[end] = Number.NaN;
+      const inputs = feed();
+      const target = { name: graphNames.into(scope), tensor: this.tensor(view, "float32") };
+      this.fetch([...inputs, target], [graphNames.written(scope)]);
+      // A number has come if the memory is shared; if it is NaN again, fetching shows whether it had to be.
+      if (!Number.isNaN(into[end])) return;
+    }
+    const [flat] = this.fetch(feed(), [graphNames.flat(scope)]);
+    if (flat?.values.length !== into.length) {
+      throw new RangeError(
+        `Cannot write ${flat?.values.length ?? 0} values of ${scope} to ${into.length} places`,
+      );
+    }
+    into.set(flat.values);
+    if (view !== null && !Number.isNaN(flat.values.at(-1))) this.#sharesMemory = false;
+  }
+
+  /** Unloads the graph with its variables. */
+  close(): void {
+    this.#binding.deleteSavedModel(this.#model);
+  }
+
+  #take({ id, shape }: TensorMetadata): Fetched {
+    const values = this.#binding.tensorDataSync(id);
+    this.#binding.deleteTensor(id);
+    if (!(values instanceof Float32Array)) {
+      throw new TypeError("Cannot fetch an output that is not float32");
+    }
+    return { values, shape };
+  }
+}

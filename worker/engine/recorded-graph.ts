@@ -1,0 +1,99 @@
+/** Puts a recorded program into the graph: its inputs as places to feed, its variables as reads, its outputs by name. */
+import type { ParameterTable } from "../../foundation/parameters/table.ts";
+import type { InputSpec } from "../model/model.ts";
+import { dataTypes, GraphScope, typeOf, type GraphNode } from "./graph-node.ts";
+import { graphNames, safeName } from "./graph-names.ts";
+import type { GraphVariables } from "./graph-variables.ts";
+import { mergeEqualNodes } from "./passes/merge-equal-nodes.ts";
+import { removeUnusedNodes } from "./passes/remove-unused-nodes.ts";
+import type { Recording } from "./recorder.ts";
+import { inputReference, variableReference } from "./record-phase.ts";
+import type { ReductionLayout } from "./reduction-layout.ts";
+import { writeFlat } from "./write-flat.ts";
+
+/** A recorded program with what it is fed. */
+export interface RecordedProgram {
+  /** Unique among the programs; part of node names. */
+  readonly key: string;
+  readonly inputs: readonly InputSpec[];
+  readonly recording: Recording;
+  /** `vector`: the outputs are [gradients | buffers | loss | weight]. `named`: each is fetched by itself. */
+  readonly gives: "vector" | "named";
+}
+
+/** Rewrites that every recording goes through, in order. Each keeps all outputs' values, bit by bit. */
+const passes: readonly ((recording: Recording) => Recording)[] = [
+  removeUnusedNodes,
+  mergeEqualNodes,
+];
+
+/** What all programs of a graph stand on. */
+export interface GraphGround {
+  readonly nodes: GraphNode[];
+  readonly table: ParameterTable;
+  readonly variables: GraphVariables;
+  readonly layout: ReductionLayout;
+}
+
+/** Adds a program to the graph. Throws where a gradient or buffer is missing. */
+export function addRecordedProgram(ground: GraphGround, program: RecordedProgram): void {
+  const { key, inputs, gives } = program;
+  const recording = passes.reduce((rewritten, pass) => pass(rewritten), program.recording);
+  const scope = new GraphScope(ground.nodes, graphNames.scope(key));
+  const names = new Map<string, string>();
+  for (const { name, dtype, shape } of inputs) {
+    const type = dtype === "int32" ? dataTypes.int32 : dataTypes.float32;
+    names.set(inputReference(name), scope.placeholder(`in/${safeName(name)}`, type, shape));
+  }
+  const used = new Set(recording.nodes.flatMap((node) => node.inputs));
+  for (const reference of Object.values(recording.outputs)) used.add(reference);
+  ground.table.entries.forEach((entry, index) => {
+    const reference = variableReference(index);
+    if (!used.has(reference)) return;
+    const handle = ground.variables.handle("parameters", entry);
+    names.set(reference, ground.variables.read(scope, handle));
+  });
+  const resolve = (reference: string): string => {
+    const [node = reference, output] = reference.split(":");
+    const name = names.get(node);
+    if (name === undefined) throw new Error(`Cannot resolve ${reference} in program ${key}`);
+    return output === undefined ? name : `${name}:${output}`;
+  };
+  for (const { name, op, inputs: sources, attributes } of recording.nodes) {
+    names.set(name, scope.add(op, sources.map(resolve), attributes, name));
+  }
+  if (gives === "vector") addVector(ground.layout, scope, recording, resolve);
+  else addNamed(scope, recording, resolve);
+}
+
+function addVector(
+  { trainable, buffers, parts }: ReductionLayout,
+  scope: GraphScope,
+  { outputs }: Recording,
+  resolve: (reference: string) => string,
+): void {
+  const wanted = [
+    ...trainable.map((entry) => `gradient/${entry.name}`),
+    ...buffers.map((entry) => `buffer/${entry.name}`),
+    "loss",
+    "weight",
+  ];
+  const values = wanted.map((name) => {
+    const reference = outputs[name];
+    if (reference === undefined) throw new Error(`Cannot train a model that gives no ${name}`);
+    return resolve(reference);
+  });
+  writeFlat(scope, parts, values);
+}
+
+function addNamed(
+  scope: GraphScope,
+  { outputs }: Recording,
+  resolve: (reference: string) => string,
+): void {
+  for (const [name, reference] of Object.entries(outputs)) {
+    const attributes = { T: typeOf(dataTypes.float32) };
+    const output = safeName(name.replace("gathered/", ""));
+    scope.add("Identity", [resolve(reference)], attributes, `out/${output}`);
+  }
+}

@@ -1,0 +1,33 @@
+/** Programs that read a section of the state out as one vector, and that set it from one. */
+import { dataTypes, GraphScope, type GraphNode } from "./graph-node.ts";
+import { graphNames, type Section } from "./graph-names.ts";
+import type { GraphVariables } from "./graph-variables.ts";
+import { alignedLength } from "./shared-vector.ts";
+import { writeFlat } from "./write-flat.ts";
+
+/** Adds both programs of a section; none where nothing is in it. */
+export function addStatePrograms(
+  nodes: GraphNode[],
+  variables: GraphVariables,
+  section: Section,
+): void {
+  const members = variables.section(section);
+  if (members.length === 0) return;
+  const reading = new GraphScope(nodes, `${graphNames.read(section)}/`);
+  const sizes = members.map(({ entry }) => entry.size);
+  const values = members.map(({ handle }) => variables.read(reading, handle));
+  writeFlat(reading, sizes, values);
+
+  const assigning = new GraphScope(nodes, `assign/${section}/`);
+  const length = alignedLength(sizes.reduce((sum, size) => sum + size, 0));
+  const whole = assigning.placeholder("values", dataTypes.float32, [length]);
+  let offset = 0;
+  const done = members.map(({ entry, handle }) => {
+    const piece = assigning.slice(whole, offset, entry.size);
+    offset += entry.size;
+    // A variable takes over the memory of what is assigned, and a slice may be a view of the caller's.
+    const own = assigning.float("DeepCopy", assigning.reshape(piece, entry.shape));
+    return variables.assign(assigning, handle, own);
+  });
+  assigning.after(done, "done");
+}
