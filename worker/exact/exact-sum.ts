@@ -19,7 +19,8 @@ export interface ExactRing {
 }
 
 const pageBytes = 65_536;
-const alignment = 16;
+/** Bytes: TensorFlow writes into memory of ours only where it starts at such a multiple (and WebAssembly loads 16). */
+const alignment = 64;
 
 /** Hands out aligned views of one shared memory, which cannot move. */
 class Arena {
