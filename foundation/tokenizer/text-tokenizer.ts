@@ -4,6 +4,8 @@
  */
 import { Tokenizer } from "@huggingface/tokenizers";
 import { BadInput } from "../bad-input.ts";
+import type { JsonObject } from "../model-files/json-object.ts";
+import { bertNormalizer } from "./bert-normalizer.ts";
 import { parseTemplate, type TemplatePiece } from "./template.ts";
 import { defineTokenizer, type TokenizerSource } from "./tokenizer-definition.ts";
 import { keptOfPair } from "./truncation.ts";
@@ -70,9 +72,19 @@ export function openTextTokenizer(
   };
 }
 
-function construct(json: object, file: string): Tokenizer {
+/** What is used of the library's Tokenizer, whose own declarations do not resolve from an ES module. */
+interface LibraryTokenizer {
+  normalizer: ((text: string) => string) | null;
+  encode(text: string, options: { add_special_tokens: boolean }): { readonly ids: number[] };
+  get_vocab(): ReadonlyMap<string, number>;
+  token_to_id(token: string): number | undefined;
+}
+
+function construct(json: JsonObject, file: string): LibraryTokenizer {
   try {
-    return new Tokenizer(json, {});
+    const tokenizer: LibraryTokenizer = new Tokenizer(json, {});
+    tokenizer.normalizer = bertNormalizer(json["normalizer"]) ?? tokenizer.normalizer;
+    return tokenizer;
   } catch (error) {
     const found = error instanceof Error ? error.message : String(error);
     throw new BadInput({ file, expected: "a tokenizer", found });
