@@ -4,10 +4,11 @@
  */
 import { createHash } from "node:crypto";
 import * as tf from "@tensorflow/tfjs";
+import type { InputSpec } from "../model/model.ts";
 import type { TensorFlowBackend } from "./tensorflow-backend.ts";
 
-/** Words that are fed as the input `seed` of a program. */
-export const seedWords = 2;
+/** The input that carries the words of `dropoutSeed`. */
+export const seedInput: InputSpec = { name: "seed", shape: [2], dtype: "int32" };
 
 /** SplitMix64's finaliser (Steele, Lea, Flood 2014): every input bit reaches every output bit. */
 function mix(value: bigint): bigint {

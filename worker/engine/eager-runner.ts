@@ -5,14 +5,9 @@ import type { Batch, Model } from "../model/model.ts";
 import type { EngineOptimizer, EngineState } from "./engine.ts";
 import type { Feeds, ProgramRunner, UpdateScalars } from "./program-runner.ts";
 import { evaluationKey, phaseKey, programSources } from "./program-set.ts";
-import {
-  inputTensors,
-  makeVariables,
-  runInContext,
-  seedInput,
-  type ModelVariables,
-  type ProgramSource,
-} from "./record-phase.ts";
+import { seedInput } from "./dropout.ts";
+import { inputTensors, makeVariables, runInContext, type ModelVariables } from "./model-context.ts";
+import type { ProgramSource } from "./program-source.ts";
 import { layOutReduction, type ReductionLayout } from "./reduction-layout.ts";
 import { allocateShared } from "./shared-vector.ts";
 import type { TensorFlowBackend } from "./tensorflow-backend.ts";
@@ -48,7 +43,7 @@ export class EagerRunner implements ProgramRunner {
     this.#optimizer = programs.optimizer;
     this.#layout = layOutReduction(programs.table);
     this.#sources = programSources(model, programs.table, programs.training);
-    this.#variables = makeVariables(programs.table);
+    this.#variables = makeVariables(programs.table, ({ shape }) => tf.zeros([...shape]));
     this.#firstMoment = new Float32Array(programs.table.trainableSize);
     this.#secondMoment = new Float32Array(programs.table.trainableSize);
   }

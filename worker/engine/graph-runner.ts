@@ -7,7 +7,7 @@ import { graphNames, updateScalarNames, type Section } from "./graph-names.ts";
 import { GraphSession, type Fed } from "./graph-session.ts";
 import type { Feeds, ProgramRunner, UpdateScalars } from "./program-runner.ts";
 import { evaluationKey, phaseKey, type ProgramIndex } from "./program-set.ts";
-import { seedInput } from "./record-phase.ts";
+import { seedInput } from "./dropout.ts";
 import { layOutReduction, type ReductionLayout } from "./reduction-layout.ts";
 import { alignedLength, alignedView, allocateShared } from "./shared-vector.ts";
 import { normRow } from "./update-graph.ts";

@@ -3,13 +3,8 @@ import type { ParameterTable } from "../../foundation/parameters/table.ts";
 import type { InputSpec, Model } from "../model/model.ts";
 import type { PhaseInfo, PrepareOptions } from "./engine.ts";
 import { assembleGraph } from "./program-graph.ts";
-import {
-  evaluationSource,
-  makeVariables,
-  phaseSource,
-  recordProgram,
-  type ProgramSource,
-} from "./record-phase.ts";
+import { evaluationSource, phaseSource, type ProgramSource } from "./program-source.ts";
+import { recordPrograms } from "./record-programs.ts";
 import type { RecordedProgram } from "./recorded-graph.ts";
 import { encodeSavedModel } from "./saved-model.ts";
 import type { TensorFlowBackend } from "./tensorflow-backend.ts";
@@ -75,26 +70,19 @@ export function recordProgramSet(
   table: ParameterTable,
   options: PrepareOptions,
 ): ProgramSet {
-  const variables = makeVariables(table);
-  try {
-    const programs = [...programSources(model, table, options.training)].map(
-      ([key, source]): RecordedProgram => ({
-        key,
-        inputs: source.inputs,
-        recording: recordProgram(backend, variables, source),
-        gives: source.gives,
-      }),
-    );
-    const nodes = assembleGraph(table, programs, options.training ? options.optimizer : null);
-    return {
-      index: {
-        tableVersion: table.version,
-        phases: options.training ? phaseInfos(model, table) : [],
-        inputs: Object.fromEntries(programs.map((program) => [program.key, program.inputs])),
-      },
-      savedModel: encodeSavedModel(nodes, backend.recorder.real.TF_Version),
-    };
-  } finally {
-    variables.dispose();
-  }
+  const sources = programSources(model, table, options.training);
+  const recordings = recordPrograms(backend, table, sources);
+  const programs = [...sources].flatMap(([key, { inputs, gives }]): RecordedProgram[] => {
+    const recording = recordings.get(key);
+    return recording === undefined ? [] : [{ key, inputs, gives, recording }];
+  });
+  const nodes = assembleGraph(table, programs, options.training ? options.optimizer : null);
+  return {
+    index: {
+      tableVersion: table.version,
+      phases: options.training ? phaseInfos(model, table) : [],
+      inputs: Object.fromEntries(programs.map((program) => [program.key, program.inputs])),
+    },
+    savedModel: encodeSavedModel(nodes, backend.recorder.real.TF_Version),
+  };
 }

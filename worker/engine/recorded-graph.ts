@@ -7,7 +7,7 @@ import type { GraphVariables } from "./graph-variables.ts";
 import { mergeEqualNodes } from "./passes/merge-equal-nodes.ts";
 import { removeUnusedNodes } from "./passes/remove-unused-nodes.ts";
 import type { Recording } from "./recorder.ts";
-import { inputReference, variableReference } from "./record-phase.ts";
+import { inputReference, variableReference } from "./references.ts";
 import type { ReductionLayout } from "./reduction-layout.ts";
 import { writeFlat } from "./write-flat.ts";
 

@@ -3,15 +3,23 @@
  * between tfjs's backend and the binding; while nothing is recorded it only passes calls on.
  */
 import type { OpAttribute, TensorFlowBinding, TensorMetadata, TensorValues } from "./binding.ts";
-import { typeOf, type AttributeValue, type GraphNode } from "./graph-node.ts";
+import { CallSite } from "./call-site.ts";
+import { dataTypes, typeOf, type AttributeValue, type GraphNode } from "./graph-node.ts";
 
 /** One recorded run of a program. References are names within the recording. */
 export interface Recording {
   readonly nodes: readonly GraphNode[];
-  /** Where each constant was made: the first frames of its stack, by node name. */
-  readonly origins: ReadonlyMap<string, string>;
+  /** Where each node was made in the model, by node name. */
+  readonly origins: ReadonlyMap<string, CallSite>;
   /** References of the outputs, by output name. */
   readonly outputs: Readonly<Record<string, string>>;
+}
+
+/** A tensor that exists before a program runs. */
+export interface KnownTensor {
+  readonly reference: string;
+  /** The parameter's name in the table, or null for an input: places in the model are told by parameters. */
+  readonly parameter: string | null;
 }
 
 /** A program cannot be recorded; the message names the op and the place. */
@@ -19,58 +27,29 @@ export class RecordingError extends Error {
   override readonly name = "RecordingError";
 }
 
-/** Frames of our own and of tfjs say nothing about the model. */
-function callSite(): string {
-  const frames = (new Error("here").stack ?? "").split("\n").slice(1);
-  const telling = frames.filter(
-    (frame) => !/node_modules|recorder\.ts|node:internal|tfjs-core/.test(frame),
-  );
-  return telling
-    .slice(0, 3)
-    .map((frame) => frame.trim().replace(/^at /, ""))
-    .join(" ← ");
-}
-
-function attributeOf(
-  binding: TensorFlowBinding,
-  op: string,
-  attribute: OpAttribute,
-): AttributeValue {
-  const { type, value } = attribute;
-  if (type === binding.TF_ATTR_TYPE && typeof value === "number") return typeOf(value);
-  if (type === binding.TF_ATTR_BOOL) return { kind: "bool", bool: Boolean(value) };
-  if (type === binding.TF_ATTR_FLOAT && typeof value === "number")
-    return { kind: "float", float: value };
-  if (type === binding.TF_ATTR_STRING && typeof value === "string")
-    return { kind: "string", string: value };
-  if (type === binding.TF_ATTR_SHAPE && Array.isArray(value))
-    return { kind: "shape", shape: value.map(Number) };
-  if (type === binding.TF_ATTR_INT) {
-    if (typeof value === "number") return { kind: "int", int: value };
-    if (Array.isArray(value)) return { kind: "ints", ints: value.map(Number) };
-  }
-  throw new RecordingError(
-    `Cannot record ${op}: attribute ${attribute.name} has type ${type} and value ${JSON.stringify(value)}; at ${callSite()}`,
-  );
-}
-
 /** tfjs leaves the type of these ops to eager TensorFlow, which infers it; a graph has to state it. */
 const untypedOps: ReadonlySet<string> = new Set(["ExpandDims"]);
 
-function inferredAttributes(
-  op: string,
-  outputs: readonly TensorMetadata[],
-): Readonly<Record<string, AttributeValue>> {
-  const [output] = outputs;
-  return untypedOps.has(op) && output !== undefined ? { T: typeOf(output.dtype) } : {};
+/** Ops that give something else each time they run: a model takes its randomness from the context. */
+const statefulOps = /^(Random|Multinomial$|TruncatedNormal$|ParameterizedTruncatedNormal$)/;
+
+const recordable: ReadonlySet<number> = new Set(Object.values(dataTypes));
+
+/** What is recorded at present. */
+interface Course {
+  readonly nodes: GraphNode[];
+  readonly byName: Map<string, GraphNode>;
+  readonly origins: Map<string, CallSite>;
+  /** References by tensor id. */
+  readonly references: Map<number, string>;
+  /** Parameters by reference. */
+  readonly parameters: ReadonlyMap<string, string>;
 }
 
 /** Stands between tfjs's backend and the binding. */
 export class RecordingBinding {
   readonly real: TensorFlowBinding;
-  #nodes: GraphNode[] | null = null;
-  #origins = new Map<string, string>();
-  #references = new Map<number, string>();
+  #course: Course | null = null;
 
   constructor(real: TensorFlowBinding) {
     this.real = real;
@@ -94,42 +73,42 @@ export class RecordingBinding {
   }
 
   /**
-   * Records what `run` does.
-   * @param known references of the tensors that exist before: inputs and variables, by tensor id
+   * Records what `run` does. Throws RecordingError for what a graph cannot hold.
+   * @param known tensors that exist before, inputs and variables, by id
    * @param run the program; returns the ids of its output tensors by name
    */
   record(
-    known: ReadonlyMap<number, string>,
+    known: ReadonlyMap<number, KnownTensor>,
     run: () => Readonly<Record<string, number>>,
   ): Recording {
-    if (this.#nodes !== null) throw new Error("Cannot record a program within a program");
-    const nodes: GraphNode[] = [];
-    this.#nodes = nodes;
-    this.#origins = new Map();
-    this.#references = new Map(known);
+    if (this.#course !== null) throw new Error("Cannot record a program within a program");
+    const references = new Map<number, string>();
+    const parameters = new Map<string, string>();
+    for (const [id, { reference, parameter }] of known) {
+      references.set(id, reference);
+      if (parameter !== null) parameters.set(reference, parameter);
+    }
+    const course: Course = {
+      nodes: [],
+      byName: new Map(),
+      origins: new Map(),
+      references,
+      parameters,
+    };
+    this.#course = course;
     try {
-      const outputs = Object.entries(run()).map(([name, id]) => [
-        name,
-        this.#referenceOf(id, "an output"),
-      ]);
-      return {
-        nodes,
-        origins: this.#origins,
-        outputs: Object.fromEntries(outputs) as Record<string, string>,
-      };
+      const outputs: Record<string, string> = {};
+      for (const [name, id] of Object.entries(run())) {
+        const reference = references.get(id);
+        if (reference === undefined) {
+          throw new RecordingError(`Cannot record output ${name}: the program did not compute it`);
+        }
+        outputs[name] = reference;
+      }
+      return { nodes: course.nodes, origins: course.origins, outputs };
     } finally {
-      this.#nodes = null;
+      this.#course = null;
     }
-  }
-
-  #referenceOf(id: number, user: string): string {
-    const reference = this.#references.get(id);
-    if (reference === undefined) {
-      throw new RecordingError(
-        `Cannot record ${user}: it uses a tensor that was made outside of the program; at ${callSite()}`,
-      );
-    }
-    return reference;
   }
 
   #executeOp(
@@ -138,83 +117,108 @@ export class RecordingBinding {
     inputs: number[],
     outputCount: number,
   ): TensorMetadata[] {
-    const outputs = this.real.executeOp(op, attributes, inputs, outputCount);
-    if (this.#nodes !== null) {
-      const name = `n${this.#nodes.length}`;
-      this.#nodes.push({
-        name,
-        op,
-        inputs: inputs.map((id) => this.#referenceOf(id, op)),
-        attributes: {
-          ...inferredAttributes(op, outputs),
-          ...Object.fromEntries(
-            attributes.map((attribute) => [attribute.name, attributeOf(this.real, op, attribute)]),
-          ),
-        },
-      });
-      outputs.forEach((output, index) => {
-        this.#references.set(output.id, index === 0 ? name : `${name}:${index}`);
-      });
+    const course = this.#course;
+    if (course === null) return this.real.executeOp(op, attributes, inputs, outputCount);
+    const sources = inputs.map((id) => course.references.get(id));
+    const refuse = (reason: string): RecordingError =>
+      new RecordingError(
+        `Cannot record ${op}${placeOf(course, sources)}: ${reason}; at ${new CallSite().tell()}`,
+      );
+    if (statefulOps.test(op)) throw refuse("it draws random numbers of its own");
+    const named = sources.map((source) => {
+      if (source === undefined) throw refuse("it uses a tensor made outside of the program");
+      return source;
+    });
+    const stated = attributes.map((attribute) => {
+      const value = attributeOf(this.real, attribute);
+      if (value === null) throw refuse(`attribute ${attribute.name} is of no known type`);
+      return [attribute.name, value] as const;
+    });
+    const outputs = this.#execute(refuse, op, attributes, inputs, outputCount);
+    const odd = outputs.find(({ dtype }) => !recordable.has(dtype));
+    if (odd !== undefined) throw refuse(`it gives a tensor of TensorFlow's type ${odd.dtype}`);
+    const inferred: Readonly<Record<string, AttributeValue>> = untypedOps.has(op)
+      ? { T: typeOf(outputs[0]?.dtype ?? dataTypes.float32) }
+      : {};
+    const all = { ...inferred, ...Object.fromEntries(stated) };
+    const name = addNode(course, { op, inputs: named, attributes: all });
+    for (const [index, { id }] of outputs.entries()) {
+      course.references.set(id, index === 0 ? name : `${name}:${index}`);
     }
     return outputs;
   }
 
+  #execute(
+    refuse: (reason: string) => RecordingError,
+    ...call: Parameters<TensorFlowBinding["executeOp"]>
+  ): TensorMetadata[] {
+    try {
+      return this.real.executeOp(...call);
+    } catch (error) {
+      throw refuse(error instanceof Error ? error.message : String(error));
+    }
+  }
+
   #createTensor(shape: number[], dtype: number, values: TensorValues): number {
     const id = this.real.createTensor(shape, dtype, values);
-    if (this.#nodes !== null) {
-      const name = `n${this.#nodes.length}`;
+    const course = this.#course;
+    if (course !== null) {
+      if (!recordable.has(dtype)) {
+        throw new RecordingError(
+          `Cannot record a constant of TensorFlow's type ${dtype}; at ${new CallSite().tell()}`,
+        );
+      }
       const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength).slice();
-      this.#nodes.push({
-        name,
-        op: "Const",
-        inputs: [],
-        attributes: { dtype: typeOf(dtype), value: { kind: "tensor", dtype, shape, bytes } },
-      });
-      this.#origins.set(name, callSite());
-      this.#references.set(id, name);
+      const value = { kind: "tensor", dtype, shape, bytes } as const;
+      const attributes = { dtype: typeOf(dtype), value };
+      course.references.set(id, addNode(course, { op: "Const", inputs: [], attributes }));
     }
     return id;
   }
 }
 
-function sameAttribute(
-  left: AttributeValue | undefined,
-  right: AttributeValue | undefined,
-): boolean {
-  if (left?.kind === "tensor" && right?.kind === "tensor") {
-    const shapes = left.shape.join(",") === right.shape.join(",");
-    return shapes && left.dtype === right.dtype && Buffer.from(left.bytes).equals(right.bytes);
-  }
-  return JSON.stringify(left) === JSON.stringify(right);
+function addNode(course: Course, made: Omit<GraphNode, "name">): string {
+  const node = { name: `n${course.nodes.length}`, ...made };
+  course.nodes.push(node);
+  course.byName.set(node.name, node);
+  course.origins.set(node.name, new CallSite());
+  return node.name;
 }
 
-/**
- * Compares two recordings of one program that were made with other inputs, seeds and step. What differs was computed by
- * the host (from `dataSync`, a step number, a random number of JavaScript) and would be frozen in the graph; the error
- * names its call site. Reading values is no error by itself: tfjs's own kernels do it to check arguments.
- */
-export function refuseFrozenValues(program: string, first: Recording, second: Recording): void {
-  const count = Math.max(first.nodes.length, second.nodes.length);
-  for (let index = 0; index < count; index++) {
-    const left = first.nodes[index];
-    const right = second.nodes[index];
-    const names = new Set([
-      ...Object.keys(left?.attributes ?? {}),
-      ...Object.keys(right?.attributes ?? {}),
-    ]);
-    const differs =
-      left?.op !== right?.op ||
-      left?.inputs.join() !== right?.inputs.join() ||
-      [...names].some((name) => !sameAttribute(left?.attributes[name], right?.attributes[name]));
-    if (differs) {
-      const origin = first.origins.get(left?.name ?? "") ?? "an op that depends on a host value";
-      throw new RecordingError(
-        `Cannot record ${program}: ${left?.op ?? right?.op ?? "an op"} differs between two runs with other ` +
-          `inputs, so a host value would be frozen; made at ${origin}`,
-      );
-    }
+/** Names the layer of an op by the parameter that is nearest on the way to it. */
+function placeOf(course: Course, sources: readonly (string | undefined)[]): string {
+  const seen = new Set<string>();
+  const open = sources.filter((source) => source !== undefined);
+  for (let reference = open.shift(); reference !== undefined; reference = open.shift()) {
+    const parameter = course.parameters.get(reference);
+    if (parameter !== undefined) return ` near ${parameter}`;
+    const name = reference.split(":")[0] ?? reference;
+    if (seen.has(name)) continue;
+    seen.add(name);
+    open.push(...(course.byName.get(name)?.inputs ?? []));
   }
-  if (JSON.stringify(first.outputs) !== JSON.stringify(second.outputs)) {
-    throw new RecordingError(`Cannot record ${program}: its outputs differ between two runs`);
+  return "";
+}
+
+/** An attribute as graphs state it, or null. */
+function attributeOf(
+  binding: TensorFlowBinding,
+  { type, value }: OpAttribute,
+): AttributeValue | null {
+  if (type === binding.TF_ATTR_TYPE && typeof value === "number") return typeOf(value);
+  if (type === binding.TF_ATTR_BOOL) return { kind: "bool", bool: Boolean(value) };
+  if (type === binding.TF_ATTR_FLOAT && typeof value === "number") {
+    return { kind: "float", float: value };
   }
+  if (type === binding.TF_ATTR_STRING && typeof value === "string") {
+    return { kind: "string", string: value };
+  }
+  if (type === binding.TF_ATTR_SHAPE && Array.isArray(value)) {
+    return { kind: "shape", shape: value.map(Number) };
+  }
+  if (type === binding.TF_ATTR_INT) {
+    if (typeof value === "number") return { kind: "int", int: value };
+    if (Array.isArray(value)) return { kind: "ints", ints: value.map(Number) };
+  }
+  return null;
 }

@@ -1,0 +1,86 @@
+/** What a model is given while it runs, eagerly or being recorded: variables, inputs, dropout masks. */
+import * as tf from "@tensorflow/tfjs";
+import type { ParameterTable, TableEntry } from "../../foundation/parameters/table.ts";
+import type { InputSpec, PhaseContext } from "../model/model.ts";
+import { dropoutMask, seedInput } from "./dropout.ts";
+import type { ProgramSource } from "./program-source.ts";
+import type { TensorFlowBackend } from "./tensorflow-backend.ts";
+
+/** Variables of a model while it is recorded or run eagerly. */
+export interface ModelVariables {
+  readonly byName: Readonly<Record<string, tf.Variable>>;
+  readonly trainable: readonly tf.Variable[];
+  dispose(): void;
+}
+
+/** Makes tfjs variables for a table; `valueOf` gives their first values. */
+export function makeVariables(
+  table: ParameterTable,
+  valueOf: (entry: TableEntry) => tf.Tensor,
+): ModelVariables {
+  const byName: Record<string, tf.Variable> = {};
+  const trainable: tf.Variable[] = [];
+  for (const entry of table.entries) {
+    const value = valueOf(entry);
+    const variable = tf.variable(value, entry.trainableOffset !== null);
+    value.dispose();
+    byName[entry.name] = variable;
+    if (entry.trainableOffset !== null) trainable.push(variable);
+  }
+  return {
+    byName,
+    trainable,
+    dispose: () => {
+      for (const variable of Object.values(byName)) variable.dispose();
+    },
+  };
+}
+
+/** Puts a batch's arrays into tensors. */
+export function inputTensors(
+  specs: readonly InputSpec[],
+  arrays: Readonly<Record<string, Float32Array | Int32Array>>,
+): Record<string, tf.Tensor> {
+  return Object.fromEntries(
+    specs.map((spec) => {
+      const values = arrays[spec.name];
+      if (values === undefined)
+        throw new Error(`Cannot run a program: input ${spec.name} is missing`);
+      // Copied, so that tfjs may keep the array until the tensor is first used.
+      return [spec.name, tf.tensor(values.slice(), [...spec.shape], spec.dtype)];
+    }),
+  );
+}
+
+/**
+ * Runs a model function in a context of its own; returns its tensors, everything else is disposed of. Dropout masks live
+ * until the function has returned: gradient functions use them after the forward pass has been tidied up.
+ */
+export function runInContext(
+  backend: TensorFlowBackend,
+  variables: ModelVariables,
+  inputs: Readonly<Record<string, tf.Tensor>>,
+  source: Pick<ProgramSource, "run" | "training">,
+): Record<string, tf.Tensor> {
+  const masks: tf.Tensor[] = [];
+  const context: PhaseContext = {
+    variables: variables.byName,
+    trainable: variables.trainable,
+    inputs,
+    training: source.training,
+    dropoutMask: (site, shape, rate) => {
+      const seed = inputs[seedInput.name];
+      if (seed === undefined || !source.training) {
+        throw new Error(`Cannot drop out at ${site} while evaluating`);
+      }
+      const mask = tf.keep(dropoutMask(backend, seed, site, { shape, rate }));
+      masks.push(mask);
+      return mask;
+    },
+  };
+  try {
+    return tf.tidy(() => source.run(context));
+  } finally {
+    tf.dispose(masks);
+  }
+}
