@@ -2,7 +2,7 @@
  * Puts a folder into the cache at once or not at all: it is filled under a temporary name beside its place, synced, and
  * renamed. What a killed process leaves is recognised by its name and removed by the next set-up.
  */
-import { mkdir, mkdtemp, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 const temporaryPrefix = ".incomplete-";
@@ -56,6 +56,8 @@ export async function installFolder(
   const temporary = await temporaryFolderBeside(target);
   try {
     await fill(temporary);
+    // Temporary folders are private; an image's cache is filled by one user and read by another.
+    await chmod(temporary, 0o755);
     await syncTree(temporary);
     const existing = await stat(target).catch(() => null);
     if (existing !== null) {

@@ -21,7 +21,7 @@ export interface CommandOptions {
 }
 
 const outputCharactersMax = 65_536;
-const guardFile = fileURLToPath(new URL("child-guard.mjs", import.meta.url));
+const guardFile = fileURLToPath(new URL("./child-guard.mjs", import.meta.url));
 
 /**
  * Runs a command to its end. An abort kills it with all that it has started, and rejects with the signal's reason once

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
@@ -27,6 +27,7 @@ describe("installFolder()", () => {
     });
     assert.deepEqual(await readdir(cache), ["part"]);
     assert.deepEqual(await readdir(target), ["first", "second"]);
+    assert.equal((await stat(target)).mode & 0o777, 0o755, "others may read it");
   });
 
   it("leaves nothing when it fails", async () => {
