@@ -1,13 +1,17 @@
 /**
  * The real servers that the tests run against: Debian's, and the one that Ringmaster itself brings along.
  */
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdtemp } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { TestContext } from "node:test";
 import { spawnGuarded } from "../../../coordinator/launch/guard.ts";
 import { ensureNativeParts } from "../../../foundation/native/native-parts.ts";
 import { startNatsServer, type NatsServer } from "../../../coordinator/nats/nats-server.ts";
+import { freePort } from "../../support/prometheus.ts";
 
 /** A server program, or null where this machine has none. */
 export interface NatsProgram {
@@ -50,4 +54,42 @@ export async function startTestServer(
     signal: new AbortController().signal,
     say,
   });
+}
+
+/** A server of somebody else's: no credentials, always the same port, away until it is started again. */
+export interface ForeignServer {
+  readonly url: string;
+  start(): void;
+  kill(): Promise<void>;
+}
+
+/** Starts one; it is gone after the test. */
+export async function startForeignServer(
+  t: TestContext,
+  file: string,
+  options: { readonly jetstream: boolean },
+): Promise<ForeignServer> {
+  const folder = await natsFolder();
+  const port = await freePort();
+  const config = {
+    host: "127.0.0.1",
+    port,
+    ...(options.jetstream ? { jetstream: { store_dir: join(folder, "store") } } : {}),
+  };
+  await writeFile(join(folder, "nats.conf"), JSON.stringify(config));
+  let child: ChildProcess | null = null;
+  const kill = async (): Promise<void> => {
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  };
+  const start = (): void => {
+    child = spawn(file, ["-c", join(folder, "nats.conf")], { stdio: "ignore" });
+  };
+  t.after(async () => {
+    await kill();
+    await rm(folder, { recursive: true, force: true });
+  });
+  start();
+  return { url: `nats://127.0.0.1:${port}`, start, kill };
 }
