@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { BadInput } from "../bad-input.ts";
+import { expectedBy } from "../model-files/expected-by.ts";
 import type { ProblemType } from "./family.ts";
 
 /** Activations by their names in transformers' ACT2FN, as far as they are computed here. */
@@ -161,9 +162,6 @@ function badField(issue: z.core.$ZodIssue | undefined, config: unknown, file: st
   for (const key of issue?.path ?? []) {
     found = typeof found === "object" && found !== null ? Reflect.get(found, key) : undefined;
   }
-  const expected =
-    issue?.code === "invalid_value" && issue.values.length > 1
-      ? `one of ${issue.values.join(", ")}`
-      : (issue?.message ?? "a valid config").replace(/^Invalid input: expected /, "");
+  const expected = expectedBy(issue);
   return new BadInput({ file, ...column, expected, found: JSON.stringify(found) ?? "nothing" });
 }

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { BadInput } from "../bad-input.ts";
+import { expectedBy } from "../model-files/expected-by.ts";
 import {
   decodeUtf8,
   isJsonObject,
@@ -102,7 +103,7 @@ function parseSettings(json: JsonObject, file: string): TokenizerSettings {
   throw new BadInput({
     file,
     column,
-    expected: (issue?.message ?? "a valid value").replace(/^Invalid input: expected /, ""),
+    expected: expectedBy(issue),
     found: JSON.stringify(json[column]) ?? "nothing",
   });
 }
