@@ -76,7 +76,7 @@ describe("dashboard on a real Prometheus", options, () => {
       return empty;
     };
     let empty = await unanswered();
-    for (let tries = 0; empty.length > 0 && tries < 60; tries += 1) {
+    for (let tries = 0; empty.length > 0 && tries < 240; tries += 1) {
       assert.equal(coordinator.exitCode, null, log);
       await sleep(1_000);
       empty = await unanswered();

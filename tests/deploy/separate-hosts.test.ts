@@ -123,6 +123,10 @@ describe("manifests on separate hosts", options, () => {
       assert.match(await look(`${page}/readyz`), /^200 /);
     }
 
+    for (const probe of ["/healthz", "/healthz?js-server-only=true"]) {
+      assert.match(await look(`http://${run}-nats:8222${probe}`), /^200 .*"ok"/);
+    }
+
     const url = `nats://ringmaster:${secrets["nats-password"]}@${run}-nats:4222`;
     const bin = join(root, "coordinator/bin.mjs");
     const asked = watched(
