@@ -132,7 +132,7 @@ export async function summarizeRun(folder: string): Promise<RunSummary | null> {
     eventsOf(folder),
     trainerStateOf(folder),
   ]);
-  if (job.size === 0 && events.length === 0 && state === null) return null;
+  if (events.length === 0 && state === null) return null;
   const started = events.findLast(({ type }) => type.endsWith(".RunStarted"));
   const since = events.slice(started === undefined ? 0 : events.indexOf(started));
   const ended = since.findLast(({ type }) => type.endsWith(".RunEnded"))?.data.outcome;
