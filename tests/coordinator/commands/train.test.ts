@@ -86,9 +86,8 @@ describe("coordinator train", () => {
 
   it("goes on from a checkpoint with its settings, and says what changes", async () => {
     const checkpoint = join("out", "checkpoint-2");
-    const { code, stdout, stderr } = await coordinator(
-      ...["--resume-from-checkpoint", checkpoint, "--output-dir", "again", "--workers", "1"],
-    );
+    const resume = ["--resume-from-checkpoint", checkpoint];
+    const { code, stdout, stderr } = await coordinator(...resume, "--output-dir", "again");
     assert.equal(code, 0, `${stdout}\n${stderr}`);
     assert.match(stdout, /Going on with a run/);
     const [whole, resumed] = [await historyOf("out"), await historyOf("again")];
