@@ -1,11 +1,14 @@
 /** What `coordinator doctor` and `coordinator setup` say and how they exit. */
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
 import { describeFindings, exitCodeOf, runDoctor } from "../../../coordinator/commands/doctor.ts";
 import { runSetup } from "../../../coordinator/commands/setup.ts";
+import { cacheFolder } from "../../../foundation/cache/cache-folder.ts";
+import { inspectNativeParts } from "../../../foundation/native/native-parts.ts";
+import { currentPlatform } from "../../../foundation/native/platform.ts";
 
 const signal = new AbortController().signal;
 
@@ -51,6 +54,21 @@ describe("runSetup() and runDoctor()", () => {
     );
     assert.match(text, /^missing +native binding /m);
     assert.match(text, /^later +quick start's model /m);
+    await rm(cache, { recursive: true });
+  });
+
+  it("find out that a binding is there but does not load, and say how to make it again", async () => {
+    const cache = await mkdtemp(join(tmpdir(), "ringmaster-doctor-"));
+    await symlink(join(cacheFolder(process.env), "tensorflow"), join(cache, "tensorflow"));
+    const states = await inspectNativeParts(cache, currentPlatform(), "cpu");
+    const binding = states.find(({ part }) => part === "binding")?.file ?? "";
+    await mkdir(dirname(binding), { recursive: true });
+    await writeFile(binding, "not an addon");
+    const { code, text } = await doctor({ ...process.env, RINGMASTER_CACHE: cache });
+    assert.equal(code, 1);
+    assert.match(text, /^ok +TensorFlow /m);
+    assert.match(text, /^broken +native binding .*cannot be loaded/m);
+    assert.match(text, new RegExp(`rm -r ${dirname(binding)} && coordinator setup`));
     await rm(cache, { recursive: true });
   });
 
