@@ -5,7 +5,7 @@
  * lines from an earlier run with the same versions, so that the slow side need not run again.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { describeCpu } from "./support/cpu.ts";
@@ -97,8 +97,11 @@ async function main(): Promise<void> {
   }
   const { modelFolder } = await ensureQuickstart({
     env: process.env,
-    homeFolder: homedir(),
-    progress: createProgressSink(process.stderr),
+    progress: createProgressSink({
+      output: process.stderr,
+      isTerminal: process.stderr.isTTY,
+      now: () => performance.now(),
+    }),
     signal: new AbortController().signal,
   });
   const stored = storedPeerResults();

@@ -4,7 +4,7 @@
  * Ours is the real program, every worker a process, the exchange and the update included; the first steps are left out.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { describeCpu } from "./support/cpu.ts";
@@ -72,12 +72,14 @@ async function oursOnce(folder: string, model: string, worldSize: number): Promi
 async function main(): Promise<void> {
   const cpu = describeCpu();
   const folder = mkdtempSync(join(tmpdir(), "ringmaster-bench-"));
-  const signal = new AbortController().signal;
   const { modelFolder } = await ensureQuickstart({
     env: process.env,
-    homeFolder: homedir(),
-    progress: createProgressSink(process.stderr),
-    signal,
+    progress: createProgressSink({
+      output: process.stderr,
+      isTerminal: process.stderr.isTTY,
+      now: () => performance.now(),
+    }),
+    signal: new AbortController().signal,
   });
   writeTexts(join(folder, "train.jsonl"));
   const ours = new Map(worldSizes.map((size): [number, number[]] => [size, []]));
