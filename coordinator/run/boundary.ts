@@ -113,7 +113,7 @@ async function announceEvaluation(
 
 /** Writes the checkpoint of the last committed step, unless it is there. Gives its folder. */
 export async function checkpointNow(run: RunContext, signal: AbortSignal): Promise<string> {
-  const { checkpoints, fleet, progress, view, settings } = run;
+  const { checkpoints, fleet, progress, view } = run;
   const { step } = progress;
   if (checkpoints.has(step)) return checkpoints.folderOf(step);
   const member = fleet.members[0];
@@ -123,7 +123,7 @@ export async function checkpointNow(run: RunContext, signal: AbortSignal): Promi
   const state = await run.states.take(fleet, from, signal);
   const folder = await fleet.while(checkpoints.write(state), signal);
   await announceCheckpoint(run, folder);
-  view.say(`checkpoint: ${relative(".", folder) || settings.outputDir}`);
+  view.say(`checkpoint: ${folder}`);
   run.speedometer.pause();
   return folder;
 }

@@ -15,28 +15,33 @@ export interface Loss {
   readonly end: ChildEnd | null;
   readonly lastLines: readonly string[];
   readonly logFile: string | null;
-  /** Last committed step. */
-  readonly step: number;
-  /** Folder of the checkpoint to go on from; null when there is none. */
-  readonly checkpoint: string | null;
+  /** Last committed step and the folder of the checkpoint to go on from, if any; null when nothing was trained. */
+  readonly training: { readonly step: number; readonly checkpoint: string | null } | null;
 }
 
 /** The report's lines. */
 export function lossReport(loss: Loss): readonly string[] {
-  const { workerId, rank, step, reason, end, detail, lastLines, logFile, checkpoint } = loss;
+  const { workerId, rank, reason, end, detail, lastLines, logFile, training } = loss;
   const place = rank === null ? "" : ` (rank ${rank})`;
-  const when = rank === null ? "before the first step" : `in step ${step + 1}`;
   const how = end === null ? reason : `${reason}; its process: ${describeEnd(end)}`;
   const words = [...(detail === "" ? [] : detail.split("\n")), ...lastLines];
-  const told = words.map((line) => `    ${line}`);
   const log =
-    told.length === 0 ? [] : [`  its last words${logFile === null ? "" : ` (${logFile})`}:`];
+    words.length === 0 ? [] : [`  its last words${logFile === null ? "" : ` (${logFile})`}:`];
   return [
-    `${workerId}${place} was lost ${when}: ${how}`,
+    `${workerId}${place} was lost${whenOf(loss)}: ${how}`,
     ...log,
-    ...told,
-    checkpoint === null
-      ? "  there is no checkpoint yet: start again"
-      : `  to go on: coordinator --resume-from-checkpoint ${checkpoint}`,
+    ...words.map((line) => `    ${line}`),
+    ...(training === null ? [] : [adviceOf(training.checkpoint)]),
   ];
+}
+
+function whenOf({ rank, training }: Loss): string {
+  if (training === null) return "";
+  return rank === null ? " before the first step" : ` in step ${training.step + 1}`;
+}
+
+function adviceOf(checkpoint: string | null): string {
+  return checkpoint === null
+    ? "  there is no checkpoint yet: start again"
+    : `  to go on: coordinator --resume-from-checkpoint ${checkpoint}`;
 }

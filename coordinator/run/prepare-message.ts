@@ -58,3 +58,30 @@ export function trainingPrepare(
     microbatchesPerStep: settings.trainBatchSize / settings.perDeviceTrainBatchSize,
   });
 }
+
+/** The directive of a prediction: forward only. */
+export function predictionPrepare(
+  options: {
+    readonly model: LoadedModel;
+    readonly microbatchSize: number;
+    readonly maxLength: number | null;
+  },
+  table: ParameterTable,
+  threads: number | null,
+): Prepare {
+  const { model, microbatchSize } = options;
+  const maxLength = maxLengthOf(options.maxLength, model);
+  return create(PrepareSchema, {
+    modelFamily: model.family,
+    modelConfigJson: model.configJson,
+    tokenizerFiles: Object.fromEntries(model.tokenizerFiles),
+    training: false,
+    microbatchSize,
+    evalMicrobatchSize: microbatchSize,
+    maxLength,
+    bucketLengths: [...bucketLengthsOf(maxLength, "bucket")],
+    threads: threads ?? 0,
+    tableJson: serializeTable(table),
+    microbatchesPerStep: 1,
+  });
+}

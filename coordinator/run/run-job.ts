@@ -95,9 +95,9 @@ async function fail(started: StartedRun, firstStep: number, error: unknown): Pro
   if (!(error instanceof WorkerLost)) throw error;
   const ended = await launcher.endOf(error.workerId);
   const { workerId, rank, reason, detail } = error;
-  const { step } = run.progress;
+  const training = { step: run.progress.step, checkpoint };
   run.view.close();
-  for (const line of lossReport({ workerId, rank, reason, detail, ...ended, step, checkpoint })) {
+  for (const line of lossReport({ workerId, rank, reason, detail, ...ended, training })) {
     run.view.complain(line);
   }
   return outcomeOf(run, "failed", error.message, false);

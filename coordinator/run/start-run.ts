@@ -17,8 +17,9 @@ import { Checkpoints } from "./checkpoints.ts";
 import type { Closers } from "./closers.ts";
 import { Control } from "./control.ts";
 import { Evaluator } from "./evaluation.ts";
-import { Fleet, WorkerLost } from "./fleet.ts";
+import { Fleet } from "./fleet.ts";
 import type { FleetObserver } from "./fleet.ts";
+import { gather } from "./gather.ts";
 import { Journal } from "./journal.ts";
 import type { RunPlan } from "./plan-run.ts";
 import { trainingPrepare } from "./prepare-message.ts";
@@ -277,23 +278,6 @@ async function takePlaces(
     eventOf({ case: "ringFormed", value: { generation: ring.generation, members } }),
   );
   view.watch(() => workerLines(context));
-}
-
-/** Waits for the workers; one that ends before it has joined ends the wait. */
-async function gather(
-  fleet: Fleet,
-  launcher: Launcher,
-  workers: number,
-  signal: AbortSignal,
-): Promise<void> {
-  const gone = new AbortController();
-  let over = false;
-  void launcher.firstEnd.then((workerId) => {
-    if (!over)
-      gone.abort(new WorkerLost(workerId, { rank: null, reason: "it ended before it had joined" }));
-  });
-  await fleet.gather(workers, AbortSignal.any([signal, gone.signal]));
-  over = true;
 }
 
 function checkTables(prepared: readonly Prepared[], version: string): void {
