@@ -29,11 +29,12 @@ const makers: Readonly<Record<string, (options: PrepareOptions) => Model>> = {
 
 /** An engine of this thread; models by family, or a maker of one's own. */
 export async function engineUnderTest(
-  make: (options: PrepareOptions) => Model = (options) => makers[options.family]!(options),
+  make: (options: PrepareOptions) => Model | Promise<Model> = (options) =>
+    makers[options.family]!(options),
 ): Promise<Engine> {
   return new TfjsEngine(
     await bindingUnderTest(),
-    (options) => Promise.resolve(make(options)),
+    async (options) => await make(options),
     () => performance.now(),
   );
 }

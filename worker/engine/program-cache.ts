@@ -10,6 +10,8 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -17,6 +19,9 @@ import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import type { PrepareOptions } from "./engine.ts";
 import type { ProgramIndex, ProgramSet } from "./program-set.ts";
+
+/** Sets that are kept: a job has one, a freeze schedule a few. A set takes about 1 MB. */
+const setsMax = 64;
 
 const inputSchema = z.object({
   name: z.string(),
@@ -76,7 +81,11 @@ export function readStoredIndex(folder: string): ProgramIndex | null {
     const { sha256: expected, index } = indexSchema.parse(
       JSON.parse(readFileSync(join(folder, "index.json"), "utf8")),
     );
-    if (sha256(readFileSync(join(folder, "saved_model.pb"))) === expected) return index;
+    if (sha256(readFileSync(join(folder, "saved_model.pb"))) === expected) {
+      const now = new Date();
+      utimesSync(folder, now, now);
+      return index;
+    }
   } catch {
     // Damaged: made again below.
   }
@@ -100,4 +109,15 @@ export function writeStored(folder: string, set: ProgramSet): void {
     rmSync(aside, { recursive: true, force: true });
     if (!existsSync(folder)) throw error;
   }
+}
+
+/** Removes the sets that have not been used for longest, so that at most `setsMax` stay. */
+export function removeOldPrograms(cacheFolder: string): void {
+  const folder = join(cacheFolder, "programs");
+  const sets = readdirSync(folder).map((name) => {
+    const path = join(folder, name);
+    return { path, usedMs: statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0 };
+  });
+  const oldest = sets.sort((left, right) => right.usedMs - left.usedMs).slice(setsMax);
+  for (const { path } of oldest) rmSync(path, { recursive: true, force: true });
 }

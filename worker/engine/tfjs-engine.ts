@@ -1,5 +1,4 @@
 /** The engine of one thread: prepares programs from a model, recorded or eager, and runs them over one state. */
-import { mkdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -20,7 +19,13 @@ import type {
 } from "./engine.ts";
 import { GraphRunner } from "./graph-runner.ts";
 import { updateScalars } from "./optimizer-scalars.ts";
-import { programFolder, programKey, readStoredIndex, writeStored } from "./program-cache.ts";
+import {
+  programFolder,
+  programKey,
+  readStoredIndex,
+  removeOldPrograms,
+  writeStored,
+} from "./program-cache.ts";
 import type { ProgramRunner } from "./program-runner.ts";
 import { phaseInfos, recordProgramSet, type ProgramIndex } from "./program-set.ts";
 import { layOutReduction } from "./reduction-layout.ts";
@@ -102,20 +107,22 @@ export class TfjsEngine implements Engine {
         await rm(parent, { recursive: true, force: true });
       }
     }
-    const folder = programFolder(
-      cacheFolder,
-      programKey(options, this.#backend.recorder.real.TF_Version),
-    );
-    mkdirSync(join(cacheFolder, "programs"), { recursive: true });
+    const key = programKey(options, this.#backend.recorder.real.TF_Version);
+    const folder = programFolder(cacheFolder, key);
     const stored = readStoredIndex(folder);
     if (stored !== null)
       return { runner: load(folder, stored), phases: stored.phases, fromCache: true };
     const signal = new AbortController().signal;
-    return await withProcessLock(`${folder}.lock`, { signal }, async () => {
-      const since = readStoredIndex(folder);
-      const index = since ?? (await record(folder));
-      return { runner: load(folder, index), phases: index.phases, fromCache: since !== null };
-    });
+    return await withProcessLock(
+      join(cacheFolder, "locks", `programs-${key}`),
+      { signal },
+      async () => {
+        const since = readStoredIndex(folder);
+        const index = since ?? (await record(folder));
+        removeOldPrograms(cacheFolder);
+        return { runner: load(folder, index), phases: index.phases, fromCache: since !== null };
+      },
+    );
   }
 
   #ready(): Prepared {

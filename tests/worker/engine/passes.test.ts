@@ -1,0 +1,60 @@
+/** Passes over recordings: outputs stay what they were, less is computed. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { GraphNode } from "../../../worker/engine/graph-node.ts";
+import { mergeEqualNodes } from "../../../worker/engine/passes/merge-equal-nodes.ts";
+import { removeUnusedNodes } from "../../../worker/engine/passes/remove-unused-nodes.ts";
+import type { Recording } from "../../../worker/engine/recorder.ts";
+
+function constant(name: string, value: number): GraphNode {
+  const bytes = new Uint8Array(Float32Array.of(value).buffer);
+  const attributes = { value: { kind: "tensor", dtype: 1, shape: [], bytes } } as const;
+  return { name, op: "Const", inputs: [], attributes };
+}
+
+function op(name: string, kind: string, ...inputs: string[]): GraphNode {
+  return { name, op: kind, inputs, attributes: { T: { kind: "type", type: 1 } } };
+}
+
+function recordingOf(nodes: readonly GraphNode[], outputs: Record<string, string>): Recording {
+  return { nodes, outputs, origins: new Map() };
+}
+
+describe("removeUnusedNodes", () => {
+  it("keeps what outputs depend on, and nothing else", () => {
+    const nodes = [
+      constant("one", 1),
+      constant("two", 2),
+      op("unused", "Neg", "two"),
+      op("split", "Unpack", "input/x"),
+      op("sum", "AddV2", "one", "split:1"),
+    ];
+    const { nodes: kept } = removeUnusedNodes(recordingOf(nodes, { loss: "sum" }));
+    assert.deepEqual(
+      kept.map(({ name }) => name),
+      ["one", "split", "sum"],
+    );
+  });
+});
+
+describe("mergeEqualNodes", () => {
+  it("computes equal nodes once, through chains of them", () => {
+    const nodes = [
+      constant("a", 3),
+      constant("b", 3),
+      constant("c", 4),
+      op("first", "Mul", "input/x", "a"),
+      op("second", "Mul", "input/x", "b"),
+      op("third", "Mul", "input/x", "c"),
+      op("parts", "Unpack", "second"),
+      op("end", "AddV2", "parts:1", "first"),
+    ];
+    const merged = mergeEqualNodes(recordingOf(nodes, { loss: "end", other: "second:0" }));
+    assert.deepEqual(
+      merged.nodes.map(({ name }) => name),
+      ["a", "c", "first", "third", "parts", "end"],
+    );
+    assert.deepEqual(merged.nodes.find(({ name }) => name === "parts")?.inputs, ["first"]);
+    assert.equal(merged.outputs["other"], "first:0");
+  });
+});
