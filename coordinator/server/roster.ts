@@ -158,7 +158,9 @@ export class Roster {
     let reason = "it closed its connection";
     try {
       const signal = signalOf(call);
-      for await (const message of call as AsyncIterable<AttendRequest>) {
+      // Left intact at its end: a destroyed stream could not tell the worker that it is over.
+      const messages = call.iterator({ destroyOnReturn: false });
+      for await (const message of messages as AsyncIterable<AttendRequest>) {
         await this.#hear(member, seat, message, signal);
       }
     } catch {
