@@ -41,7 +41,7 @@ class EngineThread {
   #ended: Error | null = null;
 
   constructor(options: EngineThreadOptions) {
-    this.#worker = new Worker(new URL("engine-thread.mjs", import.meta.url), {
+    this.#worker = new Worker(new URL("./engine-thread.mjs", import.meta.url), {
       workerData: options,
       name: "engine",
     });

@@ -2,6 +2,7 @@
 
 /** Sections of a state: variables of the model, and the two moments of what trains. */
 export const sections = ["parameters", "firstMoment", "secondMoment"] as const;
+/** One of the sections. */
 export type Section = (typeof sections)[number];
 
 /** Scalars that an update is fed. */
