@@ -6,6 +6,7 @@ import { create } from "@bufbuild/protobuf";
 import { FormRingSchema, FinishSchema } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import type { AttendRequest, Prepare, Prepared } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import { BadInput } from "../../foundation/bad-input.ts";
+import { WorkerLost } from "./worker-lost.ts";
 import { planRing } from "../server/ring-plan.ts";
 import type { RingPlan } from "../server/ring-plan.ts";
 import type { Member } from "../server/membership.ts";
@@ -19,28 +20,6 @@ export interface RankedReport {
   readonly member: Member;
   readonly rank: number;
   readonly report: Report;
-}
-
-/** A worker is gone without having been told to leave. */
-export class WorkerLost extends Error {
-  override readonly name = "WorkerLost";
-  readonly workerId: string;
-  /** Rank that it had; null before the first ring. */
-  readonly rank: number | null;
-  /** Why the coordinator takes it for lost, in words. */
-  readonly reason: string;
-  /** Further lines that the worker itself gave. */
-  readonly detail: string;
-  constructor(
-    workerId: string,
-    loss: { readonly rank: number | null; readonly reason: string; readonly detail?: string },
-  ) {
-    super(`${workerId} is lost: ${loss.reason}`);
-    this.workerId = workerId;
-    this.rank = loss.rank;
-    this.reason = loss.reason;
-    this.detail = loss.detail ?? "";
-  }
 }
 
 /** Joins and losses, for events and the live view. */

@@ -1,6 +1,6 @@
 /** Waiting for the workers to join. */
 import type { Launcher } from "../launch/launcher.ts";
-import { WorkerLost } from "./fleet.ts";
+import { WorkerLost } from "./worker-lost.ts";
 import type { Fleet } from "./fleet.ts";
 
 /** Waits until all have joined. Throws WorkerLost as soon as one ends before it has. */

@@ -11,7 +11,7 @@ import type { Dataset } from "../data/dataset.ts";
 import type { EvaluationView, RunView } from "../live/run-view.ts";
 import { Closers } from "./closers.ts";
 import { conclude, recordEnd } from "./conclude.ts";
-import { WorkerLost } from "./fleet.ts";
+import { WorkerLost } from "./worker-lost.ts";
 import { lossReport } from "./lost-worker.ts";
 import { openOutput, planRun } from "./plan-run.ts";
 import { rescue } from "./rescue.ts";

@@ -9,33 +9,28 @@ import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import type { LoadedModel } from "../../foundation/model-files/load-model.ts";
 import type { NativeParts } from "../../foundation/native/native-parts.ts";
-import { layOutTable, serializeTable } from "../../foundation/parameters/table.ts";
-import {
-  EvaluateSchema,
-  PrepareSchema,
-  type EvaluatedMicrobatch,
-  type Prepare,
-} from "../../proto/gen/ringmaster/v1/run_pb.ts";
+import { layOutTable } from "../../foundation/parameters/table.ts";
+import { EvaluateSchema } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import type { DataRecord } from "../data/dataset.ts";
 import { LocalLauncher } from "../launch/local-launcher.ts";
 import { threadsOf } from "../launch/thread-share.ts";
 import { startCoordinatorServer, type RunSource } from "../server/coordinator-server.ts";
 import { Roster } from "../server/roster.ts";
 import { chunksOf } from "../server/state-stream.ts";
-import { bucketLengthsOf } from "./bucket-lengths.ts";
 import { Closers } from "./closers.ts";
-import { Fleet, WorkerLost } from "./fleet.ts";
+import { Fleet } from "./fleet.ts";
+import { gather } from "./gather.ts";
+import { lossReport } from "./lost-worker.ts";
 import { evaluationMicrobatch } from "./microbatch-feed.ts";
-import { PredictionDesk, type PredictedRecord } from "./prediction-desk.ts";
-import { maxLengthOf } from "./prepare-message.ts";
+import { PredictionWork, type PredictedRecord } from "./prediction-work.ts";
+import { predictionPrepare } from "./prepare-message.ts";
 import type { Clock } from "./run-context.ts";
-
-export type { PredictedRecord } from "./prediction-desk.ts";
+import { WorkerLost } from "./worker-lost.ts";
 
 /** What to ask, and by which means. */
 export interface PredictionOptions {
   readonly model: LoadedModel;
-  /** Records in the order in which they are answered, a few at a time. */
+  /** Records in the order in which they are answered, some hundreds at a time: those are sorted by length. */
   readonly records: AsyncIterable<readonly DataRecord[]>;
   readonly workers: number;
   /** Samples that a worker computes at a time. */
@@ -50,21 +45,24 @@ export interface PredictionOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly platform: NodeJS.Platform;
   readonly clock: Pick<Clock, "nowMs">;
-  /** Told sums over each microbatch as it is done: of the loss, 0 without labels, and of the weights. */
-  readonly onMicrobatch?: (sums: { readonly lossSum: number; readonly weight: number }) => void;
-  /** Told the last words of a worker that is lost. */
+  /** Told of a worker that is lost, line by line. */
   readonly say: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
+interface Started {
+  readonly fleet: Fleet;
+  readonly launcher: LocalLauncher;
+}
+
+interface Means {
+  readonly closers: Closers;
   readonly signal: AbortSignal;
 }
 
 const evaluation = 1n;
 const stopGraceMs = 2_000;
 const leaveMs = 5_000;
-
-interface Started {
-  readonly fleet: Fleet;
-  readonly launcher: LocalLauncher;
-}
 
 /**
  * Predicts. Rejects with BadInput of the records, with what failed, or with the signal's reason; every process is ended
@@ -76,56 +74,44 @@ export async function* runPrediction(options: PredictionOptions): AsyncGenerator
   closers.add(() => over.abort(new DOMException("The prediction is over", "AbortError")));
   const signal = AbortSignal.any([options.signal, over.signal]);
   try {
-    const desk = new PredictionDesk(options.records, options.microbatchSize);
-    const started = await startWorkers(options, desk, { closers, signal });
+    const work = new PredictionWork(options.records, options.microbatchSize);
+    const { fleet, launcher } = await launch(options, work, { closers, signal });
     try {
-      yield* answers(started.fleet, desk, options, signal);
-      await leave(started.fleet, signal);
+      await takePlaces(options, fleet, launcher, signal);
+      const collecting = collect(fleet, work, signal);
+      collecting.catch((error: unknown) => work.fail(error));
+      yield* work.results(signal);
+      await collecting;
+      await leave(fleet, signal);
     } catch (error) {
-      throw await explained(error, started.launcher, options.say);
+      if (error instanceof WorkerLost) await tellLoss(error, launcher, options.say);
+      throw error;
     }
   } finally {
     await closers.close((error) => options.say(`closing: ${String(error)}`));
   }
 }
 
-function prepareMessage(options: PredictionOptions): Prepare {
-  const { model, microbatchSize, workers } = options;
-  const maxLength = maxLengthOf(options.maxLength, model);
-  return create(PrepareSchema, {
-    modelFamily: model.family,
-    modelConfigJson: model.configJson,
-    tokenizerFiles: Object.fromEntries(model.tokenizerFiles),
-    training: false,
-    microbatchSize,
-    evalMicrobatchSize: microbatchSize,
-    maxLength,
-    bucketLengths: [...bucketLengthsOf(maxLength, "bucket")],
-    threads: threadsOf(options.threadsPerWorker, options.cores, workers) ?? 0,
-    tableJson: serializeTable(layOutTable(model.specs)),
-    microbatchesPerStep: 1,
-  });
-}
-
 /** Serves weights and records; takes no state back. */
-function sourceOf(model: LoadedModel, desk: PredictionDesk): RunSource {
+function sourceOf(model: LoadedModel, work: PredictionWork): RunSource {
   return {
     readState: () => chunksOf({ step: 0, parameters: model.state, moments: null }),
-    async *readMicrobatches(_member, _request, signal) {
+    async *readMicrobatches({ workerId }, _request, signal) {
       for (;;) {
-        const dealt = await desk.next(signal);
-        if (dealt === null) return;
-        yield evaluationMicrobatch(dealt.microbatch, dealt.records);
+        const task = await work.next(workerId, signal);
+        if (task === null) return;
+        yield evaluationMicrobatch(task.microbatch, task.records);
       }
     },
     writeState: () => Promise.reject(new Error("Cannot store a state: this is a prediction")),
   };
 }
 
-async function startWorkers(
+/** Starts the server and the workers' processes. */
+async function launch(
   options: PredictionOptions,
-  desk: PredictionDesk,
-  { closers, signal }: { readonly closers: Closers; readonly signal: AbortSignal },
+  work: PredictionWork,
+  { closers }: Means,
 ): Promise<Started> {
   const { env, platform, native, device, workers, clock } = options;
   const run = `predict-${randomBytes(4).toString("hex")}`;
@@ -141,62 +127,37 @@ async function startWorkers(
     nowMs: clock.nowMs,
     idOf: (candidate) => launcher.idOf(candidate.processId),
   });
-  const source = sourceOf(options.model, desk);
+  const source = sourceOf(options.model, work);
   const server = await startCoordinatorServer({ run, listen: "127.0.0.1:0", roster, source });
   closers.add(() => server.close());
   closers.add(() => launcher.stop(stopGraceMs));
-  const fleet = new Fleet(roster, { onJoined: () => {}, onLeft: () => {} });
   await launcher.launch({ workers, run, coordinatorAddress: server.address, joinToken });
-  try {
-    await gather(fleet, launcher, workers, signal);
-    await fleet.prepare(prepareMessage(options), signal);
-    await fleet.formSingles(fleet.present, signal);
-  } catch (error) {
-    throw await explained(error, launcher, options.say);
-  }
-  return { fleet, launcher };
+  return { fleet: new Fleet(roster, { onJoined: () => {}, onLeft: () => {} }), launcher };
 }
 
-/** Waits for the workers; one that ends before it has joined ends the wait. */
-async function gather(
+/** Waits for the workers, has them compile, and gives each a place of its own. */
+async function takePlaces(
+  options: PredictionOptions,
   fleet: Fleet,
   launcher: LocalLauncher,
-  workers: number,
   signal: AbortSignal,
 ): Promise<void> {
-  const gone = new AbortController();
-  void launcher.firstEnd.then((workerId) => {
-    const loss = { rank: null, reason: "it ended before it had joined" };
-    gone.abort(new WorkerLost(workerId, loss));
-  });
-  await fleet.gather(workers, AbortSignal.any([signal, gone.signal]));
+  const { workers, threadsPerWorker, cores, model } = options;
+  await gather(fleet, launcher, workers, signal);
+  const threads = threadsOf(threadsPerWorker, cores, workers);
+  const table = layOutTable(model.specs);
+  await fleet.prepare(predictionPrepare(options, table, threads), signal);
+  await fleet.formSingles(fleet.present, signal);
 }
 
-async function* answers(
-  fleet: Fleet,
-  desk: PredictionDesk,
-  options: PredictionOptions,
-  signal: AbortSignal,
-): AsyncGenerator<PredictedRecord> {
-  fleet.broadcast({
-    case: "evaluate",
-    value: create(EvaluateSchema, { evaluation, split: "predict", microbatchCount: 0 }),
-  });
-  const done = new Set<string>();
-  while (done.size < fleet.worldSize) {
-    const { member, report } = await fleet.next(signal);
-    if (report.case === "evaluationDone") done.add(member.workerId);
-    if (report.case !== "evaluatedMicrobatch") continue;
-    const { microbatch, columns, lossSum, weight } = report.value;
-    desk.answer(microbatch, logitsOf(report.value), columns);
-    options.onMicrobatch?.({ lossSum, weight });
-    yield* desk.ready();
-  }
-}
-
-/** The logits as numbers; their bytes need not lie on a boundary of four. */
-function logitsOf({ logits }: EvaluatedMicrobatch): Float32Array {
-  return new Float32Array(logits.slice().buffer);
+/** Hands results on until every worker has no more. */
+async function collect(fleet: Fleet, work: PredictionWork, signal: AbortSignal): Promise<void> {
+  const value = create(EvaluateSchema, { evaluation, split: "predict", microbatchCount: 0 });
+  fleet.broadcast({ case: "evaluate", value });
+  await fleet.collect((report) => {
+    if (report.case === "evaluatedMicrobatch") work.report(report.value);
+    return report.case === "evaluationDone" ? true : undefined;
+  }, signal);
 }
 
 async function leave(fleet: Fleet, signal: AbortSignal): Promise<void> {
@@ -206,16 +167,13 @@ async function leave(fleet: Fleet, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Says what a lost worker last said. */
-async function explained(
-  error: unknown,
+async function tellLoss(
+  lost: WorkerLost,
   launcher: LocalLauncher,
   say: (line: string) => void,
-): Promise<unknown> {
-  if (!(error instanceof WorkerLost)) return error;
-  const { lastLines } = await launcher.endOf(error.workerId);
-  for (const line of [...error.detail.split("\n"), ...lastLines]) {
-    if (line !== "") say(`    ${line}`);
-  }
-  return error;
+): Promise<void> {
+  const ended = await launcher.endOf(lost.workerId);
+  const { workerId, rank, reason, detail } = lost;
+  const report = lossReport({ workerId, rank, reason, detail, ...ended, training: null });
+  for (const line of report) say(line);
 }

@@ -1,0 +1,23 @@
+/** The error that a worker's loss is, wherever the run was waiting. */
+
+/** A worker is gone without having been told to leave. */
+export class WorkerLost extends Error {
+  override readonly name = "WorkerLost";
+  readonly workerId: string;
+  /** Rank that it had; null before the first ring. */
+  readonly rank: number | null;
+  /** Why the coordinator takes it for lost, in words. */
+  readonly reason: string;
+  /** Further lines that the worker itself gave. */
+  readonly detail: string;
+  constructor(
+    workerId: string,
+    loss: { readonly rank: number | null; readonly reason: string; readonly detail?: string },
+  ) {
+    super(`${workerId} is lost: ${loss.reason}`);
+    this.workerId = workerId;
+    this.rank = loss.rank;
+    this.reason = loss.reason;
+    this.detail = loss.detail ?? "";
+  }
+}
