@@ -104,7 +104,8 @@ export function serializeTable(table: ParameterTable): string {
 export function parseTable(json: string): ParameterTable {
   const parsed = tableSchema.parse(JSON.parse(json));
   const frozen = new Set(parsed.tensors.filter((t) => !t.trainable).map((t) => t.name));
-  const table = layOutTable(parsed.tensors, frozen);
+  const specs = parsed.tensors.map(({ trainable: _, ...spec }): TensorSpec => spec);
+  const table = layOutTable(specs, frozen);
   if (table.version !== parsed.version) {
     throw new Error(
       `Cannot read parameter table as its version is ${parsed.version}: its content makes ${table.version}`,
