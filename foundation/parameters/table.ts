@@ -104,7 +104,12 @@ export function serializeTable(table: ParameterTable): string {
 export function parseTable(json: string): ParameterTable {
   const parsed = tableSchema.parse(JSON.parse(json));
   const frozen = new Set(parsed.tensors.filter((t) => !t.trainable).map((t) => t.name));
-  const specs = parsed.tensors.map(({ trainable: _, ...spec }): TensorSpec => spec);
+  const specs = parsed.tensors.map(({ name, shape, kind, decay }): TensorSpec => ({
+    name,
+    shape,
+    kind,
+    decay,
+  }));
   const table = layOutTable(specs, frozen);
   if (table.version !== parsed.version) {
     throw new Error(
