@@ -15,8 +15,6 @@ import {
   type RunStep,
 } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import { evaluateAll } from "./evaluate.ts";
-import { groupMicrobatches } from "./exact/block-layout.ts";
-import { ExactSum } from "./exact/exact-sum.ts";
 import { abortable, Feed } from "./input/feed.ts";
 import { closeJob, prepareJob, type JobStarters, type PreparedJob } from "./job.ts";
 import { LinkBroken } from "./ring/link.ts";
@@ -25,13 +23,10 @@ import { Interrupted, type Directive } from "./session/directive-queue.ts";
 import type { Session } from "./session/session.ts";
 import { cutState, receiveState } from "./state-transfer.ts";
 import { reduceStep } from "./step.ts";
-import { StepFeed } from "./step-feed.ts";
+import { TrainingMeansMaker } from "./training-means.ts";
 import type { WorkerObserver } from "./worker-observer.ts";
 import { generationOf, jobOf, placeOf, type RingPlace, type WorkerState } from "./worker-state.ts";
 
-/** Steps whose microbatches are held ready, and the fewest microbatches held. */
-const stepsAhead = 2;
-const microbatchesAheadMin = 2;
 /** Microbatches of an evaluation that are held ready. */
 const evaluationAhead = 4;
 
@@ -51,10 +46,6 @@ export interface WorkerMeans {
   readonly nowMs: () => number;
 }
 
-function sizeOfParts({ reductionParts }: PreparedJob): number {
-  return reductionParts.reduce((sum, size) => sum + size, 0);
-}
-
 /** One worker, from Join to Finish. */
 export class WorkerLife {
   readonly #means: WorkerMeans;
@@ -63,7 +54,7 @@ export class WorkerLife {
   #uploadFailure: { readonly error: unknown } | null = null;
   readonly #leaving = new AbortController();
   #lastUpdateMs = 0;
-  #sum: { readonly slotCount: number; readonly sum: ExactSum } | null = null;
+  readonly #training = new TrainingMeansMaker();
 
   constructor(means: WorkerMeans) {
     this.#means = means;
@@ -82,7 +73,7 @@ export class WorkerLife {
       }
       return "the coordinator has no more directives";
     } finally {
-      await this.#close();
+      this.#leave();
     }
   }
 
@@ -142,7 +133,7 @@ export class WorkerLife {
     const { identity, ringKey } = session.membership;
     // From here on the ring's generation counts, whatever becomes of the ring.
     this.#state = { kind: "ring-broken", job, generation, reason: "the ring is being formed" };
-    const training = job.training ? this.#openTraining(job, formRing) : null;
+    const training = job.training ? this.#training.open(job, formRing, session) : null;
     try {
       const ring = await joinRing(ringServer, {
         run: identity.run,
@@ -269,29 +260,6 @@ export class WorkerLife {
     return place !== null && place.ring.generation === generation ? place : null;
   }
 
-  #openTraining(job: PreparedJob, { generation, committedStep, members }: FormRing) {
-    const { session } = this.#means;
-    const ownPerStep = Math.ceil(job.microbatchesPerStep / members.length);
-    const fromStep = committedStep + 1n;
-    const source = new Feed({
-      source: (over) =>
-        session.readMicrobatches({ generation, split: "train", fromStep, evaluation: 0n }, over),
-      collating: job.input,
-      microbatchSize: job.microbatchSize,
-      ahead: Math.max(stepsAhead * ownPerStep, microbatchesAheadMin),
-    });
-    return { feed: new StepFeed(source), sum: this.#sumFor(job, ownPerStep) };
-  }
-
-  /** One sum serves all generations, until one needs to hold more microbatches. */
-  #sumFor(job: PreparedJob, ownPerStep: number): ExactSum {
-    const slotCount = Math.min(ownPerStep, groupMicrobatches(sizeOfParts(job)));
-    if (this.#sum === null || this.#sum.slotCount < slotCount) {
-      this.#sum = { slotCount, sum: new ExactSum(job.reductionParts, slotCount) };
-    }
-    return this.#sum.sum;
-  }
-
   #leaveRing(): void {
     const place = placeOf(this.#state);
     place?.training?.feed.close();
@@ -299,9 +267,13 @@ export class WorkerLife {
     void place?.ring.close();
   }
 
-  async #close(): Promise<void> {
+  #leave(): void {
     this.#leaving.abort(new Error("The worker leaves"));
     this.#leaveRing();
+  }
+
+  /** Ends the threads of the job; after `run`. */
+  async close(): Promise<void> {
     const job = jobOf(this.#state);
     if (job !== null) await closeJob(job);
   }

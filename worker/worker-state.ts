@@ -7,16 +7,15 @@
  *
  * Finish ends the worker from every state.
  */
-import type { ExactSum } from "./exact/exact-sum.ts";
 import type { PreparedJob } from "./job.ts";
 import type { Ring } from "./ring/ring.ts";
-import type { StepFeed } from "./step-feed.ts";
+import type { TrainingMeans } from "./training-means.ts";
 
 /** A place in the ring of one generation. */
 export interface RingPlace {
   readonly ring: Ring;
   /** What a job that trains needs there: the batches dealt to it, and the sum. */
-  readonly training: { readonly feed: StepFeed; readonly sum: ExactSum } | null;
+  readonly training: TrainingMeans | null;
 }
 
 /** The state. */

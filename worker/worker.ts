@@ -98,7 +98,6 @@ async function joinAndWork(
   world.onJoined();
   const presence = new Presence(() => process.memoryUsage.rss());
   const session = new Session(client, membership, () => presence.pulse());
-  closers.push(() => session.close());
   const commands = listenToCommands(membership, log);
   closers.push(() => commands.close());
   const life = new WorkerLife({
@@ -117,6 +116,8 @@ async function joinAndWork(
     onCommands: (step, accepted) => commands.act(step, accepted),
     nowMs: world.nowMs,
   });
+  closers.push(() => life.close());
+  closers.push(() => session.close());
   return await tellFailure(session, abortable(life.run(), signal));
 }
 

@@ -69,6 +69,7 @@ export async function startWorker(
       await session.close();
       await ringServer.close();
       await ended.catch(() => undefined);
+      await life.close();
     },
   };
 }
