@@ -18,6 +18,9 @@ function mix(value: bigint): bigint {
   return z ^ (z >> 31n);
 }
 
+/** Values of half a random word. */
+const halves = 65_536;
+
 /** The two int32 words for a microbatch of a step. */
 export function dropoutSeed(jobSeed: bigint, step: number, microbatch: number): Int32Array {
   const mixed = mix(mix(mix(jobSeed) ^ BigInt(step)) ^ BigInt(microbatch));
@@ -52,14 +55,14 @@ export function dropoutMask(
       [typed("dtype", TF_INT32), typed("T", TF_INT32), typed("Tseed", TF_INT32)],
       [tf.tensor1d([words], "int32"), key],
     );
-    const sixteen = tf.scalar(16, "int32");
-    const high = backend.execute("RightShift", integers, [random, sixteen]);
-    const low = backend.execute("RightShift", integers, [
-      backend.execute("LeftShift", integers, [random, sixteen]),
-      sixteen,
-    ]);
-    const threshold = tf.scalar(Math.round(form.rate * 65_536) - 32_768, "int32");
-    const kept = tf.cast(tf.greaterEqual(tf.concat([high, low]), threshold), "float32");
+    // Each half is compared as the upper half of a word, which saves shifting it down: (w >> 16) ≥ t is w ≥ t · 2¹⁶.
+    const lower = backend.execute("LeftShift", integers, [random, tf.scalar(16, "int32")]);
+    const dropped = Math.min(Math.round(form.rate * halves), halves - 1);
+    const threshold = tf.scalar((dropped - halves / 2) * halves, "int32");
+    const kept = tf.cast(
+      tf.concat([tf.greaterEqual(random, threshold), tf.greaterEqual(lower, threshold)]),
+      "float32",
+    );
     const scaled = tf.mul(kept, tf.scalar(1 / (1 - form.rate)));
     const trimmed = words * 2 === count ? scaled : tf.slice(scaled, 0, count);
     return tf.reshape(trimmed, [...form.shape]);
