@@ -23,7 +23,7 @@ interface Pending {
 
 /** Starts the thread and loads the tokenizer. Rejects with BadInput when the tokenizer's files are of no use. */
 export async function startInputThread(settings: InputSettings): Promise<InputThread> {
-  const thread = new Worker(new URL("input-thread.mjs", import.meta.url), {
+  const thread = new Worker(new URL("./input-thread.mjs", import.meta.url), {
     workerData: settings,
     name: "input",
   });
