@@ -1,0 +1,128 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { decideStep } from "../../../coordinator/server/commit.ts";
+import {
+  admit,
+  dismiss,
+  emptyMembership,
+  expired,
+  heard,
+} from "../../../coordinator/server/membership.ts";
+import { NonceBook } from "../../../coordinator/server/nonce-book.ts";
+import { planRing } from "../../../coordinator/server/ring-plan.ts";
+import { StepReducedSchema } from "../../../proto/gen/ringmaster/v1/run_pb.ts";
+import { makeProof, makeRingProof, verifyProof, verifyRingProof } from "../../../proto/auth.ts";
+import { nonceLifetimeMs, pendingNoncesMax } from "../../../proto/limits.ts";
+
+const candidate = {
+  ringAddress: "127.0.0.1:1",
+  hostId: "a",
+  processId: 1,
+  metricsAddress: "",
+  environment: {},
+};
+
+function seated(workerId: string, hostId: string) {
+  return { ...candidate, workerId, hostId, incarnation: 1n, lastHeardMs: 0 };
+}
+
+describe("membership", () => {
+  it("names, counts incarnations, and refuses with a reason", () => {
+    const places = { seats: 1, wantedId: null, nowMs: 0 };
+    const first = admit(emptyMembership, candidate, places);
+    assert.ok(first.kind === "admitted" && first.member.workerId === "worker-0");
+    const full = admit(first.membership, candidate, places);
+    assert.deepEqual(full, { kind: "refused", reason: "the run has all of its 1 workers" });
+    const again = admit(dismiss(first.membership, "worker-0"), candidate, places);
+    assert.ok(again.kind === "admitted" && again.member.incarnation === 2n);
+  });
+
+  it("ends the lease of whoever is silent", () => {
+    const joined = admit(emptyMembership, candidate, { seats: 1, wantedId: null, nowMs: 0 });
+    assert.ok(joined.kind === "admitted");
+    assert.deepEqual(expired(heard(joined.membership, "worker-0", 900), 1000, 500), []);
+    const [departure] = expired(joined.membership, 1000, 500);
+    assert.equal(departure?.reason, "nothing heard for 1.0 s, the lease is 0.5 s");
+  });
+});
+
+describe("ring plan", () => {
+  it("puts workers of one host side by side, by number", () => {
+    const members = [
+      seated("worker-10", "b"),
+      seated("worker-2", "a"),
+      seated("worker-1", "b"),
+      seated("worker-3", "a"),
+    ];
+    const order = planRing(members, 1n, "test").members.map(({ workerId }) => workerId);
+    assert.deepEqual(order, ["worker-1", "worker-10", "worker-2", "worker-3"]);
+  });
+});
+
+describe("commit", () => {
+  const report = (values: object) =>
+    create(StepReducedSchema, { lossSum: 8, weight: 4, gradNorm: 1, ...values });
+
+  it("waits for every rank, then commits the mean", () => {
+    const reports = new Map([[0, report({})]]);
+    assert.deepEqual(decideStep(reports, 2), { kind: "pending", missingRanks: [1] });
+    reports.set(1, report({}));
+    const committed = { kind: "committed", loss: 2, weight: 4, gradNorm: 1 };
+    assert.deepEqual(decideStep(reports, 2), committed);
+  });
+
+  it("voids what differs and what is no number, each with its reason", () => {
+    const other = report({ reducedHash: new Uint8Array([1]) });
+    assert.deepEqual(
+      decideStep(
+        new Map([
+          [0, report({})],
+          [1, other],
+        ]),
+        2,
+      ),
+      {
+        kind: "void",
+        cause: "diverged",
+        reason: "rank 1 reduced another gradient than rank 0",
+      },
+    );
+    assert.deepEqual(decideStep(new Map([[0, report({ lossSum: Number.NaN })]]), 1), {
+      kind: "void",
+      cause: "not-finite",
+      reason: "the loss is NaN",
+    });
+  });
+});
+
+describe("nonces", () => {
+  it("are good once, for a while, and never more than the limit", () => {
+    const book = new NonceBook();
+    const nonce = (value: number): Uint8Array => new Uint8Array([value >> 8, value & 255]);
+    book.issue(nonce(1), 0);
+    assert.equal(book.redeem(nonce(1), 1), true);
+    assert.equal(book.redeem(nonce(1), 1), false);
+    book.issue(nonce(2), 0);
+    assert.equal(book.redeem(nonce(2), nonceLifetimeMs + 1), false);
+    for (let value = 0; value < pendingNoncesMax + 10; value++) book.issue(nonce(value), 0);
+    assert.equal(book.size, pendingNoncesMax);
+    assert.equal(book.redeem(nonce(0), 0), false);
+  });
+});
+
+describe("proofs", () => {
+  it("hold for their claim and key only", () => {
+    const nonce = new Uint8Array([1]);
+    const claim = { nonce, run: "r", ringAddress: "h:1", hostId: "a" };
+    const proof = makeProof("token", claim);
+    assert.equal(verifyProof("token", claim, proof), true);
+    assert.equal(verifyProof("other", claim, proof), false);
+    assert.equal(verifyProof("token", { ...claim, ringAddress: "h:2" }, proof), false);
+    assert.equal(verifyProof("token", claim, proof.subarray(1)), false);
+    const ring = { workerId: "worker-1", generation: 2n, lane: 0 };
+    const ringProof = makeRingProof(nonce, ring);
+    assert.equal(verifyRingProof(nonce, ring, ringProof), true);
+    assert.equal(verifyRingProof(nonce, { ...ring, generation: 3n }, ringProof), false);
+  });
+});
