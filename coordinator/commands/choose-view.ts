@@ -4,16 +4,24 @@ import { PlainView } from "../live/plain-view.ts";
 import type { RunView } from "../live/run-view.ts";
 import type { CommandContext } from "./command-context.ts";
 
-const columnsDefault = 80;
+const terminalColumns = 80;
 
-/** The view for a command's output. @param everySteps steps between two lines on a pipe */
-export function chooseView(context: CommandContext, everySteps: number): RunView {
-  const out = (line: string): void => void context.stdout.write(`${line}\n`);
-  const error = (line: string): void => void context.stderr.write(`${line}\n`);
-  const { stdout } = context;
-  if (stdout.isTTY === true) {
-    const write = (text: string): void => void stdout.write(text);
-    return new LiveView({ write, columns: () => stdout.columns ?? columnsDefault });
+/**
+ * The view for a command's output. A terminal that cannot move its cursor (`TERM=dumb`) is given lines.
+ * @param everySteps steps between two lines on a pipe
+ */
+export function chooseView(
+  context: Pick<CommandContext, "stdout" | "stderr" | "env">,
+  everySteps: number,
+): RunView {
+  const { stdout, stderr, env } = context;
+  if (stdout.isTTY === true && env["TERM"] !== "dumb") {
+    return new LiveView({
+      write: (text) => void stdout.write(text),
+      columns: () => stdout.columns ?? terminalColumns,
+    });
   }
+  const out = (line: string): void => void stdout.write(`${line}\n`);
+  const error = (line: string): void => void stderr.write(`${line}\n`);
   return new PlainView({ out, error }, everySteps);
 }

@@ -35,6 +35,14 @@ export async function runCommand(invocation: Invocation, context: CommandContext
       const { runTrain } = await import("./train.ts");
       return runTrain(operands[0] ?? null, flags, context);
     }
+    case "predict": {
+      const { runPredict } = await import("./predict.ts");
+      return runPredict(operands, flags, context);
+    }
+    case "eval": {
+      const { runEval } = await import("./eval.ts");
+      return runEval(operands, flags, context);
+    }
     case "runs": {
       const { runRuns } = await import("./runs.ts");
       return runRuns(operands, flags, context);

@@ -3,15 +3,14 @@
  * off. Nothing starts before this has succeeded.
  */
 import { BadInput } from "../../foundation/bad-input.ts";
-import { resolveDataset, type HubAccess } from "../../foundation/hub/hub.ts";
+import type { HubAccess } from "../../foundation/hub/hub-access.ts";
+import { resolveDataset } from "../../foundation/hub/hub.ts";
 import type { DataSettings } from "../../foundation/job/settings.ts";
 import { listDataFiles, type DataFile } from "./data-files.ts";
-import type { DataRecord, Dataset } from "./dataset.ts";
+import type { Dataset } from "./dataset.ts";
 import { closeAll, createIndexedDataset } from "./indexed-dataset.ts";
 import { describeLabels, type LabelScheme, type ProblemType } from "./label-scheme.ts";
 import { openKnown, openLearning, type LearntSplit } from "./labelled-split.ts";
-
-export type { DataRecord, Dataset };
 
 /** The data of a job, open. */
 export interface OpenedData {

@@ -32,7 +32,10 @@ function withoutCredentials(url: string): string {
 /** The text of `job.yaml`. */
 export function writeJob(settings: JobSettings, launch: LaunchSettings): string {
   const { nats } = launch;
-  const flat = flatOf(settings, { ...launch, nats: nats === null ? null : withoutCredentials(nats) });
+  const flat = flatOf(settings, {
+    ...launch,
+    nats: nats === null ? null : withoutCredentials(nats),
+  });
   const blocks = settingGroups.map((group) => {
     const lines = settingKeys.flatMap((key) => {
       const info = infoOf(settingsSchema.shape[key]);

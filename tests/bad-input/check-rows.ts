@@ -1,7 +1,7 @@
 /** Turns a table of wrong inputs into tests: each runs the real program and must be refused in one clear line. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { runProgram, type ProgramRun } from "../support/program.ts";
+import { runProgram, type ProgramRun } from "../support/one-shot.ts";
 
 /** One wrong input. */
 export interface BadInputRow extends ProgramRun {

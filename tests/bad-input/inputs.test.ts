@@ -233,3 +233,51 @@ checkRows("ports", [
     says: ["--metrics-listen: expected an address that is free", "is taken"],
   },
 ]);
+
+/** A row about a command that asks a model: a fine-tuned model, and these files. */
+function queryRow(
+  name: string,
+  args: readonly string[],
+  says: BadInputRow["says"],
+  files: Files = {},
+): BadInputRow {
+  return {
+    name,
+    args: [...args, "--model", "model"],
+    prepare: async (folder) => {
+      await writeTinyBert(join(folder, "model"), twoLabels);
+      await writeFiles(folder, files);
+    },
+    says,
+  };
+}
+
+checkRows("predict and eval", [
+  queryRow(
+    "texts and files",
+    ["predict", "a", "--file", "x.tsv"],
+    ["--file: expected texts or files"],
+  ),
+  queryRow(
+    "a second text beside several",
+    ["predict", "a", "b", "--text-pair", "c"],
+    ["--text-pair"],
+  ),
+  queryRow("a file that is not there", ["predict", "--file", "x.tsv"], ["--file, x.tsv"]),
+  queryRow("a batch of none", ["predict", "a", "--batch-size", "0"], ["--batch-size"]),
+  queryRow(
+    "too long a sequence",
+    ["predict", "a", "--max-length", "64"],
+    ["at most 32", "found 64"],
+  ),
+  queryRow("no labelled data", ["eval"], ["labelled files, or --dataset"]),
+  queryRow("a split that there is not", ["eval", "x.tsv", "--split", "dev"], ["--split"]),
+  queryRow("a label that the model does not have", ["eval", "x.tsv"], ["x.tsv, line 3", "ugly"], {
+    "x.tsv": "text\tlabel\na\tgood\nb\tugly\n",
+  }),
+  {
+    name: "a model without a trained head",
+    args: ["predict", "a", "--model", "quickstart"],
+    says: ["--model: expected a fine-tuned model"],
+  },
+]);

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { ensureNativeParts } from "../../foundation/native/native-parts.ts";
 import { writeTinyBert } from "../support/tiny-bert.ts";
-import { runIn } from "../support/program.ts";
+import { runIn } from "../support/one-shot.ts";
 
 /** Weights grow ten-thousandfold a step and are infinite after a few. */
 const explosion = ["--learning-rate", "100", "--weight-decay", "100", "--max-grad-norm", "0"];

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { readJobFile } from "../../../foundation/job/job-file.ts";
 import { ensureNativeParts } from "../../../foundation/native/native-parts.ts";
-import { runIn, type Said } from "../../support/program.ts";
+import { runIn, type Said } from "../../support/one-shot.ts";
 import { writeTinyBert } from "../../support/tiny-bert.ts";
 
 const silent = { begin: () => ({ advance: () => {}, end: () => {} }) };

@@ -1,0 +1,116 @@
+/** Opens a fine-tuned model for `predict` and `eval`, and asks workers about records. */
+import { availableParallelism } from "node:os";
+import { BadInput } from "../../foundation/bad-input.ts";
+import { cacheFolder } from "../../foundation/cache/cache-folder.ts";
+import { resolveModel, type HubAccess } from "../../foundation/hub/hub.ts";
+import { loadModel, type LoadedModel } from "../../foundation/model-files/load-model.ts";
+import { ensureNativeParts } from "../../foundation/native/native-parts.ts";
+import { createProgressSink } from "../../foundation/native/progress.ts";
+import type { DataRecord } from "../data/dataset.ts";
+import { maxLengthOf } from "../run/prepare-message.ts";
+import type { PredictedRecord } from "../run/prediction-work.ts";
+import { runPrediction } from "../run/run-prediction.ts";
+import type { CommandContext } from "./command-context.ts";
+import { flagValue } from "./compute-flags.ts";
+
+type Flags = Readonly<Record<string, unknown>>;
+
+/** How a model is asked. */
+export interface Query {
+  readonly workers: number;
+  readonly threadsPerWorker: number | null;
+  readonly device: "cpu" | "gpu";
+  readonly microbatchSize: number;
+  readonly maxLength: number | null;
+}
+
+/** Samples that a worker computes at a time, when nothing else is asked for. */
+const microbatchSizeDefault = 32;
+
+/** Reads the flags that `predict` and `eval` share. Throws BadInput. */
+export function queryOf(flags: Flags): Query {
+  return {
+    workers: flagValue(flags, "workers", "workers"),
+    threadsPerWorker: flagValue(flags, "threadsPerWorker", "threads-per-worker"),
+    device: flagValue(flags, "device", "device"),
+    microbatchSize:
+      flags["batch-size"] === undefined
+        ? microbatchSizeDefault
+        : flagValue(flags, "perDeviceEvalBatchSize", "batch-size"),
+    maxLength: flagValue(flags, "maxLength", "max-length"),
+  };
+}
+
+/** A model that can be asked, and what it was opened with. */
+export interface OpenedModel {
+  readonly model: LoadedModel;
+  readonly folder: string;
+  readonly hub: HubAccess;
+}
+
+/** Where a command tells what it fetches: standard error, for its output may be read by a program. */
+function hubAccess(context: CommandContext): HubAccess {
+  const { env, stderr, interrupts, nowMs } = context;
+  const progress = createProgressSink({
+    output: stderr,
+    isTerminal: stderr.isTTY === true,
+    now: nowMs,
+  });
+  return { env, cacheFolder: cacheFolder(env), progress, signal: interrupts.finish };
+}
+
+/** Loads the model that `--model` names. Throws BadInput for one without a trained head. */
+export async function openModel(
+  flags: Flags,
+  query: Query,
+  context: CommandContext,
+): Promise<OpenedModel> {
+  const hub = hubAccess(context);
+  const named = flagValue(flags, "model", "model") ?? "";
+  if (named === "quickstart") {
+    throw new BadInput({
+      flag: "--model",
+      expected: "a fine-tuned model, such as the output folder of a run",
+      found: "quickstart, which is what the quick start begins with",
+    });
+  }
+  const folder = await resolveModel(named, "main", hub);
+  const model = await loadModel(folder, {
+    labels: null,
+    problemType: null,
+    seed: 0,
+    requireHead: true,
+  });
+  maxLengthOf(query.maxLength, model);
+  return { model, folder, hub };
+}
+
+/** Asks workers about records; what they say comes in the order of the records. */
+export async function* predictions(
+  opened: OpenedModel,
+  query: Query,
+  records: AsyncIterable<readonly DataRecord[]>,
+  context: CommandContext,
+): AsyncGenerator<PredictedRecord> {
+  const { env, platform, interrupts, stderr } = context;
+  const { progress } = opened.hub;
+  const native = await ensureNativeParts({
+    env,
+    device: query.device,
+    progress,
+    signal: interrupts.finish,
+    parts: ["tensorflow", "binding"],
+  });
+  yield* runPrediction({
+    ...query,
+    records,
+    model: opened.model,
+    native,
+    env,
+    platform,
+    cores: availableParallelism(),
+    clock: context,
+    say: (line) => void stderr.write(`${line}\n`),
+    signal: interrupts.finish,
+  });
+}

@@ -1,0 +1,84 @@
+/** A real run of the real program: started in a process group of its own, as a terminal does, watched by its lines. */
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { readFile, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { readJournal } from "../../coordinator/run/journal.ts";
+
+const program = fileURLToPath(new URL("../../coordinator/bin.mjs", import.meta.url));
+
+/** A run under way. */
+export interface StoryRun {
+  readonly child: ChildProcess;
+  /** All that it has written so far. */
+  text(): string;
+  /** Waits for some text; fails when the program ends before. */
+  until(wanted: string | RegExp): Promise<void>;
+  /** Waits for the end: exit code, or the signal that killed it. */
+  readonly ended: Promise<number | NodeJS.Signals>;
+  /** Signals the whole process group, as a terminal's Ctrl-C does. */
+  interrupt(): void;
+}
+
+/** Starts the program. */
+export function startRun(args: readonly string[]): StoryRun {
+  const child = spawn(process.execPath, [program, ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+  });
+  let text = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (data: string) => {
+      text += data;
+    });
+  }
+  let isOver = false;
+  const ended = new Promise<number | NodeJS.Signals>((resolve) => {
+    child.once("close", (code, signal) => {
+      isOver = true;
+      resolve(signal ?? code ?? 1);
+    });
+  });
+  return {
+    child,
+    text: () => text,
+    ended,
+    async until(wanted) {
+      const isThere = (): boolean =>
+        typeof wanted === "string" ? text.includes(wanted) : wanted.test(text);
+      while (!isThere()) {
+        if (isOver) throw new Error(`ended without ${String(wanted)}:\n${text}`);
+        await sleep(20);
+      }
+    },
+    interrupt() {
+      if (child.pid !== undefined) process.kill(-child.pid, "SIGINT");
+    },
+  };
+}
+
+/** Loss of every committed step in a run's journal, by step. */
+export async function lossesOf(outputDir: string): Promise<ReadonlyMap<number, number>> {
+  const records = await readJournal(join(outputDir, "journal.jsonl"));
+  return new Map(
+    records.flatMap((record) =>
+      record.kind === "step" ? [[record.step, record.loss] as const] : [],
+    ),
+  );
+}
+
+/** Process ids of all programs that name this text in their command line or environment. Linux only. */
+export async function processesNaming(text: string): Promise<readonly number[]> {
+  const ids = (await readdir("/proc")).filter((name) => /^\d+$/u.test(name));
+  const found: number[] = [];
+  for (const id of ids) {
+    if (Number(id) === process.pid) continue;
+    for (const file of ["cmdline", "environ"]) {
+      const content = await readFile(join("/proc", id, file), "utf8").catch(() => "");
+      if (content.includes(text)) found.push(Number(id));
+    }
+  }
+  return [...new Set(found)];
+}
