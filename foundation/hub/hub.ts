@@ -8,6 +8,9 @@ import { modelFiles } from "./hub-model.ts";
 import type { RepositoryName } from "./hub-repository.ts";
 import { openRepository, type Repository } from "./open-repository.ts";
 
+/** Callers of this module need nothing else of the hub. */
+export type { HubAccess };
+
 const modelIdPattern = /^[A-Za-z0-9][\w.-]*(\/[A-Za-z0-9][\w.-]*)?$/;
 /** The branch in which the hub keeps its own conversion of every public data set to Parquet. */
 const convertedRevision = "refs/convert/parquet";

@@ -136,8 +136,8 @@ async function startRun(family: Family, worldSize: number) {
   });
   coordinators.push(coordinator);
   const bindingFile = await bindingUnderTest();
-  const seats: ScriptedWorker[] = [];
-  for (let rank = 0; rank < worldSize; rank++) {
+  const ranks = Array.from({ length: worldSize }, (_, rank) => rank);
+  for (const _ of ranks) {
     const child = spawn(process.execPath, [bin, "--coordinator", coordinator.address], {
       env: {
         PATH: process.env["PATH"],
@@ -148,8 +148,9 @@ async function startRun(family: Family, worldSize: number) {
       stdio: ["ignore", "ignore", "ignore"],
     });
     children.add(child);
-    seats.push(await coordinator.worker(rank));
   }
+  const seats: ScriptedWorker[] = [];
+  for (const rank of ranks) seats.push(await coordinator.worker(rank));
   return { coordinator, seats, table };
 }
 
