@@ -47,23 +47,28 @@ async function oursOnce(folder: string, model: string, worldSize: number): Promi
   const output = join(folder, "run");
   rmSync(output, { recursive: true, force: true });
   await runCoordinator([
-    ...["--model", model, "--train-file", join(folder, "train.jsonl")],
-    ...["--workers", String(worldSize), "--output-dir", output],
-    ...[
-      "--per-device-train-batch-size",
-      String(rows),
-      "--train-batch-size",
-      String(rows * worldSize),
-    ],
-    ...[
-      "--max-length",
-      String(tokens),
-      "--padding",
-      "max_length",
-      "--max-steps",
-      String(steps + warmUpSteps),
-    ],
-    ...["--eval-strategy", "no", "--save-strategy", "no"],
+    "--model",
+    model,
+    "--train-file",
+    join(folder, "train.jsonl"),
+    "--workers",
+    String(worldSize),
+    "--output-dir",
+    output,
+    "--per-device-train-batch-size",
+    String(rows),
+    "--train-batch-size",
+    String(rows * worldSize),
+    "--max-length",
+    String(tokens),
+    "--padding",
+    "max_length",
+    "--max-steps",
+    String(steps + warmUpSteps),
+    "--eval-strategy",
+    "no",
+    "--save-strategy",
+    "no",
   ]);
   const measured = readEvents(output, "stepCommitted", stepSchema).slice(warmUpSteps);
   return (rows * worldSize * 1000) / median(measured.map((event) => event.stepMs));

@@ -6,7 +6,7 @@ import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { z } from "zod";
+import type { z } from "zod";
 
 const peersFolder = join(dirname(dirname(fileURLToPath(import.meta.url))), "peers");
 const run = promisify(execFile);

@@ -23,7 +23,13 @@ async function measure(message: unknown): Promise<void> {
   }));
   const ringKey = new Uint8Array(32).fill(9);
   const ring = await joinRing(server, {
-    ...{ run: `bench-${process.ppid}`, generation: 1n, rank, members, ringKey, signal, transport },
+    run: `bench-${process.ppid}`,
+    generation: 1n,
+    rank,
+    members,
+    ringKey,
+    signal,
+    transport,
   });
   const ms: Record<string, number[]> = {};
   for (const size of megabytes) {
