@@ -24,7 +24,7 @@ if (major < 20 || (major === 20 && minor < 19)) {
   );
   process.exitCode = 1;
 } else {
-  start().then((code) => {
+  void start().then((code) => {
     process.exitCode = code;
   });
 }

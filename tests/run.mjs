@@ -21,7 +21,9 @@ function testFiles(path) {
 
 const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
 const options = process.argv.slice(2).filter((argument) => argument.startsWith("--"));
-const files = (wanted.length === 0 ? [testsFolder] : wanted).flatMap(testFiles).sort();
+const files = (wanted.length === 0 ? [testsFolder] : wanted)
+  .flatMap(testFiles)
+  .sort((left, right) => (left < right ? -1 : 1));
 const ran = spawnSync(
   process.execPath,
   [

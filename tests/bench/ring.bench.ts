@@ -36,8 +36,9 @@ async function ours(
   const addresses = hellos.map((hello) => hello.address);
   const results = children.map((child) => messageFrom(child, resultSchema));
   children.forEach((child, rank) => child.send({ rank, addresses, transport, repeats, megabytes }));
+  const ends = children.map((child) => once(child, "exit"));
   const [first] = await Promise.all(results);
-  await Promise.all(children.map((child) => child.exitCode ?? once(child, "exit")));
+  await Promise.all(ends);
   return first?.ms ?? {};
 }
 
@@ -86,7 +87,8 @@ async function main(): Promise<void> {
     formatTable([
       ["processes", "MB", "shared memory", "gRPC only", "gloo", "ratio", "ratio, gRPC only"],
       ...results.map((r) => [
-        ...[String(r.processes), String(r.megabytes)],
+        String(r.processes),
+        String(r.megabytes),
         ...[r.sharedMs, r.grpcMs, r.glooMs].map((spread) => formatSpread(spread)),
         ...[r.sharedRatio, r.grpcRatio].map((spread) => formatSpread(spread, 2)),
       ]),
