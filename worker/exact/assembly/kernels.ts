@@ -13,6 +13,7 @@ function power(exponent: i32): f32 {
   return reinterpret<f32>(<u32>(exponent + 127) << 23);
 }
 
+/** exponents[b] = max(exponents[b], largest biased exponent among the elements of block b). */
 export function raiseExponents(exponents: usize, vector: usize, bounds: usize, blocks: i32): void {
   const mask = i32x4.splat(0x7fffffff);
   for (let b = 0; b < blocks; b++) {
@@ -32,6 +33,7 @@ export function raiseExponents(exponents: usize, vector: usize, bounds: usize, b
   }
 }
 
+/** sums += round(vector * 2^k), k from the exponent of each block; blocks of exponent 255 are left alone. */
 export function quantiseAdd(
   sums: usize,
   vector: usize,
@@ -64,6 +66,7 @@ export function quantiseAdd(
   }
 }
 
+/** Replaces each float by its integer; blocks of exponent 255 become 0. */
 export function quantiseInPlace(
   vector: usize,
   bounds: usize,
@@ -93,6 +96,7 @@ export function quantiseInPlace(
   }
 }
 
+/** vector += sums * 2^-k; blocks of exponent 255 become NaN. */
 export function scaleBackAdd(
   vector: usize,
   sums: usize,
@@ -123,6 +127,7 @@ export function scaleBackAdd(
   }
 }
 
+/** sums += others, wrapping. */
 export function addIntegers(sums: usize, others: usize, count: i32): void {
   const stop = sums + (<usize>count << 2);
   for (; sums + 16 <= stop; sums += 16, others += 16) {
@@ -131,6 +136,7 @@ export function addIntegers(sums: usize, others: usize, count: i32): void {
   for (; sums < stop; sums += 4, others += 4) store<i32>(sums, load<i32>(sums) + load<i32>(others));
 }
 
+/** bytes = max(bytes, others). */
 export function maxBytes(bytes: usize, others: usize, count: i32): void {
   const stop = bytes + <usize>count;
   for (; bytes + 16 <= stop; bytes += 16, others += 16) {
