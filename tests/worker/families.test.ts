@@ -151,6 +151,8 @@ async function startRun(family: Family, worldSize: number) {
   }
   const seats: ScriptedWorker[] = [];
   for (const rank of ranks) seats.push(await coordinator.worker(rank));
+  // Processes may attend in another order than they joined in; records are dealt by worker id.
+  seats.sort((left, right) => left.workerId.localeCompare(right.workerId));
   return { coordinator, seats, table };
 }
 
