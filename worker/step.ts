@@ -2,7 +2,6 @@
  * One step up to the point where it may be committed: compute the microbatches dealt to this rank phase by phase,
  * exchange after each, and say what the whole global batch came to. No variable changes here.
  */
-import { createHash } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import {
   StepReducedSchema,
@@ -15,6 +14,7 @@ import { dealingByRank, layOutGather, packParts, unpackParts } from "./gather.ts
 import { abortable } from "./input/feed.ts";
 import type { Batch, InputSpec } from "./model/model.ts";
 import type { ExactSum } from "./exact/exact-sum.ts";
+import type { TensorHasher } from "./hashing/tensor-hasher.ts";
 import type { Ring } from "./ring/ring.ts";
 import type { StepFeed } from "./step-feed.ts";
 import { Stopwatch } from "./stopwatch.ts";
@@ -36,6 +36,9 @@ export interface StepMeans {
   readonly ring: Ring;
   /** Adds up the global batch; holds the reduced gradient until the next step is computed. */
   readonly sum: ExactSum;
+  readonly hasher: TensorHasher;
+  /** Elements of each tensor of the sum that is hashed: all but loss and weight, which are reported as they are. */
+  readonly tensorSizes: readonly number[];
   readonly feed: StepFeed;
   readonly nowMs: () => number;
   /** Hears what the worker is doing. */
@@ -43,9 +46,6 @@ export interface StepMeans {
   /** Milliseconds of the update of the step before, for the report. */
   readonly lastUpdateMs: number;
 }
-
-/** Parts of the reduced vector of which one is hashed at each step. */
-export const hashParts = 16;
 
 /** Computes and reduces a step. Rejects with LinkBroken, the signal's reason, BadInput of the data, or a failure. */
 export async function reduceStep(
@@ -66,19 +66,19 @@ export async function reduceStep(
       await runSumPhase(course, { index, gathered }, signal);
     }
   }
-  const { gradNorm, lossSum, weight, reducedHash } = await watch.time("compute", async () => {
-    const norm = abortable(engine.norm(sum.vector), signal);
-    const hash = hashPart(sum.vector, step);
-    return { ...(await norm), reducedHash: hash };
-  });
+  const [norm, tensorHashes] = await watch.time("compute", () =>
+    // The engine's thread works on the one, this thread on the other.
+    Promise.all([
+      abortable(engine.norm(sum.vector), signal),
+      means.hasher.hashTensors(sum.vector, means.tensorSizes, signal),
+    ]),
+  );
   const { bytesSent, bytesReceived, transport } = ring.counters;
   return create(StepReducedSchema, {
     step: runStep.step,
     attempt: runStep.attempt,
-    lossSum,
-    weight,
-    gradNorm,
-    reducedHash,
+    ...norm,
+    tensorHashes,
     ...countSamples([...course.batches.values()]),
     timings: create(StepTimingsSchema, {
       dataMs: watch.spentMs("data"),
@@ -196,14 +196,4 @@ async function gather(
 
 function floatsOf(bytes: Uint8Array): Float32Array {
   return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-}
-
-/** SHA-256 of the part of the reduced vector that a step checks: part `step mod 16` of 16. */
-export function hashPart(vector: Float32Array, step: number): Uint8Array {
-  const size = Math.ceil(vector.length / hashParts);
-  const start = (step % hashParts) * size;
-  const part = vector.subarray(Math.min(start, vector.length), start + size);
-  return createHash("sha256")
-    .update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength))
-    .digest();
 }

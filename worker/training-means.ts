@@ -2,6 +2,7 @@
 import type { FormRing } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import { groupMicrobatches } from "./exact/block-layout.ts";
 import { ExactSum } from "./exact/exact-sum.ts";
+import { TensorHasher } from "./hashing/tensor-hasher.ts";
 import { Feed } from "./input/feed.ts";
 import type { PreparedJob } from "./job.ts";
 import type { Session } from "./session/session.ts";
@@ -15,10 +16,17 @@ const microbatchesAheadMin = 2;
 export interface TrainingMeans {
   readonly feed: StepFeed;
   readonly sum: ExactSum;
+  readonly hasher: TensorHasher;
+  /** Elements of each tensor of the sum that is hashed. */
+  readonly tensorSizes: readonly number[];
 }
+
+/** Loss and weight end the reduced vector. */
+const scalarsAtEnd = 2;
 
 /** Makes them for one generation after the other. */
 export class TrainingMeansMaker {
+  readonly #hasher = new TensorHasher();
   #held: { readonly slotCount: number; readonly sum: ExactSum } | null = null;
 
   /** Starts to read from the step after the last committed one. */
@@ -33,7 +41,12 @@ export class TrainingMeansMaker {
       microbatchSize: job.microbatchSize,
       ahead: Math.max(stepsAhead * ownPerStep, microbatchesAheadMin),
     });
-    return { feed: new StepFeed(source), sum: this.#sumFor(job, ownPerStep) };
+    return {
+      feed: new StepFeed(source),
+      sum: this.#sumFor(job, ownPerStep),
+      hasher: this.#hasher,
+      tensorSizes: job.reductionParts.slice(0, -scalarsAtEnd),
+    };
   }
 
   /** One sum serves all generations, until one needs to hold more microbatches. */

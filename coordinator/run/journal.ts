@@ -20,6 +20,8 @@ const recordSchema = z.discriminatedUnion("kind", [
     tableVersion: z.string(),
     workers: count,
     seed: z.number(),
+    /** Names of the tensors whose hashes the steps list, in their order. */
+    tensors: z.array(z.string()),
   }),
   z.object({
     kind: z.literal("step"),
@@ -31,8 +33,8 @@ const recordSchema = z.discriminatedUnion("kind", [
     gradNorm: z.number(),
     learningRate: z.number(),
     samples: count,
-    /** SHA-256 of a part of the reduced gradient, in hex, as the ranks reported it. */
-    reducedHash: z.string(),
+    /** Hash of each tensor of the reduced gradient (XXH64, 16 hexadecimal digits), the same on all ranks. */
+    tensors: z.array(z.string()),
   }),
   z.object({
     kind: z.literal("command"),

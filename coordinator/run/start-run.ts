@@ -24,6 +24,7 @@ import { Journal } from "./journal.ts";
 import type { RunPlan } from "./plan-run.ts";
 import { trainingPrepare } from "./prepare-message.ts";
 import { Progress } from "./progress.ts";
+import { recordStart } from "./record-start.ts";
 import type { RunContext } from "./run-context.ts";
 import { writeRunFile } from "./run-file.ts";
 import type { RunJobOptions } from "./run-job.ts";
@@ -209,36 +210,6 @@ function observerOf({ telemetry, events }: Services, progress: Progress): FleetO
       events.publish(eventOf({ case: "workerLeft", value: { workerId, reason, step } }));
     },
   };
-}
-
-async function recordStart(planned: RunPlan, context: RunContext): Promise<void> {
-  const { run, settings, launch, plan, table, replay } = planned;
-  const fromStep = context.progress.step;
-  await context.journal.append({
-    kind: "run",
-    run,
-    fromStep,
-    totalSteps: plan.totalSteps,
-    tableVersion: table.version,
-    workers: launch.workers,
-    seed: settings.seed,
-  });
-  for (const { id, verb, step, value } of replay) {
-    await context.journal.append({ kind: "command", id, verb, step, value });
-  }
-  const { dataset, trainFiles } = settings.data;
-  context.events.publish(
-    eventOf({
-      case: "runStarted",
-      value: {
-        model: settings.model,
-        dataset: dataset ?? trainFiles.join(", "),
-        worldSize: launch.workers,
-        totalSteps: BigInt(plan.totalSteps),
-        resumedFromStep: BigInt(fromStep),
-      },
-    }),
-  );
 }
 
 /** Starts the workers and brings them into the ring. */

@@ -4,6 +4,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { BadInput } from "../../foundation/bad-input.ts";
+import { reducedNames } from "../../foundation/parameters/table.ts";
 import { learningRateAt } from "../../foundation/job/schedule.ts";
 import {
   CommitStepSchema,
@@ -72,7 +73,10 @@ async function carryOut(run: RunContext, step: number, signal: AbortSignal): Pro
     const isThis = report.case === "stepReduced" && Number(report.value.step) === step;
     return isThis ? report.value : undefined;
   }, signal);
-  const decision = decideStep(reports, fleet.worldSize);
+  const decision = decideStep(reports, {
+    workers: fleet.members.map(({ workerId }) => workerId),
+    tensors: reducedNames(run.table),
+  });
   if (decision.kind === "void" && decision.cause === "not-finite") {
     throw new NotFinite(step, decision.reason);
   }
@@ -80,7 +84,7 @@ async function carryOut(run: RunContext, step: number, signal: AbortSignal): Pro
     const reason = decision.kind === "void" ? decision.reason : "a rank did not report";
     throw new Error(`Cannot commit step ${step}: ${reason}`);
   }
-  const { loss, gradNorm, weight } = decision;
+  const { loss, gradNorm, weight, tensors } = decision;
   const samples = microbatches.reduce((sum, microbatch) => sum + microbatch.length, 0);
   const facts = { step, loss, gradNorm, learningRate: rateOf(run, step), samples };
   await run.journal.append({
@@ -89,7 +93,7 @@ async function carryOut(run: RunContext, step: number, signal: AbortSignal): Pro
     weight,
     generation: Number(fleet.generation),
     attempt: 0,
-    reducedHash: Buffer.from(reports.get(0)?.reducedHash ?? []).toString("hex"),
+    tensors: [...tensors],
   });
   const { learningRate } = facts;
   const value = create(CommitStepSchema, {

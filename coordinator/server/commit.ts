@@ -4,6 +4,7 @@
  * then, because workers update only after the commit.
  */
 import type { StepReduced } from "../../proto/gen/ringmaster/v1/run_pb.ts";
+import { findOddRanks, oddRanksReason } from "./odd-ranks.ts";
 
 /** What is known of a step. */
 export type StepDecision =
@@ -16,38 +17,48 @@ export type StepDecision =
       readonly weight: number;
       /** Norm of the averaged gradient before clipping. */
       readonly gradNorm: number;
+      /** Hash of each tensor of the reduced gradient, in table order, in hexadecimal. */
+      readonly tensors: readonly string[];
     }
+  | { readonly kind: "void"; readonly cause: "not-finite"; readonly reason: string }
   | {
       readonly kind: "void";
-      /** `not-finite` is the data's or the learning rate's doing; `diverged` is a failure of ours. */
-      readonly cause: "not-finite" | "diverged";
+      /** Ranks that should hold the same do not: a failure of a machine, or of ours. */
+      readonly cause: "diverged";
       readonly reason: string;
+      /** Ranks whose numbers cannot be trusted: those that differ from a majority, or all when there is none. */
+      readonly ranks: readonly number[];
     };
 
-/** Decides on a step of a ring of `worldSize` from the reports by rank. */
+/** Names for the reasons. */
+export interface StepNames {
+  /** Worker ids in rank order. */
+  readonly workers: readonly string[];
+  /** Tensors in the order of their hashes. */
+  readonly tensors: readonly string[];
+}
+
+/** Decides on a step of a ring of `names.workers` from the reports by rank. */
 export function decideStep(
   reports: ReadonlyMap<number, StepReduced>,
-  worldSize: number,
+  names: StepNames,
 ): StepDecision {
-  const missingRanks = Array.from({ length: worldSize }, (_, rank) => rank).filter(
-    (rank) => !reports.has(rank),
-  );
+  const missingRanks = [...names.workers.keys()].filter((rank) => !reports.has(rank));
   const first = reports.get(0);
   if (missingRanks.length > 0 || first === undefined) return { kind: "pending", missingRanks };
-  for (const [rank, report] of reports) {
-    const difference = differenceBetween(first, report);
-    if (difference !== null) {
-      return {
-        kind: "void",
-        cause: "diverged",
-        reason: `rank ${rank} reduced another ${difference} than rank 0`,
-      };
-    }
+  const odd = findOddRanks(
+    names.workers.map((_, rank) => reports.get(rank) ?? first),
+    (one, other) => differenceBetween(one, other, names.tensors),
+  );
+  if (odd !== null) {
+    const reason = oddRanksReason(odd, names.workers);
+    return { kind: "void", cause: "diverged", reason, ranks: odd.ranks };
   }
   const loss = first.lossSum / first.weight;
   const broken = brokenNumber(loss, first.gradNorm);
   if (broken !== null) return { kind: "void", cause: "not-finite", reason: broken };
-  return { kind: "committed", loss, weight: first.weight, gradNorm: first.gradNorm };
+  const { weight, gradNorm } = first;
+  return { kind: "committed", loss, weight, gradNorm, tensors: first.tensorHashes.map(hashText) };
 }
 
 function brokenNumber(loss: number, gradNorm: number): string | null {
@@ -56,10 +67,27 @@ function brokenNumber(loss: number, gradNorm: number): string | null {
   return null;
 }
 
-function differenceBetween(one: StepReduced, other: StepReduced): string | null {
+function differenceBetween(
+  one: StepReduced,
+  other: StepReduced,
+  tensors: readonly string[],
+): string | null {
   if (!Object.is(one.lossSum, other.lossSum)) return "loss";
-  if (!Object.is(one.weight, other.weight)) return "weight";
+  if (!Object.is(one.weight, other.weight)) return "weight of the samples";
+  const tensor = firstDifference(one.tensorHashes, other.tensorHashes);
+  if (tensor !== null) return `gradient of ${tensors[tensor] ?? `tensor ${tensor}`}`;
   if (!Object.is(one.gradNorm, other.gradNorm)) return "norm of the gradient";
-  if (Buffer.compare(one.reducedHash, other.reducedHash) !== 0) return "gradient";
   return null;
+}
+
+/** Place of the first entry in which two lists differ, also by their length; null when they are equal. */
+export function firstDifference<Item>(one: readonly Item[], other: readonly Item[]): number | null {
+  const length = Math.max(one.length, other.length);
+  for (let place = 0; place < length; place++) if (one[place] !== other[place]) return place;
+  return null;
+}
+
+/** A hash as journals have it: 16 hexadecimal digits. */
+export function hashText(hash: bigint): string {
+  return hash.toString(16).padStart(16, "0");
 }

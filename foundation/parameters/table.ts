@@ -51,6 +51,13 @@ const tableSchema = z.object({
   ),
 });
 
+/** Names of what a step reduces, in the order of the vector: the trainable parameters, then the buffers. */
+export function reducedNames(table: ParameterTable): readonly string[] {
+  const trainable = table.entries.filter(({ trainableOffset }) => trainableOffset !== null);
+  const buffers = table.entries.filter(({ kind }) => kind === "buffer");
+  return [...trainable, ...buffers].map(({ name }) => name);
+}
+
 /** Elements of a tensor of this shape. */
 export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((product, dimension) => product * dimension, 1);

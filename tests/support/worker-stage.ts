@@ -173,7 +173,7 @@ export async function trainAll(stage: Stage): Promise<readonly StepReduced[]> {
     const reduced = await Promise.all(stage.seats.map((seat) => seat.next("stepReduced")));
     for (const other of reduced.slice(1)) {
       assert.equal(other.lossSum, reduced[0]!.lossSum);
-      assert.deepEqual(other.reducedHash, reduced[0]!.reducedHash);
+      assert.deepEqual(other.tensorHashes, reduced[0]!.tensorHashes);
     }
     reports.push(reduced[0]!);
     sendCommit(stage, step, 1n);

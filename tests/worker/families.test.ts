@@ -199,9 +199,9 @@ async function train(family: Family, worldSize: number): Promise<Outcome> {
     const reports = await runStep(seats, step);
     const [first] = reports;
     assert.ok(Number.isFinite(first!.gradNorm));
-    for (const other of reports) assert.deepEqual(other.reducedHash, first!.reducedHash);
+    for (const other of reports) assert.deepEqual(other.tensorHashes, first!.tensorHashes);
     losses.push(first!.lossSum);
-    hashes.push(Buffer.from(first!.reducedHash).toString("hex"));
+    hashes.push(first!.tensorHashes.join(" "));
     const commit = { generation: 1n, step: BigInt(step), learningRate: 0.01 };
     for (const seat of seats) {
       seat.send({ case: "commitStep", value: create(CommitStepSchema, commit) });

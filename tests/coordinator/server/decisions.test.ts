@@ -11,7 +11,7 @@ import {
 } from "../../../coordinator/server/membership.ts";
 import { NonceBook } from "../../../coordinator/server/nonce-book.ts";
 import { planRing } from "../../../coordinator/server/ring-plan.ts";
-import { StepReducedSchema } from "../../../proto/gen/ringmaster/v1/run_pb.ts";
+import { StepReducedSchema, type StepReduced } from "../../../proto/gen/ringmaster/v1/run_pb.ts";
 import { makeProof, makeRingProof, verifyProof, verifyRingProof } from "../../../proto/auth.ts";
 import { nonceLifetimeMs, pendingNoncesMax } from "../../../proto/limits.ts";
 
@@ -65,30 +65,37 @@ describe("commit", () => {
     create(StepReducedSchema, { lossSum: 8, weight: 4, gradNorm: 1, ...values });
 
   it("waits for every rank, then commits the mean", () => {
-    const reports = new Map([[0, report({})]]);
-    assert.deepEqual(decideStep(reports, 2), { kind: "pending", missingRanks: [1] });
-    reports.set(1, report({}));
-    const committed = { kind: "committed", loss: 2, weight: 4, gradNorm: 1 };
-    assert.deepEqual(decideStep(reports, 2), committed);
+    const names = { workers: ["worker-0", "worker-1"], tensors: ["a", "b"] };
+    const reports = new Map([[0, report({ tensorHashes: [255n, 1n << 63n] })]]);
+    assert.deepEqual(decideStep(reports, names), { kind: "pending", missingRanks: [1] });
+    reports.set(1, report({ tensorHashes: [255n, 1n << 63n] }));
+    const tensors = ["00000000000000ff", "8000000000000000"];
+    const committed = { kind: "committed", loss: 2, weight: 4, gradNorm: 1, tensors };
+    assert.deepEqual(decideStep(reports, names), committed);
   });
 
   it("voids what differs and what is no number, each with its reason", () => {
-    const other = report({ reducedHash: new Uint8Array([1]) });
-    assert.deepEqual(
-      decideStep(
-        new Map([
-          [0, report({})],
-          [1, other],
-        ]),
-        2,
-      ),
-      {
-        kind: "void",
-        cause: "diverged",
-        reason: "rank 1 reduced another gradient than rank 0",
-      },
-    );
-    assert.deepEqual(decideStep(new Map([[0, report({ lossSum: Number.NaN })]]), 1), {
+    const decide = (reports: readonly StepReduced[]) =>
+      decideStep(new Map(reports.entries()), {
+        workers: reports.map((_, rank) => `worker-${rank}`),
+        tensors: ["a", "b"],
+      });
+    const hashed = (...tensorHashes: bigint[]) => report({ tensorHashes });
+    assert.deepEqual(decide([hashed(1n, 2n), hashed(1n, 2n), hashed(1n, 3n)]), {
+      kind: "void",
+      cause: "diverged",
+      reason:
+        "worker-2 (rank 2) has another gradient of b than worker-0 (rank 0) and worker-1 (rank 1)",
+      ranks: [2],
+    });
+    assert.deepEqual(decide([hashed(1n, 2n), report({ tensorHashes: [1n, 2n], lossSum: 9 })]), {
+      kind: "void",
+      cause: "diverged",
+      reason:
+        "worker-0 (rank 0) and worker-1 (rank 1) do not have the same loss, and no majority tells which is right",
+      ranks: [0, 1],
+    });
+    assert.deepEqual(decide([report({ lossSum: Number.NaN })]), {
       kind: "void",
       cause: "not-finite",
       reason: "the loss is NaN",

@@ -1,0 +1,37 @@
+/** The beginning of a run, recorded wherever it is recorded. */
+import { reducedNames } from "../../foundation/parameters/table.ts";
+import { eventOf } from "../nats/cloud-event.ts";
+import type { RunPlan } from "./plan-run.ts";
+import type { RunContext } from "./run-context.ts";
+
+/** Records what is about to be trained, and the commands of the run that it goes on from. */
+export async function recordStart(planned: RunPlan, context: RunContext): Promise<void> {
+  const { run, settings, launch, plan, table, replay } = planned;
+  const fromStep = context.progress.step;
+  await context.journal.append({
+    kind: "run",
+    run,
+    fromStep,
+    totalSteps: plan.totalSteps,
+    tableVersion: table.version,
+    workers: launch.workers,
+    seed: settings.seed,
+    tensors: [...reducedNames(table)],
+  });
+  for (const { id, verb, step, value } of replay) {
+    await context.journal.append({ kind: "command", id, verb, step, value });
+  }
+  const { dataset, trainFiles } = settings.data;
+  context.events.publish(
+    eventOf({
+      case: "runStarted",
+      value: {
+        model: settings.model,
+        dataset: dataset ?? trainFiles.join(", "),
+        worldSize: launch.workers,
+        totalSteps: BigInt(plan.totalSteps),
+        resumedFromStep: BigInt(fromStep),
+      },
+    }),
+  );
+}
