@@ -1,6 +1,7 @@
 /**
  * The worker's entry: reads flags and environment, joins, works, leaves. Exit codes: 0 after Finish; 1 for a failure or a
- * lost coordinator; 2 for the user's input; 130 and 143 when a signal ends it.
+ * lost coordinator; 2 for the user's input; 130 and 143 when a signal ends it. SIGTERM lets a worker that has joined finish
+ * its step and leave when the coordinator knows; a second one ends it at once.
  */
 import { pino, type Logger } from "pino";
 import { BadInput } from "../foundation/bad-input.ts";
@@ -14,7 +15,7 @@ class ToldToLeave extends Error {
   override readonly name = "ToldToLeave";
   readonly signal: NodeJS.Signals;
   constructor(signal: NodeJS.Signals) {
-    super(`The worker was ended by ${signal}`);
+    super(`told to leave by ${signal}`);
     this.signal = signal;
   }
 }
@@ -43,21 +44,26 @@ async function runWorker(options: WorkerOptions, process: NodeJS.Process): Promi
     { base: null, level: options.logLevel, timestamp: pino.stdTimeFunctions.isoTime },
     pino.destination({ dest: stderrDescriptor, sync: true }),
   );
-  const leaving = new AbortController();
-  const leave = (signal: NodeJS.Signals): void => leaving.abort(new ToldToLeave(signal));
-  process.once("SIGTERM", leave);
-  process.once("SIGINT", leave);
+  const ending = new AbortController();
+  const parting = new AbortController();
+  const end = (signal: NodeJS.Signals): void => ending.abort(new ToldToLeave(signal));
+  process.once("SIGTERM", end);
+  process.once("SIGINT", end);
   const onJoined = (): void => {
     // From now on a terminal's Ctrl-C concerns the coordinator, which then tells.
-    process.off("SIGINT", leave).on("SIGINT", () => undefined);
+    process.off("SIGINT", end).on("SIGINT", () => undefined);
+    process.off("SIGTERM", end).once("SIGTERM", (signal) => {
+      parting.abort(new ToldToLeave(signal));
+      process.once("SIGTERM", end);
+    });
   };
   try {
     const { env, pid: processId } = process;
     const nowMs = (): number => performance.now();
-    const { signal } = leaving;
-    const reason = await workFor(options, { env, processId, log, nowMs, onJoined, signal });
+    const signals = { parting: parting.signal, signal: ending.signal };
+    const reason = await workFor(options, { env, processId, log, nowMs, onJoined, ...signals });
     log.info({ reason }, "finished");
-    return 0;
+    return parting.signal.aborted ? failureCode(parting.signal.reason, log) : 0;
   } catch (error) {
     return failureCode(error, log);
   }

@@ -179,15 +179,17 @@ export class WorkerLife {
     observer.onActivity("waiting");
     observer.onStepReduced(reduced);
     await session.report({ case: "stepReduced", value: reduced });
-    return { kind: "reduced", job, place, step: runStep.step };
+    return { kind: "reduced", job, place, step: runStep.step, attempt: runStep.attempt };
   }
 
   async #commitStep(commit: CommitStep, signal: AbortSignal): Promise<WorkerState> {
     const place = this.#placeOfGeneration(commit.generation);
     if (place === null) return this.#state;
-    const { step, learningRate } = commit;
-    if (this.#state.kind !== "reduced" || this.#state.step !== step) {
-      throw new Error(`Cannot apply step ${step} as the state is ${this.#state.kind}`);
+    const { step, attempt, learningRate } = commit;
+    const held = this.#state.kind === "reduced" ? this.#state : null;
+    if (held?.step !== step || held.attempt !== attempt) {
+      const found = held === null ? this.#state.kind : `step ${held.step}, ${held.attempt}`;
+      throw new Error(`Cannot apply step ${step}, attempt ${attempt} as the state is ${found}`);
     }
     const { observer, session } = this.#means;
     const job = this.#job();

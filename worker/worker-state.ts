@@ -29,6 +29,7 @@ export type WorkerState =
       readonly job: PreparedJob;
       readonly place: RingPlace;
       readonly step: bigint;
+      readonly attempt: number;
     }
   /** Waits for the next directive, having abandoned what it did. */
   | {

@@ -4,7 +4,7 @@ import type { Logger } from "pino";
 import { BadInput } from "../foundation/bad-input.ts";
 import { cacheFolder } from "../foundation/cache/cache-folder.ts";
 import { formatAddress, parseListenAddress } from "../foundation/telemetry/listen-address.ts";
-import { WorkerFailedSchema } from "../proto/gen/ringmaster/v1/run_pb.ts";
+import { WorkerFailedSchema, WorkerLeavingSchema } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import { reportTextMax } from "../proto/limits.ts";
 import { listenToCommands } from "./commands.ts";
 import { startEngineThread } from "./engine/engine-thread.ts";
@@ -34,6 +34,8 @@ export interface WorkerWorld {
   readonly nowMs: () => number;
   /** Hears that the worker has its place in the run. */
   readonly onJoined: () => void;
+  /** Asks to leave once what is under way is done; the coordinator is told, and ends it by Finish. */
+  readonly parting: AbortSignal;
   /** Ends the worker wherever it is. */
   readonly signal: AbortSignal;
 }
@@ -98,6 +100,7 @@ async function joinAndWork(
   world.onJoined();
   const presence = new Presence(() => process.memoryUsage.rss());
   const session = new Session(client, membership, () => presence.pulse());
+  tellParting(session, world);
   const commands = listenToCommands(membership, log);
   closers.push(() => commands.close());
   const life = new WorkerLife({
@@ -124,6 +127,20 @@ async function joinAndWork(
 /** Address of the metrics page as others reach it: its port at the advertised host. */
 function advertised(address: string, { advertiseHost }: WorkerOptions): string {
   return formatAddress(advertiseHost, parseListenAddress(address, "--metrics-listen").port);
+}
+
+/** Tells the coordinator when this worker has been told to leave. */
+function tellParting(session: Session, { parting, log }: WorkerWorld): void {
+  const tell = (): void => {
+    const reason = parting.reason instanceof Error ? parting.reason.message : "told to leave";
+    log.warn(`${reason}; the step under way is finished`);
+    // A session that is over ends the worker anyway.
+    session
+      .report({ case: "leaving", value: create(WorkerLeavingSchema, { reason }) })
+      .catch(() => undefined);
+  };
+  if (parting.aborted) tell();
+  else parting.addEventListener("abort", tell, { once: true });
 }
 
 /** Tells the coordinator why this worker ends, if it is still there. */

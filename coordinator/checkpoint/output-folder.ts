@@ -21,12 +21,15 @@ const ownNames = new Set([
   "nats",
 ]);
 
+/** What only means something while a run goes on: a run that has been killed along with its janitor leaves it. */
+const passingNames = new Set(["control.json", "nats"]);
+
 /** Makes the folder. @param clear whether to remove what an earlier run has written there */
 export async function prepareOutputFolder(folder: string, clear: boolean): Promise<void> {
   await mkdir(folder, { recursive: true });
-  if (!clear) return;
   for (const name of await readdir(folder)) {
     const isOwn = ownNames.has(name) || /^\.?checkpoint-\d+(?:\.partial)?$/u.test(name);
-    if (isOwn) await rm(join(folder, name), { recursive: true, force: true });
+    if (passingNames.has(name) || (clear && isOwn))
+      await rm(join(folder, name), { recursive: true, force: true });
   }
 }

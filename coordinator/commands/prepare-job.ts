@@ -1,6 +1,7 @@
 /** Gathers a training job: job file or quick start, environment, flags, checkpoint; checked before anything is started. */
 import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { BadInput } from "../../foundation/bad-input.ts";
 import { givenIn, type Layer } from "../../foundation/job/job-layers.ts";
 import {
   parseJob,
@@ -13,6 +14,7 @@ import type { CommandContext } from "./command-context.ts";
 import { findCheckpoint, type FoundCheckpoint } from "./find-checkpoint.ts";
 import { checkOutputFolder, freshFolder } from "./output-folder.ts";
 import { readTextFile } from "./read-text-file.ts";
+import { isRunning } from "./run-summary.ts";
 
 /** A job that may start. */
 export interface PreparedJob extends ParsedJob {
@@ -57,6 +59,17 @@ async function checkpointOf(layers: readonly Layer[]): Promise<FoundCheckpoint |
   return wanted === null ? null : findCheckpoint(wanted, textGiven(layers, "outputDir"));
 }
 
+async function refuseRunning(outputDir: string): Promise<void> {
+  if (!(await isRunning(outputDir))) return;
+  throw new BadInput({
+    flag: "--output-dir",
+    file: outputDir,
+    expected: "a folder that no run is writing to",
+    found: "a run that goes on",
+    remedy: `coordinator control stop --output-dir ${outputDir} ends it`,
+  });
+}
+
 /**
  * Prepares the job that `coordinator train` was asked for. Writes nothing.
  * @param jobFile the job file that was named, or null
@@ -79,6 +92,7 @@ export async function prepareJob(
   const outputDir = isDefaultFolder ? await freshFolder(wantedFolder) : wantedFolder;
   const goesOnThere = checkpoint !== null && resolve(checkpoint.outputDir) === resolve(outputDir);
   await checkOutputFolder(outputDir, overwriteOutputDir || goesOnThere);
+  await refuseRunning(outputDir);
   const resumeFromCheckpoint = checkpoint?.folder ?? null;
   const settings = { ...parsed.settings, outputDir, resumeFromCheckpoint };
   return { ...parsed, settings, isQuickstart };

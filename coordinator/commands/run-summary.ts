@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { readJobFile } from "../../foundation/job/job-file.ts";
 import { controlAddressFile } from "../nats/control-address.ts";
+import { livingCoordinator } from "../run/run-file.ts";
 import { lastCheckpoint } from "./find-checkpoint.ts";
 
 /** One run. */
@@ -11,7 +12,7 @@ export interface RunSummary {
   readonly folder: string;
   readonly job: string;
   readonly model: string;
-  /** `completed`, `stopped`, `interrupted`, `failed`, `running`, or `unfinished` for one that ended without a word. */
+  /** `completed`, `stopped`, `interrupted`, `failed`, `running`, or `crashed` for one whose coordinator ended without a word. */
   readonly state: string;
   readonly step: number;
   /** 0 when it is not known. */
@@ -111,18 +112,10 @@ function bestOf(
   return greaterIsBetter ? Math.max(...values) : Math.min(...values);
 }
 
-const runFileSchema = z.object({ processId: z.number().int().positive() });
-
 /** Whether the run takes commands and its coordinator is a process of this machine. */
-async function isRunning(folder: string): Promise<boolean> {
-  try {
-    await stat(join(folder, controlAddressFile));
-    const text = await readFile(join(folder, "run.json"), "utf8");
-    process.kill(runFileSchema.parse(JSON.parse(text)).processId, 0);
-    return true;
-  } catch {
-    return false;
-  }
+export async function isRunning(folder: string): Promise<boolean> {
+  const entry = await stat(join(folder, controlAddressFile)).catch(() => null);
+  return entry !== null && (await livingCoordinator(folder)) !== null;
 }
 
 /** The run of an output folder, or null when the folder holds none. */
@@ -143,7 +136,7 @@ export async function summarizeRun(folder: string): Promise<RunSummary | null> {
     folder,
     job: job.get("job") ?? "",
     model: job.get("model") ?? "",
-    state: ended ?? (isOpen ? "running" : "unfinished"),
+    state: ended ?? (isOpen ? "running" : "crashed"),
     step: Math.max(state?.global_step ?? 0, ...steps),
     totalSteps: started?.data.totalSteps ?? state?.max_steps ?? 0,
     metric,

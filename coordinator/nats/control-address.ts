@@ -19,13 +19,17 @@ export const controlAddressFile = "control.json";
 
 const schema = z.object({ url: z.string(), run: z.string() });
 
-/** Writes the address, mode 0600. */
-export async function writeControlAddress(folder: string, address: ControlAddress): Promise<void> {
+/** Writes the address, mode 0600. @param start mark of the start of the run that it is of */
+export async function writeControlAddress(
+  folder: string,
+  address: ControlAddress,
+  start: string,
+): Promise<void> {
   const file = join(folder, controlAddressFile);
   await rm(file, { force: true });
   const handle = await open(file, "wx", 0o600);
   try {
-    await handle.writeFile(`${JSON.stringify(address)}\n`);
+    await handle.writeFile(`${JSON.stringify({ ...address, start })}\n`);
   } finally {
     await handle.close();
   }

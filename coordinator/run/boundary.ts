@@ -25,17 +25,39 @@ export async function atBoundary(
   const { control, interrupts, fleet, view } = run;
   for (;;) {
     if (interrupts.finish.aborted) return interrupted;
-    for (const action of control.takeBefore(step)) {
+    fleet.parting.throwIfAborted();
+    const actions = control.takeBefore(step);
+    for (const action of actions) {
       const end = await act(run, action, signal);
       if (end !== null) return end;
     }
+    // Whatever was accepted meanwhile concerns this boundary too.
+    if (actions.length > 0) continue;
     if (!control.paused) return null;
     view.doing(`paused before step ${step}`);
     run.speedometer.pause();
-    const waiting = control.waiting(AbortSignal.any([signal, interrupts.finish]));
-    await fleet.while(waiting, signal).catch((error: unknown) => {
-      if (!interrupts.finish.aborted || signal.aborted) throw error;
+    const roused = rousing(run, signal);
+    await fleet.while(control.waiting(roused), signal).catch((error: unknown) => {
+      if (!roused.aborted || signal.aborted) throw error;
     });
+  }
+}
+
+/** Aborted when a wait between two steps is to end: for the run, or because it is asked to end, or a worker leaves. */
+function rousing({ interrupts, fleet }: RunContext, signal: AbortSignal): AbortSignal {
+  return AbortSignal.any([signal, interrupts.finish, fleet.parting]);
+}
+
+/** After the last step: carries out what was accepted while it was under way. */
+export async function settleCommands(
+  run: RunContext,
+  step: number,
+  signal: AbortSignal,
+): Promise<void> {
+  for (;;) {
+    const actions = run.control.takeBefore(step);
+    if (actions.length === 0) return;
+    for (const action of actions) await act(run, action, signal);
   }
 }
 
@@ -62,7 +84,7 @@ export async function evaluateNow(
   how: { readonly counts: boolean },
   signal: AbortSignal,
 ): Promise<void> {
-  const { validation: dataset, fleet, view, progress, clock, interrupts } = run;
+  const { validation: dataset, fleet, view, progress, clock } = run;
   if (dataset === null) return;
   const startedMs = clock.nowMs();
   const task = {
@@ -70,13 +92,13 @@ export async function evaluateNow(
     dataset,
     onProgress: (done: number, of: number) => view.evaluating(done, of),
   };
-  const until = AbortSignal.any([signal, interrupts.finish]);
+  const until = rousing(run, signal);
   try {
     const result = await run.evaluator.evaluate(fleet, task, until);
     progress.evaluated(result, (clock.nowMs() - startedMs) / 1000, how.counts);
     await announceEvaluation(run, result);
   } catch (error) {
-    if (!interrupts.finish.aborted || signal.aborted) throw error;
+    if (!until.aborted || signal.aborted) throw error;
     await abandonWork(run, signal);
   } finally {
     run.speedometer.pause();

@@ -1,6 +1,6 @@
 /** The end of the steps: the final model, the last checkpoint, what is written about it. */
 import { eventOf } from "../nats/cloud-event.ts";
-import { checkpointNow } from "./boundary.ts";
+import { checkpointNow, settleCommands } from "./boundary.ts";
 import type { LoopEnd } from "./boundary.ts";
 import type { RunContext } from "./run-context.ts";
 
@@ -11,6 +11,7 @@ export async function conclude(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { progress, control, clock, checkpoints } = run;
+  if (end.kind !== "interrupted") await settleCommands(run, progress.step + 1, signal);
   control.end();
   if (end.kind !== "completed" && progress.step > 0) await checkpointNow(run, signal);
   if (end.kind === "interrupted") return false;

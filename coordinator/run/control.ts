@@ -25,23 +25,27 @@ export class Control {
   readonly #journal: Journal;
   readonly #onAccepted: (command: AcceptedCommand) => void;
   readonly #lastStep: number;
+  readonly #canEvaluate: boolean;
   readonly #rateChanges: RateChange[];
   /** `stop` commands that a resumed run replays, by step. */
   readonly #replayedStops: ReadonlySet<number>;
   readonly #waiting: AcceptedCommand[] = [];
   #nextStep: number;
   #paused = false;
+  #stopping = false;
   #over = false;
   #wake: () => void = () => undefined;
 
   /**
    * @param nextStep first step of this run
+   * @param canEvaluate whether there is anything to evaluate on
    * @param replay commands of an earlier run from the same checkpoint, in order of step
    */
   constructor(options: {
     readonly journal: Journal;
     readonly nextStep: number;
     readonly lastStep: number;
+    readonly canEvaluate: boolean;
     readonly rateChanges: readonly RateChange[];
     readonly replay: readonly AcceptedCommand[];
     readonly onAccepted: (command: AcceptedCommand) => void;
@@ -49,6 +53,7 @@ export class Control {
     this.#journal = options.journal;
     this.#nextStep = options.nextStep;
     this.#lastStep = options.lastStep;
+    this.#canEvaluate = options.canEvaluate;
     this.#onAccepted = options.onAccepted;
     const replayedRates = options.replay.flatMap(({ verb, step, value }) =>
       verb === "set-learning-rate" && value !== null ? [{ step, value }] : [],
@@ -75,6 +80,11 @@ export class Control {
     if (refusal !== null) return { accepted: false, reason: refusal };
     const accepted = { ...command, step: this.#nextStep };
     this.#waiting.push(accepted);
+    this.#stopping ||= command.verb === "stop";
+    // In force from the step that the journal names, whatever else the boundary before it has to do.
+    if (command.verb === "set-learning-rate") {
+      this.#rateChanges.push({ step: accepted.step, value: command.value ?? 0 });
+    }
     if (changesResult.has(command.verb)) await this.#journal.append(recordOf(accepted));
     this.#onAccepted(accepted);
     this.#wake();
@@ -83,7 +93,7 @@ export class Control {
 
   /**
    * Takes the commands that wait at the boundary before `step`: those that change state do so, the others are given back
-   * as actions.
+   * as actions. When there are none and the run is not paused, the step begins: whatever comes later concerns the next.
    */
   takeBefore(step: number): readonly BoundaryAction[] {
     const actions: BoundaryAction[] = [];
@@ -96,7 +106,6 @@ export class Control {
           this.#paused = false;
           break;
         case "set-learning-rate":
-          this.#rateChanges.push({ step, value: command.value ?? 0 });
           break;
         case "checkpoint":
         case "evaluate":
@@ -106,12 +115,12 @@ export class Control {
       this.#taken.push(command);
     }
     if (this.#replayedStops.has(step)) actions.push({ kind: "stop" });
+    if (actions.length === 0 && !this.#paused) this.#nextStep = step + 1;
     return actions;
   }
 
-  /** The step is sent: gives the commands that go along with it; later ones concern the next step. */
-  sent(step: number): readonly AcceptedCommand[] {
-    this.#nextStep = step + 1;
+  /** A step is sent: gives the commands that go along with it. */
+  sent(): readonly AcceptedCommand[] {
     return this.#taken.splice(0);
   }
 
@@ -139,6 +148,8 @@ export class Control {
 
   #refusalOf({ verb }: Command): string | null {
     if (this.#over) return "the run is over";
+    if (this.#stopping) return "the run is being stopped";
+    if (verb === "evaluate" && !this.#canEvaluate) return "there is no validation data";
     if (verb === "evaluate" || verb === "checkpoint" || verb === "stop") return null;
     return this.#nextStep > this.#lastStep ? "the last step is under way" : null;
   }

@@ -35,6 +35,7 @@ export class Fleet {
   #ring: RingPlan | null = null;
   #generation = 0n;
   #failure: { readonly error: unknown } | null = null;
+  readonly #parting = new AbortController();
 
   constructor(roster: Roster, observer: FleetObserver) {
     this.#roster = roster;
@@ -64,6 +65,11 @@ export class Fleet {
   /** Workers in the ring. */
   get worldSize(): number {
     return this.#ring?.members.length ?? 0;
+  }
+
+  /** Aborted with a WorkerLost once a worker of the ring has said that it is told to leave; it works on until Finish. */
+  get parting(): AbortSignal {
+    return this.#parting.signal;
   }
 
   /** Rank of a member in the ring; −1 when it has none. */
@@ -226,10 +232,20 @@ export class Fleet {
         const { member, report, generation } = event;
         if (report.case === "failed")
           throw failureOf(member, this.#rankOrNull(member), report.value);
+        if (report.case === "leaving") return this.#noteParting(member, report.value.reason);
         if (generation !== this.#generation) return null;
         return { member, report, rank: this.rankOf(member.workerId) };
       }
     }
+  }
+
+  /** Before the first ring there is no step to be finished: the worker counts as lost at once. */
+  #noteParting(member: Member, reason: string): null {
+    const rank = this.#rankOrNull(member);
+    const loss = new WorkerLost(member.workerId, { rank, reason, manner: "left" });
+    if (this.#ring === null) throw loss;
+    this.#parting.abort(loss);
+    return null;
   }
 
   #rankOrNull(member: Member): number | null {

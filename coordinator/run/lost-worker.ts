@@ -7,6 +7,9 @@ export interface Loss {
   readonly workerId: string;
   /** Rank that it had; null before the first ring. */
   readonly rank: number | null;
+  /** `left` when it said that it was told to leave. */
+  readonly manner: "lost" | "left";
+  readonly at: Date;
   /** Why the coordinator takes it for lost, in words. */
   readonly reason: string;
   /** What the worker itself said of it; empty when nothing. */
@@ -21,23 +24,27 @@ export interface Loss {
 
 /** The report's lines. */
 export function lossReport(loss: Loss): readonly string[] {
-  const { workerId, rank, reason, end, detail, lastLines, logFile, training } = loss;
+  const { workerId, rank, manner, reason, end, detail, lastLines, logFile, training } = loss;
   const place = rank === null ? "" : ` (rank ${rank})`;
   const how = end === null ? reason : `${reason}; its process: ${describeEnd(end)}`;
   const words = [...(detail === "" ? [] : detail.split("\n")), ...lastLines];
   const log =
     words.length === 0 ? [] : [`  its last words${logFile === null ? "" : ` (${logFile})`}:`];
   return [
-    `${workerId}${place} was lost${whenOf(loss)}: ${how}`,
+    `${workerId}${place} ${manner === "left" ? "left" : "was lost"}${whenOf(loss)}: ${how}`,
     ...log,
     ...words.map((line) => `    ${line}`),
     ...(training === null ? [] : [adviceOf(training.checkpoint)]),
   ];
 }
 
-function whenOf({ rank, training }: Loss): string {
-  if (training === null) return "";
-  return rank === null ? " before the first step" : ` in step ${training.step + 1}`;
+function whenOf({ rank, manner, training, at }: Loss): string {
+  const time = ` (${at.toISOString()})`;
+  if (training === null) return time;
+  if (rank === null) return ` before the first step${time}`;
+  return manner === "left"
+    ? ` after step ${training.step}${time}`
+    : ` in step ${training.step + 1}${time}`;
 }
 
 function adviceOf(checkpoint: string | null): string {

@@ -71,7 +71,7 @@ export async function planRun(input: RunInput): Promise<RunPlan> {
     model,
     table,
     train,
-    validation: settings.evalStrategy === "no" ? null : data.validation,
+    validation: data.validation,
     plan: planSteps(settings, train, totalSteps),
     resumed,
     startState:

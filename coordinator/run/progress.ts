@@ -82,6 +82,11 @@ export class Progress {
     return this.#scores;
   }
 
+  /** Whether the evaluation that is due after a step has been made. */
+  hasEvaluated(step: number): boolean {
+    return this.#scores.some((score) => score.step === step);
+  }
+
   /** Lines of the history. */
   get logHistory(): readonly LogEntry[] {
     return this.#logHistory;

@@ -38,7 +38,7 @@ export interface RunContext {
   readonly model: LoadedModel;
   readonly table: ParameterTable;
   readonly plan: TrainingPlan;
-  /** Null when nothing is evaluated. */
+  /** Null when there is nothing to evaluate on. */
   readonly validation: Dataset | null;
   readonly fleet: Fleet;
   readonly control: Control;

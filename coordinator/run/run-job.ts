@@ -88,18 +88,18 @@ async function carryThrough(started: StartedRun): Promise<RunOutcome> {
 /** Saves the state, tells what is known. Rethrows what is not a worker's loss. */
 async function fail(started: StartedRun, firstStep: number, error: unknown): Promise<RunOutcome> {
   const { context: run, launcher } = started;
+  const at = run.clock.now();
   const checkpoint = await rescue(run, firstStep);
   await recordEnd(run, "failed", wordsOf(error));
   run.fleet.finish("the run has failed");
   if (error instanceof NotFinite) throw notFiniteInput(error, checkpoint);
   if (!(error instanceof WorkerLost)) throw error;
   const ended = await launcher.endOf(error.workerId);
-  const { workerId, rank, reason, detail } = error;
+  const { workerId, rank, manner, reason, detail } = error;
   const training = { step: run.progress.step, checkpoint };
   run.view.close();
-  for (const line of lossReport({ workerId, rank, reason, detail, ...ended, training })) {
-    run.view.complain(line);
-  }
+  const loss = { workerId, rank, manner, reason, detail, at, ...ended, training };
+  for (const line of lossReport(loss)) run.view.complain(line);
   return outcomeOf(run, "failed", error.message, false);
 }
 

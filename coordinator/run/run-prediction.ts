@@ -44,7 +44,7 @@ export interface PredictionOptions {
   readonly native: Pick<NativeParts, "bindingFile" | "tensorflowVersion">;
   readonly env: NodeJS.ProcessEnv;
   readonly platform: NodeJS.Platform;
-  readonly clock: Pick<Clock, "nowMs">;
+  readonly clock: Clock;
   /** Told of a worker that is lost, line by line. */
   readonly say: (line: string) => void;
   readonly signal: AbortSignal;
@@ -84,7 +84,7 @@ export async function* runPrediction(options: PredictionOptions): AsyncGenerator
       await collecting;
       await leave(fleet, signal);
     } catch (error) {
-      if (error instanceof WorkerLost) await tellLoss(error, launcher, options.say);
+      if (error instanceof WorkerLost) await tellLoss(error, launcher, options);
       throw error;
     }
   } finally {
@@ -154,10 +154,13 @@ async function takePlaces(
 async function collect(fleet: Fleet, work: PredictionWork, signal: AbortSignal): Promise<void> {
   const value = create(EvaluateSchema, { evaluation, split: "predict", microbatchCount: 0 });
   fleet.broadcast({ case: "evaluate", value });
-  await fleet.collect((report) => {
-    if (report.case === "evaluatedMicrobatch") work.report(report.value);
-    return report.case === "evaluationDone" ? true : undefined;
-  }, signal);
+  await fleet.collect(
+    (report) => {
+      if (report.case === "evaluatedMicrobatch") work.report(report.value);
+      return report.case === "evaluationDone" ? true : undefined;
+    },
+    AbortSignal.any([signal, fleet.parting]),
+  );
 }
 
 async function leave(fleet: Fleet, signal: AbortSignal): Promise<void> {
@@ -170,10 +173,12 @@ async function leave(fleet: Fleet, signal: AbortSignal): Promise<void> {
 async function tellLoss(
   lost: WorkerLost,
   launcher: LocalLauncher,
-  say: (line: string) => void,
+  { say, clock }: Pick<PredictionOptions, "say" | "clock">,
 ): Promise<void> {
   const ended = await launcher.endOf(lost.workerId);
-  const { workerId, rank, reason, detail } = lost;
-  const report = lossReport({ workerId, rank, reason, detail, ...ended, training: null });
-  for (const line of report) say(line);
+  const { workerId, rank, manner, reason, detail } = lost;
+  const training = null;
+  const at = clock.now();
+  const loss = { workerId, rank, manner, reason, detail, at, ...ended, training };
+  for (const line of lossReport(loss)) say(line);
 }

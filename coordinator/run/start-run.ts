@@ -142,6 +142,7 @@ function assemble(
     journal,
     nextStep: progress.step + 1,
     lastStep: plan.totalSteps,
+    canEvaluate: planned.validation !== null,
     rateChanges: resumed?.rateChanges ?? [],
     replay: planned.replay,
     onAccepted: ({ id, verb, step, value }) => {

@@ -1,14 +1,21 @@
 /**
  * What runs beside a run: NATS and the bus, the events file, the metrics page. A run goes on without NATS.
  */
+import { randomUUID } from "node:crypto";
+import { mkdir, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { LaunchSettings } from "../../foundation/job/settings.ts";
 import type { MetricsServer } from "../../foundation/telemetry/metrics-server.ts";
 import { spawnGuarded } from "../launch/guard.ts";
+import { watchOver } from "../launch/janitor.ts";
 import { connectBus } from "../nats/bus.ts";
 import type { Bus } from "../nats/bus.ts";
-import { removeControlAddress, writeControlAddress } from "../nats/control-address.ts";
+import {
+  controlAddressFile,
+  removeControlAddress,
+  writeControlAddress,
+} from "../nats/control-address.ts";
 import { startNatsServer } from "../nats/nats-server.ts";
 import { Telemetry } from "../telemetry/telemetry.ts";
 import type { Closers } from "./closers.ts";
@@ -39,6 +46,9 @@ export interface Services {
 }
 
 const natsGraceMs = 1_000;
+const natsFolder = "nats";
+/** In the folder of NATS: the mark of the start that it is of. */
+const startFile = "start";
 const anyAddress = new Set(["0.0.0.0", "::", "[::]"]);
 
 /** Starts them; each is closed by `closers`. Throws BadInput for an address that cannot be used. */
@@ -47,7 +57,14 @@ export async function startServices(options: ServiceOptions, closers: Closers): 
   const telemetry = new Telemetry({ run });
   const metrics = await telemetry.serve(launch.metricsListen);
   closers.add(() => metrics.close());
-  const urls = await natsUrls(options, closers);
+  const start = randomUUID();
+  closers.add(
+    watchOver(outputDir, start, [
+      { markedFile: controlAddressFile, name: controlAddressFile },
+      { markedFile: join(natsFolder, startFile), name: natsFolder },
+    ]),
+  );
+  const urls = await natsUrls(options, start, closers);
   const bus = connectBus({
     url: urls.coordinator,
     run,
@@ -60,7 +77,7 @@ export async function startServices(options: ServiceOptions, closers: Closers): 
   telemetry.followBus(() => bus.state);
   const events = openEvents(join(outputDir, "events.jsonl"), bus, say);
   closers.add(() => events.close());
-  await writeControlAddress(outputDir, { url: urls.operator, run });
+  await writeControlAddress(outputDir, { url: urls.operator, run }, start);
   closers.add(() => removeControlAddress(outputDir));
   return { bus, events, telemetry, metrics, workerNatsUrl: urls.worker };
 }
@@ -71,16 +88,23 @@ interface NatsUrls {
   readonly operator: string;
 }
 
-async function natsUrls(options: ServiceOptions, closers: Closers): Promise<NatsUrls> {
+async function natsUrls(
+  options: ServiceOptions,
+  start: string,
+  closers: Closers,
+): Promise<NatsUrls> {
   const { launch, natsServerFile, outputDir, env, signal, say } = options;
   if (launch.nats !== null) {
     return { coordinator: launch.nats, worker: launch.nats, operator: launch.nats };
   }
   // Workers of other machines reach our NATS where they reach us.
   const host = launch.listen.slice(0, launch.listen.lastIndexOf(":"));
+  const folder = join(outputDir, natsFolder);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await writeFile(join(folder, startFile), start);
   const server = await startNatsServer({
     natsServerFile,
-    folder: join(outputDir, "nats"),
+    folder,
     spawn: (command, args) =>
       spawnGuarded(command, args, { env, output: "ignore", graceMs: natsGraceMs }).process,
     signal,

@@ -44,6 +44,8 @@ export function notFiniteInput(error: NotFinite, checkpoint: string | null): Bad
 /** Trains from the step after the last committed one. Throws NotFinite, WorkerLost, BadInput. */
 export async function trainSteps(run: RunContext, signal: AbortSignal): Promise<LoopEnd> {
   const { plan, progress, settings } = run;
+  const early = await catchUp(run, signal);
+  if (early !== null) return early;
   for (let step = progress.step + 1; step <= plan.totalSteps; step++) {
     const end = await atBoundary(run, step, signal);
     if (end !== null) return end;
@@ -57,6 +59,17 @@ export async function trainSteps(run: RunContext, signal: AbortSignal): Promise<
     if (reason !== null) return { kind: "stopped", reason };
   }
   return { kind: "completed", reason: `all ${plan.totalSteps} steps are done` };
+}
+
+/** Makes the evaluation that an interrupt or a loss left out right after the step that the run goes on from. */
+async function catchUp(run: RunContext, signal: AbortSignal): Promise<LoopEnd | null> {
+  const { plan, progress, settings } = run;
+  const { step } = progress;
+  const isOwed = step > 0 && plan.due(step, settings).evaluate && !progress.hasEvaluated(step);
+  if (!isOwed) return null;
+  await evaluateNow(run, { counts: true }, signal);
+  const reason = earlyStop(progress.standing, settings);
+  return reason === null ? null : { kind: "stopped", reason };
 }
 
 function announceEpoch(run: RunContext, step: number): void {
@@ -110,7 +123,7 @@ async function carryOut(run: RunContext, step: number, signal: AbortSignal): Pro
 function sendStep(run: RunContext, step: number, microbatchCount: number): void {
   const { fleet, control } = run;
   const commands = control
-    .sent(step)
+    .sent()
     .map(({ id, verb, step: first, value }) =>
       create(ControlCommandSchema, { id, verb, step: BigInt(first), value: value ?? 0 }),
     );

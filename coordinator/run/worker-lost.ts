@@ -1,20 +1,28 @@
 /** The error that a worker's loss is, wherever the run was waiting. */
 
-/** A worker is gone without having been told to leave. */
+/** A worker is gone, or is about to go, without the coordinator having told it to leave. */
 export class WorkerLost extends Error {
   override readonly name = "WorkerLost";
   readonly workerId: string;
   /** Rank that it had; null before the first ring. */
   readonly rank: number | null;
+  /** `left` when it said so itself and could finish its step. */
+  readonly manner: "lost" | "left";
   /** Why the coordinator takes it for lost, in words. */
   readonly reason: string;
   /** Further lines that the worker itself gave. */
   readonly detail: string;
   constructor(
     workerId: string,
-    loss: { readonly rank: number | null; readonly reason: string; readonly detail?: string },
+    loss: {
+      readonly rank: number | null;
+      readonly reason: string;
+      readonly detail?: string;
+      readonly manner?: "lost" | "left";
+    },
   ) {
-    super(`${workerId} is lost: ${loss.reason}`);
+    super(`${workerId} ${loss.manner === "left" ? "left" : "is lost"}: ${loss.reason}`);
+    this.manner = loss.manner ?? "lost";
     this.workerId = workerId;
     this.rank = loss.rank;
     this.reason = loss.reason;

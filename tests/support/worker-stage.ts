@@ -153,12 +153,10 @@ export function sendStep(
   });
 }
 
-export function sendCommit(stage: Stage, step: number, generation: bigint): void {
+export function sendCommit(stage: Stage, step: number, generation: bigint, attempt = 0): void {
+  const commit = { generation, step: BigInt(step), attempt, learningRate: 0.1 };
   sendAll(stage, (seat) =>
-    seat.send({
-      case: "commitStep",
-      value: create(CommitStepSchema, { generation, step: BigInt(step), learningRate: 0.1 }),
-    }),
+    seat.send({ case: "commitStep", value: create(CommitStepSchema, commit) }),
   );
 }
 

@@ -126,14 +126,25 @@ describe("worker program", () => {
     assert.equal((await program.ended).code, 143);
   });
 
-  it("tells the coordinator why it leaves on SIGTERM", async () => {
+  it("tells the coordinator of a SIGTERM, works on until it may go, and goes at once at the second", async () => {
     const coordinator = await startCoordinator();
     const env = { RINGMASTER_COORDINATOR: coordinator.address, RINGMASTER_JOIN_TOKEN: joinToken };
     const program = startProgram([], env);
     const seat = await coordinator.worker(0);
     await program.said(/joined/);
     program.child.kill("SIGTERM");
-    assert.match((await seat.next("failed")).message, /SIGTERM/);
+    assert.match((await seat.next("leaving")).reason, /SIGTERM/);
+    // It stays until it may go.
+    await seat.heard(/waiting/);
+    seat.send({ case: "finish", value: create(FinishSchema, { reason: "without you" }) });
     assert.equal((await program.ended).code, 143);
+
+    const hasty = startProgram([], env);
+    await coordinator.worker(1);
+    await hasty.said(/joined/);
+    hasty.child.kill("SIGTERM");
+    await hasty.said(/told to leave/);
+    hasty.child.kill("SIGTERM");
+    assert.equal((await hasty.ended).code, 143);
   });
 });

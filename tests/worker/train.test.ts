@@ -77,7 +77,7 @@ describe("WorkerLife", () => {
     }
     assert.equal(losses[0], losses[1]);
     assert.deepEqual(stage.engines[0]!.parameters, before);
-    sendCommit(stage, 1, 1n);
+    sendCommit(stage, 1, 1n, 1);
     await stage.seats[0]!.next("stepApplied");
     assert.notDeepEqual(stage.engines[0]!.parameters, before);
   });

@@ -63,7 +63,7 @@ describe("summarizeRun", () => {
     const path = await run("long", { "job.yaml": job, "events.jsonl": started + middle + end });
     const summary = await summarizeRun(path);
     assert.equal(summary?.step, 39);
-    assert.equal(summary?.state, "unfinished");
+    assert.equal(summary?.state, "crashed");
     assert.equal(summary?.totalSteps, 40);
   });
 
@@ -79,7 +79,7 @@ describe("summarizeRun", () => {
       ...files,
       "run.json": JSON.stringify({ processId: 2 ** 30 }),
     });
-    assert.equal((await summarizeRun(gone))?.state, "unfinished");
+    assert.equal((await summarizeRun(gone))?.state, "crashed");
   });
 
   it("is not put off by half-written files, and sees no run where there is none", async () => {

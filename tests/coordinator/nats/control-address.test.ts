@@ -18,7 +18,7 @@ it("the control address is read back, private, and gone after the run", async (t
   const address = { url: "nats://operator:secret@127.0.0.1:1", run: "r" };
   const file = join(folder, controlAddressFile);
   await writeFile(file, "stale", { mode: 0o644 });
-  await writeControlAddress(folder, address);
+  await writeControlAddress(folder, address, "a-start");
   assert.equal((await stat(file)).mode & 0o777, 0o600);
   assert.deepEqual(await readControlAddress(folder), address);
   await writeFile(file, "{}");

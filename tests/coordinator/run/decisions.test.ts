@@ -116,15 +116,17 @@ describe("report of a loss", () => {
     const lines = lossReport({
       workerId: "worker-2",
       rank: 2,
+      manner: "lost",
       reason: "its connection broke",
       detail: "",
+      at: new Date(0),
       end: { kind: "killed", signal: "SIGKILL" },
       lastLines: ["the last line"],
       logFile: "out/logs/worker-2.log",
       training: { step: 56, checkpoint: "out/checkpoint-56" },
     });
     assert.deepEqual(lines, [
-      "worker-2 (rank 2) was lost in step 57: its connection broke; its process: killed by SIGKILL",
+      "worker-2 (rank 2) was lost in step 57 (1970-01-01T00:00:00.000Z): its connection broke; its process: killed by SIGKILL",
       "  its last words (out/logs/worker-2.log):",
       "    the last line",
       "  to go on: coordinator --resume-from-checkpoint out/checkpoint-56",

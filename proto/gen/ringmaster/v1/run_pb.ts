@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file ringmaster/v1/run.proto.
  */
 export const file_ringmaster_v1_run: GenFile = /*@__PURE__*/
-  fileDesc("ChdyaW5nbWFzdGVyL3YxL3J1bi5wcm90bxINcmluZ21hc3Rlci52MSIfChBDaGFsbGVuZ2VSZXF1ZXN0EgsKA3J1bhgBIAEoCSIvChFDaGFsbGVuZ2VSZXNwb25zZRILCgNydW4YASABKAkSDQoFbm9uY2UYAiABKAwiggIKC0pvaW5SZXF1ZXN0EgsKA3J1bhgBIAEoCRINCgVub25jZRgCIAEoDBINCgVwcm9vZhgDIAEoDBIUCgxyaW5nX2FkZHJlc3MYBCABKAkSDwoHaG9zdF9pZBgFIAEoCRISCgpwcm9jZXNzX2lkGAYgASgNEkAKC2Vudmlyb25tZW50GAcgAygLMisucmluZ21hc3Rlci52MS5Kb2luUmVxdWVzdC5FbnZpcm9ubWVudEVudHJ5EhcKD21ldHJpY3NfYWRkcmVzcxgIIAEoCRoyChBFbnZpcm9ubWVudEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEigAEKDEpvaW5SZXNwb25zZRIRCgl3b3JrZXJfaWQYASABKAkSEwoLaW5jYXJuYXRpb24YAiABKAQSEgoKY3JlZGVudGlhbBgDIAEoCRIQCghyaW5nX2tleRgEIAEoDBIQCghsZWFzZV9tcxgFIAEoDRIQCghuYXRzX3VybBgGIAEoCSLOAwoNQXR0ZW5kUmVxdWVzdBISCgpnZW5lcmF0aW9uGAEgASgEEi0KCWhlYXJ0YmVhdBgCIAEoCzIYLnJpbmdtYXN0ZXIudjEuSGVhcnRiZWF0SAASKwoIcHJlcGFyZWQYAyABKAsyFy5yaW5nbWFzdGVyLnYxLlByZXBhcmVkSAASLgoKcmluZ19yZWFkeRgEIAEoCzIYLnJpbmdtYXN0ZXIudjEuUmluZ1JlYWR5SAASMgoMc3RlcF9yZWR1Y2VkGAUgASgLMhoucmluZ21hc3Rlci52MS5TdGVwUmVkdWNlZEgAEjIKDHN0ZXBfYXBwbGllZBgGIAEoCzIaLnJpbmdtYXN0ZXIudjEuU3RlcEFwcGxpZWRIABJCChRldmFsdWF0ZWRfbWljcm9iYXRjaBgHIAEoCzIiLnJpbmdtYXN0ZXIudjEuRXZhbHVhdGVkTWljcm9iYXRjaEgAEjgKD2V2YWx1YXRpb25fZG9uZRgIIAEoCzIdLnJpbmdtYXN0ZXIudjEuRXZhbHVhdGlvbkRvbmVIABItCgZmYWlsZWQYCSABKAsyGy5yaW5nbWFzdGVyLnYxLldvcmtlckZhaWxlZEgAQggKBnJlcG9ydCIyCglIZWFydGJlYXQSDQoFc3RhdGUYASABKAkSFgoOcmVzaWRlbnRfYnl0ZXMYAiABKAQiSQoIUHJlcGFyZWQSFQoNdGFibGVfdmVyc2lvbhgBIAEoCRISCgpwcmVwYXJlX21zGAIgASgBEhIKCmZyb21fY2FjaGUYAyABKAgiCwoJUmluZ1JlYWR5IskCCgtTdGVwUmVkdWNlZBIMCgRzdGVwGAEgASgEEg8KB2F0dGVtcHQYAiABKA0SEAoIbG9zc19zdW0YAyABKAESDgoGd2VpZ2h0GAQgASgBEhEKCWdyYWRfbm9ybRgFIAEoARIVCg10ZW5zb3JfaGFzaGVzGAYgAygGEg4KBnRva2VucxgHIAEoBBIVCg1wYWRkZWRfdG9rZW5zGAggASgEEg8KB3NhbXBsZXMYCSABKA0SGQoRdHJ1bmNhdGVkX3NhbXBsZXMYCiABKA0SKwoHdGltaW5ncxgLIAEoCzIaLnJpbmdtYXN0ZXIudjEuU3RlcFRpbWluZ3MSGwoTZXhjaGFuZ2VfYnl0ZXNfc2VudBgMIAEoBBIfChdleGNoYW5nZV9ieXRlc19yZWNlaXZlZBgNIAEoBBIRCgl0cmFuc3BvcnQYDiABKAkiWgoLU3RlcFRpbWluZ3MSDwoHZGF0YV9tcxgBIAEoARISCgpjb21wdXRlX21zGAIgASgBEhMKC2V4Y2hhbmdlX21zGAMgASgBEhEKCXVwZGF0ZV9tcxgEIAEoASIuCgtTdGVwQXBwbGllZBIMCgRzdGVwGAEgASgEEhEKCXVwZGF0ZV9tcxgCIAEoASKAAQoTRXZhbHVhdGVkTWljcm9iYXRjaBISCgpldmFsdWF0aW9uGAEgASgEEhIKCm1pY3JvYmF0Y2gYAiABKA0SEAoIbG9zc19zdW0YAyABKAESDgoGd2VpZ2h0GAQgASgBEg4KBmxvZ2l0cxgFIAEoDBIPCgdjb2x1bW5zGAYgASgNIiQKDkV2YWx1YXRpb25Eb25lEhIKCmV2YWx1YXRpb24YASABKAQiQgoMV29ya2VyRmFpbGVkEg8KB21lc3NhZ2UYASABKAkSDgoGZGV0YWlsGAIgASgJEhEKCWJhZF9pbnB1dBgDIAEoCCLoAgoOQXR0ZW5kUmVzcG9uc2USCwoDcnVuGAEgASgJEikKB3ByZXBhcmUYAiABKAsyFi5yaW5nbWFzdGVyLnYxLlByZXBhcmVIABIsCglmb3JtX3JpbmcYAyABKAsyFy5yaW5nbWFzdGVyLnYxLkZvcm1SaW5nSAASKgoIcnVuX3N0ZXAYBCABKAsyFi5yaW5nbWFzdGVyLnYxLlJ1blN0ZXBIABIwCgtjb21taXRfc3RlcBgFIAEoCzIZLnJpbmdtYXN0ZXIudjEuQ29tbWl0U3RlcEgAEisKCGV2YWx1YXRlGAYgASgLMhcucmluZ21hc3Rlci52MS5FdmFsdWF0ZUgAEi8KCmNoZWNrcG9pbnQYByABKAsyGS5yaW5nbWFzdGVyLnYxLkNoZWNrcG9pbnRIABInCgZmaW5pc2gYCCABKAsyFS5yaW5nbWFzdGVyLnYxLkZpbmlzaEgAQgsKCWRpcmVjdGl2ZSLqAwoHUHJlcGFyZRIUCgxtb2RlbF9mYW1pbHkYASABKAkSGQoRbW9kZWxfY29uZmlnX2pzb24YAiABKAkSQwoPdG9rZW5pemVyX2ZpbGVzGAMgAygLMioucmluZ21hc3Rlci52MS5QcmVwYXJlLlRva2VuaXplckZpbGVzRW50cnkSEAoIdHJhaW5pbmcYBCABKAgSMwoJb3B0aW1pemVyGAUgASgLMiAucmluZ21hc3Rlci52MS5PcHRpbWl6ZXJTZXR0aW5ncxIXCg9taWNyb2JhdGNoX3NpemUYBiABKA0SHAoUZXZhbF9taWNyb2JhdGNoX3NpemUYByABKA0SEgoKbWF4X2xlbmd0aBgIIAEoDRIWCg5idWNrZXRfbGVuZ3RocxgJIAMoDRIMCgRzZWVkGAogASgEEg4KBmZyZWV6ZRgLIAMoCRIXCg9sYWJlbF9zbW9vdGhpbmcYDCABKAESDQoFZWFnZXIYDSABKAgSDwoHdGhyZWFkcxgOIAEoDRISCgp0YWJsZV9qc29uGA8gASgJEh0KFW1pY3JvYmF0Y2hlc19wZXJfc3RlcBgQIAEoDRo1ChNUb2tlbml6ZXJGaWxlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDDoCOAEibwoRT3B0aW1pemVyU2V0dGluZ3MSDQoFYmV0YTEYASABKAESDQoFYmV0YTIYAiABKAESDwoHZXBzaWxvbhgDIAEoARIUCgx3ZWlnaHRfZGVjYXkYBCABKAESFQoNbWF4X2dyYWRfbm9ybRgFIAEoASKEAQoIRm9ybVJpbmcSEgoKZ2VuZXJhdGlvbhgBIAEoBBIMCgRyYW5rGAIgASgNEioKB21lbWJlcnMYAyADKAsyGS5yaW5nbWFzdGVyLnYxLlJpbmdNZW1iZXISFgoOY29tbWl0dGVkX3N0ZXAYBCABKAQSEgoKbG9hZF9zdGF0ZRgFIAEoCCJbCgpSaW5nTWVtYmVyEhEKCXdvcmtlcl9pZBgBIAEoCRITCgtpbmNhcm5hdGlvbhgCIAEoBBIUCgxyaW5nX2FkZHJlc3MYAyABKAkSDwoHaG9zdF9pZBgEIAEoCSKvAQoHUnVuU3RlcBISCgpnZW5lcmF0aW9uGAEgASgEEgwKBHN0ZXAYAiABKAQSDwoHYXR0ZW1wdBgDIAEoDRIYChBtaWNyb2JhdGNoX2NvdW50GAQgASgNEhQKDG1pY3JvYmF0Y2hlcxgFIAMoDRIvCghjb21tYW5kcxgGIAMoCzIdLnJpbmdtYXN0ZXIudjEuQ29udHJvbENvbW1hbmQSEAoIZGVhbHRfdG8YByADKA0iRwoOQ29udHJvbENvbW1hbmQSCgoCaWQYASABKAkSDAoEdmVyYhgCIAEoCRIMCgRzdGVwGAMgASgEEg0KBXZhbHVlGAQgASgBIkUKCkNvbW1pdFN0ZXASEgoKZ2VuZXJhdGlvbhgBIAEoBBIMCgRzdGVwGAIgASgEEhUKDWxlYXJuaW5nX3JhdGUYAyABKAEiRwoIRXZhbHVhdGUSEgoKZXZhbHVhdGlvbhgBIAEoBBINCgVzcGxpdBgCIAEoCRIYChBtaWNyb2JhdGNoX2NvdW50GAMgASgNIkYKCkNoZWNrcG9pbnQSEgoKY2hlY2twb2ludBgBIAEoBBIMCgRzdGVwGAIgASgEEhYKDndpdGhfb3B0aW1pemVyGAMgASgIIhgKBkZpbmlzaBIOCgZyZWFzb24YASABKAkiJgoQUmVhZFN0YXRlUmVxdWVzdBISCgpnZW5lcmF0aW9uGAEgASgEIj0KEVJlYWRTdGF0ZVJlc3BvbnNlEigKBWNodW5rGAEgASgLMhkucmluZ21hc3Rlci52MS5TdGF0ZUNodW5rIn0KClN0YXRlQ2h1bmsSLAoHc2VjdGlvbhgBIAEoDjIbLnJpbmdtYXN0ZXIudjEuU3RhdGVTZWN0aW9uEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMEhUKDXNlY3Rpb25fYnl0ZXMYBCABKAQSDAoEc3RlcBgFIAEoBCJRChFXcml0ZVN0YXRlUmVxdWVzdBISCgpjaGVja3BvaW50GAEgASgEEigKBWNodW5rGAIgASgLMhkucmluZ21hc3Rlci52MS5TdGF0ZUNodW5rIiMKEldyaXRlU3RhdGVSZXNwb25zZRINCgVieXRlcxgBIAEoBCJjChdSZWFkTWljcm9iYXRjaGVzUmVxdWVzdBISCgpnZW5lcmF0aW9uGAEgASgEEg0KBXNwbGl0GAIgASgJEhEKCWZyb21fc3RlcBgDIAEoBBISCgpldmFsdWF0aW9uGAQgASgEIpABChhSZWFkTWljcm9iYXRjaGVzUmVzcG9uc2USDAoEc3RlcBgBIAEoBBISCgptaWNyb2JhdGNoGAIgASgNEiwKB3NhbXBsZXMYAyADKAsyGy5yaW5nbWFzdGVyLnYxLlNhbXBsZVJlY29yZBIVCg1nbG9iYWxfd2VpZ2h0GAQgASgBEg0KBWVwb2NoGAUgASgNIrABCgxTYW1wbGVSZWNvcmQSDQoFaW5kZXgYASABKAQSDAoEdGV4dBgCIAEoCRIWCgl0ZXh0X3BhaXIYAyABKAlIAIgBARISCgVsYWJlbBgEIAEoDUgBiAEBEhMKBnRhcmdldBgFIAEoAkgCiAEBEg8KB3RhcmdldHMYBiADKAISDgoGdmFsdWVzGAcgASgMQgwKCl90ZXh0X3BhaXJCCAoGX2xhYmVsQgkKB190YXJnZXQqjAEKDFN0YXRlU2VjdGlvbhIdChlTVEFURV9TRUNUSU9OX1VOU1BFQ0lGSUVEEAASHAoYU1RBVEVfU0VDVElPTl9QQVJBTUVURVJTEAESHgoaU1RBVEVfU0VDVElPTl9GSVJTVF9NT01FTlQQAhIfChtTVEFURV9TRUNUSU9OX1NFQ09ORF9NT01FTlQQAzL+AwoSQ29vcmRpbmF0b3JTZXJ2aWNlEk4KCUNoYWxsZW5nZRIfLnJpbmdtYXN0ZXIudjEuQ2hhbGxlbmdlUmVxdWVzdBogLnJpbmdtYXN0ZXIudjEuQ2hhbGxlbmdlUmVzcG9uc2USPwoESm9pbhIaLnJpbmdtYXN0ZXIudjEuSm9pblJlcXVlc3QaGy5yaW5nbWFzdGVyLnYxLkpvaW5SZXNwb25zZRJJCgZBdHRlbmQSHC5yaW5nbWFzdGVyLnYxLkF0dGVuZFJlcXVlc3QaHS5yaW5nbWFzdGVyLnYxLkF0dGVuZFJlc3BvbnNlKAEwARJQCglSZWFkU3RhdGUSHy5yaW5nbWFzdGVyLnYxLlJlYWRTdGF0ZVJlcXVlc3QaIC5yaW5nbWFzdGVyLnYxLlJlYWRTdGF0ZVJlc3BvbnNlMAESUwoKV3JpdGVTdGF0ZRIgLnJpbmdtYXN0ZXIudjEuV3JpdGVTdGF0ZVJlcXVlc3QaIS5yaW5nbWFzdGVyLnYxLldyaXRlU3RhdGVSZXNwb25zZSgBEmUKEFJlYWRNaWNyb2JhdGNoZXMSJi5yaW5nbWFzdGVyLnYxLlJlYWRNaWNyb2JhdGNoZXNSZXF1ZXN0GicucmluZ21hc3Rlci52MS5SZWFkTWljcm9iYXRjaGVzUmVzcG9uc2UwAWIGcHJvdG8z");
+  fileDesc("ChdyaW5nbWFzdGVyL3YxL3J1bi5wcm90bxINcmluZ21hc3Rlci52MSIfChBDaGFsbGVuZ2VSZXF1ZXN0EgsKA3J1bhgBIAEoCSIvChFDaGFsbGVuZ2VSZXNwb25zZRILCgNydW4YASABKAkSDQoFbm9uY2UYAiABKAwiggIKC0pvaW5SZXF1ZXN0EgsKA3J1bhgBIAEoCRINCgVub25jZRgCIAEoDBINCgVwcm9vZhgDIAEoDBIUCgxyaW5nX2FkZHJlc3MYBCABKAkSDwoHaG9zdF9pZBgFIAEoCRISCgpwcm9jZXNzX2lkGAYgASgNEkAKC2Vudmlyb25tZW50GAcgAygLMisucmluZ21hc3Rlci52MS5Kb2luUmVxdWVzdC5FbnZpcm9ubWVudEVudHJ5EhcKD21ldHJpY3NfYWRkcmVzcxgIIAEoCRoyChBFbnZpcm9ubWVudEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEigAEKDEpvaW5SZXNwb25zZRIRCgl3b3JrZXJfaWQYASABKAkSEwoLaW5jYXJuYXRpb24YAiABKAQSEgoKY3JlZGVudGlhbBgDIAEoCRIQCghyaW5nX2tleRgEIAEoDBIQCghsZWFzZV9tcxgFIAEoDRIQCghuYXRzX3VybBgGIAEoCSL/AwoNQXR0ZW5kUmVxdWVzdBISCgpnZW5lcmF0aW9uGAEgASgEEi0KCWhlYXJ0YmVhdBgCIAEoCzIYLnJpbmdtYXN0ZXIudjEuSGVhcnRiZWF0SAASKwoIcHJlcGFyZWQYAyABKAsyFy5yaW5nbWFzdGVyLnYxLlByZXBhcmVkSAASLgoKcmluZ19yZWFkeRgEIAEoCzIYLnJpbmdtYXN0ZXIudjEuUmluZ1JlYWR5SAASMgoMc3RlcF9yZWR1Y2VkGAUgASgLMhoucmluZ21hc3Rlci52MS5TdGVwUmVkdWNlZEgAEjIKDHN0ZXBfYXBwbGllZBgGIAEoCzIaLnJpbmdtYXN0ZXIudjEuU3RlcEFwcGxpZWRIABJCChRldmFsdWF0ZWRfbWljcm9iYXRjaBgHIAEoCzIiLnJpbmdtYXN0ZXIudjEuRXZhbHVhdGVkTWljcm9iYXRjaEgAEjgKD2V2YWx1YXRpb25fZG9uZRgIIAEoCzIdLnJpbmdtYXN0ZXIudjEuRXZhbHVhdGlvbkRvbmVIABItCgZmYWlsZWQYCSABKAsyGy5yaW5nbWFzdGVyLnYxLldvcmtlckZhaWxlZEgAEi8KB2xlYXZpbmcYCiABKAsyHC5yaW5nbWFzdGVyLnYxLldvcmtlckxlYXZpbmdIAEIICgZyZXBvcnQiMgoJSGVhcnRiZWF0Eg0KBXN0YXRlGAEgASgJEhYKDnJlc2lkZW50X2J5dGVzGAIgASgEIkkKCFByZXBhcmVkEhUKDXRhYmxlX3ZlcnNpb24YASABKAkSEgoKcHJlcGFyZV9tcxgCIAEoARISCgpmcm9tX2NhY2hlGAMgASgIIgsKCVJpbmdSZWFkeSLJAgoLU3RlcFJlZHVjZWQSDAoEc3RlcBgBIAEoBBIPCgdhdHRlbXB0GAIgASgNEhAKCGxvc3Nfc3VtGAMgASgBEg4KBndlaWdodBgEIAEoARIRCglncmFkX25vcm0YBSABKAESFQoNdGVuc29yX2hhc2hlcxgGIAMoBhIOCgZ0b2tlbnMYByABKAQSFQoNcGFkZGVkX3Rva2VucxgIIAEoBBIPCgdzYW1wbGVzGAkgASgNEhkKEXRydW5jYXRlZF9zYW1wbGVzGAogASgNEisKB3RpbWluZ3MYCyABKAsyGi5yaW5nbWFzdGVyLnYxLlN0ZXBUaW1pbmdzEhsKE2V4Y2hhbmdlX2J5dGVzX3NlbnQYDCABKAQSHwoXZXhjaGFuZ2VfYnl0ZXNfcmVjZWl2ZWQYDSABKAQSEQoJdHJhbnNwb3J0GA4gASgJIloKC1N0ZXBUaW1pbmdzEg8KB2RhdGFfbXMYASABKAESEgoKY29tcHV0ZV9tcxgCIAEoARITCgtleGNoYW5nZV9tcxgDIAEoARIRCgl1cGRhdGVfbXMYBCABKAEiLgoLU3RlcEFwcGxpZWQSDAoEc3RlcBgBIAEoBBIRCgl1cGRhdGVfbXMYAiABKAEigAEKE0V2YWx1YXRlZE1pY3JvYmF0Y2gSEgoKZXZhbHVhdGlvbhgBIAEoBBISCgptaWNyb2JhdGNoGAIgASgNEhAKCGxvc3Nfc3VtGAMgASgBEg4KBndlaWdodBgEIAEoARIOCgZsb2dpdHMYBSABKAwSDwoHY29sdW1ucxgGIAEoDSIkCg5FdmFsdWF0aW9uRG9uZRISCgpldmFsdWF0aW9uGAEgASgEIkIKDFdvcmtlckZhaWxlZBIPCgdtZXNzYWdlGAEgASgJEg4KBmRldGFpbBgCIAEoCRIRCgliYWRfaW5wdXQYAyABKAgiHwoNV29ya2VyTGVhdmluZxIOCgZyZWFzb24YASABKAki6AIKDkF0dGVuZFJlc3BvbnNlEgsKA3J1bhgBIAEoCRIpCgdwcmVwYXJlGAIgASgLMhYucmluZ21hc3Rlci52MS5QcmVwYXJlSAASLAoJZm9ybV9yaW5nGAMgASgLMhcucmluZ21hc3Rlci52MS5Gb3JtUmluZ0gAEioKCHJ1bl9zdGVwGAQgASgLMhYucmluZ21hc3Rlci52MS5SdW5TdGVwSAASMAoLY29tbWl0X3N0ZXAYBSABKAsyGS5yaW5nbWFzdGVyLnYxLkNvbW1pdFN0ZXBIABIrCghldmFsdWF0ZRgGIAEoCzIXLnJpbmdtYXN0ZXIudjEuRXZhbHVhdGVIABIvCgpjaGVja3BvaW50GAcgASgLMhkucmluZ21hc3Rlci52MS5DaGVja3BvaW50SAASJwoGZmluaXNoGAggASgLMhUucmluZ21hc3Rlci52MS5GaW5pc2hIAEILCglkaXJlY3RpdmUi6gMKB1ByZXBhcmUSFAoMbW9kZWxfZmFtaWx5GAEgASgJEhkKEW1vZGVsX2NvbmZpZ19qc29uGAIgASgJEkMKD3Rva2VuaXplcl9maWxlcxgDIAMoCzIqLnJpbmdtYXN0ZXIudjEuUHJlcGFyZS5Ub2tlbml6ZXJGaWxlc0VudHJ5EhAKCHRyYWluaW5nGAQgASgIEjMKCW9wdGltaXplchgFIAEoCzIgLnJpbmdtYXN0ZXIudjEuT3B0aW1pemVyU2V0dGluZ3MSFwoPbWljcm9iYXRjaF9zaXplGAYgASgNEhwKFGV2YWxfbWljcm9iYXRjaF9zaXplGAcgASgNEhIKCm1heF9sZW5ndGgYCCABKA0SFgoOYnVja2V0X2xlbmd0aHMYCSADKA0SDAoEc2VlZBgKIAEoBBIOCgZmcmVlemUYCyADKAkSFwoPbGFiZWxfc21vb3RoaW5nGAwgASgBEg0KBWVhZ2VyGA0gASgIEg8KB3RocmVhZHMYDiABKA0SEgoKdGFibGVfanNvbhgPIAEoCRIdChVtaWNyb2JhdGNoZXNfcGVyX3N0ZXAYECABKA0aNQoTVG9rZW5pemVyRmlsZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAw6AjgBIm8KEU9wdGltaXplclNldHRpbmdzEg0KBWJldGExGAEgASgBEg0KBWJldGEyGAIgASgBEg8KB2Vwc2lsb24YAyABKAESFAoMd2VpZ2h0X2RlY2F5GAQgASgBEhUKDW1heF9ncmFkX25vcm0YBSABKAEihAEKCEZvcm1SaW5nEhIKCmdlbmVyYXRpb24YASABKAQSDAoEcmFuaxgCIAEoDRIqCgdtZW1iZXJzGAMgAygLMhkucmluZ21hc3Rlci52MS5SaW5nTWVtYmVyEhYKDmNvbW1pdHRlZF9zdGVwGAQgASgEEhIKCmxvYWRfc3RhdGUYBSABKAgiWwoKUmluZ01lbWJlchIRCgl3b3JrZXJfaWQYASABKAkSEwoLaW5jYXJuYXRpb24YAiABKAQSFAoMcmluZ19hZGRyZXNzGAMgASgJEg8KB2hvc3RfaWQYBCABKAkirwEKB1J1blN0ZXASEgoKZ2VuZXJhdGlvbhgBIAEoBBIMCgRzdGVwGAIgASgEEg8KB2F0dGVtcHQYAyABKA0SGAoQbWljcm9iYXRjaF9jb3VudBgEIAEoDRIUCgxtaWNyb2JhdGNoZXMYBSADKA0SLwoIY29tbWFuZHMYBiADKAsyHS5yaW5nbWFzdGVyLnYxLkNvbnRyb2xDb21tYW5kEhAKCGRlYWx0X3RvGAcgAygNIkcKDkNvbnRyb2xDb21tYW5kEgoKAmlkGAEgASgJEgwKBHZlcmIYAiABKAkSDAoEc3RlcBgDIAEoBBINCgV2YWx1ZRgEIAEoASJWCgpDb21taXRTdGVwEhIKCmdlbmVyYXRpb24YASABKAQSDAoEc3RlcBgCIAEoBBIVCg1sZWFybmluZ19yYXRlGAMgASgBEg8KB2F0dGVtcHQYBCABKA0iRwoIRXZhbHVhdGUSEgoKZXZhbHVhdGlvbhgBIAEoBBINCgVzcGxpdBgCIAEoCRIYChBtaWNyb2JhdGNoX2NvdW50GAMgASgNIkYKCkNoZWNrcG9pbnQSEgoKY2hlY2twb2ludBgBIAEoBBIMCgRzdGVwGAIgASgEEhYKDndpdGhfb3B0aW1pemVyGAMgASgIIhgKBkZpbmlzaBIOCgZyZWFzb24YASABKAkiJgoQUmVhZFN0YXRlUmVxdWVzdBISCgpnZW5lcmF0aW9uGAEgASgEIj0KEVJlYWRTdGF0ZVJlc3BvbnNlEigKBWNodW5rGAEgASgLMhkucmluZ21hc3Rlci52MS5TdGF0ZUNodW5rIn0KClN0YXRlQ2h1bmsSLAoHc2VjdGlvbhgBIAEoDjIbLnJpbmdtYXN0ZXIudjEuU3RhdGVTZWN0aW9uEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMEhUKDXNlY3Rpb25fYnl0ZXMYBCABKAQSDAoEc3RlcBgFIAEoBCJRChFXcml0ZVN0YXRlUmVxdWVzdBISCgpjaGVja3BvaW50GAEgASgEEigKBWNodW5rGAIgASgLMhkucmluZ21hc3Rlci52MS5TdGF0ZUNodW5rIiMKEldyaXRlU3RhdGVSZXNwb25zZRINCgVieXRlcxgBIAEoBCJjChdSZWFkTWljcm9iYXRjaGVzUmVxdWVzdBISCgpnZW5lcmF0aW9uGAEgASgEEg0KBXNwbGl0GAIgASgJEhEKCWZyb21fc3RlcBgDIAEoBBISCgpldmFsdWF0aW9uGAQgASgEIpABChhSZWFkTWljcm9iYXRjaGVzUmVzcG9uc2USDAoEc3RlcBgBIAEoBBISCgptaWNyb2JhdGNoGAIgASgNEiwKB3NhbXBsZXMYAyADKAsyGy5yaW5nbWFzdGVyLnYxLlNhbXBsZVJlY29yZBIVCg1nbG9iYWxfd2VpZ2h0GAQgASgBEg0KBWVwb2NoGAUgASgNIrABCgxTYW1wbGVSZWNvcmQSDQoFaW5kZXgYASABKAQSDAoEdGV4dBgCIAEoCRIWCgl0ZXh0X3BhaXIYAyABKAlIAIgBARISCgVsYWJlbBgEIAEoDUgBiAEBEhMKBnRhcmdldBgFIAEoAkgCiAEBEg8KB3RhcmdldHMYBiADKAISDgoGdmFsdWVzGAcgASgMQgwKCl90ZXh0X3BhaXJCCAoGX2xhYmVsQgkKB190YXJnZXQqjAEKDFN0YXRlU2VjdGlvbhIdChlTVEFURV9TRUNUSU9OX1VOU1BFQ0lGSUVEEAASHAoYU1RBVEVfU0VDVElPTl9QQVJBTUVURVJTEAESHgoaU1RBVEVfU0VDVElPTl9GSVJTVF9NT01FTlQQAhIfChtTVEFURV9TRUNUSU9OX1NFQ09ORF9NT01FTlQQAzL+AwoSQ29vcmRpbmF0b3JTZXJ2aWNlEk4KCUNoYWxsZW5nZRIfLnJpbmdtYXN0ZXIudjEuQ2hhbGxlbmdlUmVxdWVzdBogLnJpbmdtYXN0ZXIudjEuQ2hhbGxlbmdlUmVzcG9uc2USPwoESm9pbhIaLnJpbmdtYXN0ZXIudjEuSm9pblJlcXVlc3QaGy5yaW5nbWFzdGVyLnYxLkpvaW5SZXNwb25zZRJJCgZBdHRlbmQSHC5yaW5nbWFzdGVyLnYxLkF0dGVuZFJlcXVlc3QaHS5yaW5nbWFzdGVyLnYxLkF0dGVuZFJlc3BvbnNlKAEwARJQCglSZWFkU3RhdGUSHy5yaW5nbWFzdGVyLnYxLlJlYWRTdGF0ZVJlcXVlc3QaIC5yaW5nbWFzdGVyLnYxLlJlYWRTdGF0ZVJlc3BvbnNlMAESUwoKV3JpdGVTdGF0ZRIgLnJpbmdtYXN0ZXIudjEuV3JpdGVTdGF0ZVJlcXVlc3QaIS5yaW5nbWFzdGVyLnYxLldyaXRlU3RhdGVSZXNwb25zZSgBEmUKEFJlYWRNaWNyb2JhdGNoZXMSJi5yaW5nbWFzdGVyLnYxLlJlYWRNaWNyb2JhdGNoZXNSZXF1ZXN0GicucmluZ21hc3Rlci52MS5SZWFkTWljcm9iYXRjaGVzUmVzcG9uc2UwAWIGcHJvdG8z");
 
 /**
  * Sent by a worker before it joins.
@@ -273,6 +273,14 @@ export type AttendRequest = Message<"ringmaster.v1.AttendRequest"> & {
      */
     value: WorkerFailed;
     case: "failed";
+  } | {
+    /**
+     * The worker has been told to leave; it goes on until Finish.
+     *
+     * @generated from field: ringmaster.v1.WorkerLeaving leaving = 10;
+     */
+    value: WorkerLeaving;
+    case: "leaving";
   } | { case: undefined; value?: undefined };
 };
 
@@ -657,6 +665,28 @@ export const WorkerFailedSchema: GenMessage<WorkerFailed> = /*@__PURE__*/
   messageDesc(file_ringmaster_v1_run, 13);
 
 /**
+ * A worker has been told to leave (SIGTERM: its machine goes down, its pod is moved). It finishes what it does, and waits for
+ * Finish, which the coordinator owes it once the step under way is committed.
+ *
+ * @generated from message ringmaster.v1.WorkerLeaving
+ */
+export type WorkerLeaving = Message<"ringmaster.v1.WorkerLeaving"> & {
+  /**
+   * Why, in words.
+   *
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message ringmaster.v1.WorkerLeaving.
+ * Use `create(WorkerLeavingSchema)` to create a new message.
+ */
+export const WorkerLeavingSchema: GenMessage<WorkerLeaving> = /*@__PURE__*/
+  messageDesc(file_ringmaster_v1_run, 14);
+
+/**
  * What the coordinator says. Directives are carried out in the order received.
  *
  * @generated from message ringmaster.v1.AttendResponse
@@ -738,7 +768,7 @@ export type AttendResponse = Message<"ringmaster.v1.AttendResponse"> & {
  * Use `create(AttendResponseSchema)` to create a new message.
  */
 export const AttendResponseSchema: GenMessage<AttendResponse> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 14);
+  messageDesc(file_ringmaster_v1_run, 15);
 
 /**
  * What a job means to a worker.
@@ -864,7 +894,7 @@ export type Prepare = Message<"ringmaster.v1.Prepare"> & {
  * Use `create(PrepareSchema)` to create a new message.
  */
 export const PrepareSchema: GenMessage<Prepare> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 15);
+  messageDesc(file_ringmaster_v1_run, 16);
 
 /**
  * AdamW's settings (the learning rate comes with each step).
@@ -913,7 +943,7 @@ export type OptimizerSettings = Message<"ringmaster.v1.OptimizerSettings"> & {
  * Use `create(OptimizerSettingsSchema)` to create a new message.
  */
 export const OptimizerSettingsSchema: GenMessage<OptimizerSettings> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 16);
+  messageDesc(file_ringmaster_v1_run, 17);
 
 /**
  * A ring is formed: load the state if told so, connect, report RingReady. A FormRing of a newer generation that arrives
@@ -965,7 +995,7 @@ export type FormRing = Message<"ringmaster.v1.FormRing"> & {
  * Use `create(FormRingSchema)` to create a new message.
  */
 export const FormRingSchema: GenMessage<FormRing> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 17);
+  messageDesc(file_ringmaster_v1_run, 18);
 
 /**
  * One place of a ring.
@@ -1007,7 +1037,7 @@ export type RingMember = Message<"ringmaster.v1.RingMember"> & {
  * Use `create(RingMemberSchema)` to create a new message.
  */
 export const RingMemberSchema: GenMessage<RingMember> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 18);
+  messageDesc(file_ringmaster_v1_run, 19);
 
 /**
  * Compute the microbatches dealt to this rank, reduce, report StepReduced.
@@ -1071,7 +1101,7 @@ export type RunStep = Message<"ringmaster.v1.RunStep"> & {
  * Use `create(RunStepSchema)` to create a new message.
  */
 export const RunStepSchema: GenMessage<RunStep> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 19);
+  messageDesc(file_ringmaster_v1_run, 20);
 
 /**
  * A control command that the coordinator has accepted.
@@ -1113,7 +1143,7 @@ export type ControlCommand = Message<"ringmaster.v1.ControlCommand"> & {
  * Use `create(ControlCommandSchema)` to create a new message.
  */
 export const ControlCommandSchema: GenMessage<ControlCommand> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 20);
+  messageDesc(file_ringmaster_v1_run, 21);
 
 /**
  * The step is recorded as committed: apply the update, report StepApplied.
@@ -1141,6 +1171,13 @@ export type CommitStep = Message<"ringmaster.v1.CommitStep"> & {
    * @generated from field: double learning_rate = 3;
    */
   learningRate: number;
+
+  /**
+   * Attempt that is committed, as its StepReduced named it.
+   *
+   * @generated from field: uint32 attempt = 4;
+   */
+  attempt: number;
 };
 
 /**
@@ -1148,7 +1185,7 @@ export type CommitStep = Message<"ringmaster.v1.CommitStep"> & {
  * Use `create(CommitStepSchema)` to create a new message.
  */
 export const CommitStepSchema: GenMessage<CommitStep> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 21);
+  messageDesc(file_ringmaster_v1_run, 22);
 
 /**
  * Evaluate the microbatches that ReadMicrobatches delivers for this evaluation, until its end; report each, then
@@ -1185,7 +1222,7 @@ export type Evaluate = Message<"ringmaster.v1.Evaluate"> & {
  * Use `create(EvaluateSchema)` to create a new message.
  */
 export const EvaluateSchema: GenMessage<Evaluate> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 22);
+  messageDesc(file_ringmaster_v1_run, 23);
 
 /**
  * Send the state with WriteState if this worker is named; otherwise go on.
@@ -1220,7 +1257,7 @@ export type Checkpoint = Message<"ringmaster.v1.Checkpoint"> & {
  * Use `create(CheckpointSchema)` to create a new message.
  */
 export const CheckpointSchema: GenMessage<Checkpoint> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 23);
+  messageDesc(file_ringmaster_v1_run, 24);
 
 /**
  * The run is over for this worker: it abandons what it is doing, ends its Attend stream and exits with code 0.
@@ -1241,7 +1278,7 @@ export type Finish = Message<"ringmaster.v1.Finish"> & {
  * Use `create(FinishSchema)` to create a new message.
  */
 export const FinishSchema: GenMessage<Finish> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 24);
+  messageDesc(file_ringmaster_v1_run, 25);
 
 /**
  * Asks for the state to start from.
@@ -1262,7 +1299,7 @@ export type ReadStateRequest = Message<"ringmaster.v1.ReadStateRequest"> & {
  * Use `create(ReadStateRequestSchema)` to create a new message.
  */
 export const ReadStateRequestSchema: GenMessage<ReadStateRequest> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 25);
+  messageDesc(file_ringmaster_v1_run, 26);
 
 /**
  * A piece of the state. Pieces of one section come in ascending offset order.
@@ -1283,7 +1320,7 @@ export type ReadStateResponse = Message<"ringmaster.v1.ReadStateResponse"> & {
  * Use `create(ReadStateResponseSchema)` to create a new message.
  */
 export const ReadStateResponseSchema: GenMessage<ReadStateResponse> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 26);
+  messageDesc(file_ringmaster_v1_run, 27);
 
 /**
  * A piece of a state vector.
@@ -1332,7 +1369,7 @@ export type StateChunk = Message<"ringmaster.v1.StateChunk"> & {
  * Use `create(StateChunkSchema)` to create a new message.
  */
 export const StateChunkSchema: GenMessage<StateChunk> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 27);
+  messageDesc(file_ringmaster_v1_run, 28);
 
 /**
  * A piece of the state of a checkpoint.
@@ -1360,7 +1397,7 @@ export type WriteStateRequest = Message<"ringmaster.v1.WriteStateRequest"> & {
  * Use `create(WriteStateRequestSchema)` to create a new message.
  */
 export const WriteStateRequestSchema: GenMessage<WriteStateRequest> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 28);
+  messageDesc(file_ringmaster_v1_run, 29);
 
 /**
  * The state has arrived whole.
@@ -1381,7 +1418,7 @@ export type WriteStateResponse = Message<"ringmaster.v1.WriteStateResponse"> & {
  * Use `create(WriteStateResponseSchema)` to create a new message.
  */
 export const WriteStateResponseSchema: GenMessage<WriteStateResponse> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 29);
+  messageDesc(file_ringmaster_v1_run, 30);
 
 /**
  * Asks for the microbatches of one rank.
@@ -1423,7 +1460,7 @@ export type ReadMicrobatchesRequest = Message<"ringmaster.v1.ReadMicrobatchesReq
  * Use `create(ReadMicrobatchesRequestSchema)` to create a new message.
  */
 export const ReadMicrobatchesRequestSchema: GenMessage<ReadMicrobatchesRequest> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 30);
+  messageDesc(file_ringmaster_v1_run, 31);
 
 /**
  * One microbatch.
@@ -1472,7 +1509,7 @@ export type ReadMicrobatchesResponse = Message<"ringmaster.v1.ReadMicrobatchesRe
  * Use `create(ReadMicrobatchesResponseSchema)` to create a new message.
  */
 export const ReadMicrobatchesResponseSchema: GenMessage<ReadMicrobatchesResponse> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 31);
+  messageDesc(file_ringmaster_v1_run, 32);
 
 /**
  * One sample as the dataset has it, before tokenising.
@@ -1535,7 +1572,7 @@ export type SampleRecord = Message<"ringmaster.v1.SampleRecord"> & {
  * Use `create(SampleRecordSchema)` to create a new message.
  */
 export const SampleRecordSchema: GenMessage<SampleRecord> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 32);
+  messageDesc(file_ringmaster_v1_run, 33);
 
 /**
  * The vectors of a state, all laid out by the parameter table.
