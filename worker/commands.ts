@@ -13,6 +13,8 @@ import type { Membership } from "./session/join.ts";
 export interface Commands {
   /** Notes what a step brings, and acts on what is due, once. */
   act(step: number, accepted: readonly ControlCommand[]): void;
+  /** Whether the next step waits for a `resume`. */
+  readonly pausing: boolean;
   close(): Promise<void>;
 }
 
@@ -32,6 +34,9 @@ export function listenToCommands(membership: Membership, log: Logger): Commands 
             log.info({ id, verb, step: Number(step), receipt }, "command heard"),
         });
   return {
+    get pausing() {
+      return registry.pausing;
+    },
     act(step, accepted) {
       for (const command of accepted) registry.receive(command);
       for (const { id, verb, value } of registry.takeDue(step)) {

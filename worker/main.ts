@@ -47,15 +47,17 @@ async function runWorker(options: WorkerOptions, process: NodeJS.Process): Promi
   const ending = new AbortController();
   const parting = new AbortController();
   const end = (signal: NodeJS.Signals): void => ending.abort(new ToldToLeave(signal));
-  process.once("SIGTERM", end);
-  process.once("SIGINT", end);
+  let hasJoined = false;
+  process.on("SIGTERM", (signal) => {
+    if (!hasJoined || parting.signal.aborted) end(signal);
+    else parting.abort(new ToldToLeave(signal));
+  });
+  process.on("SIGINT", (signal) => {
+    // Once it has joined, a terminal's Ctrl-C concerns the coordinator, which then tells.
+    if (!hasJoined) end(signal);
+  });
   const onJoined = (): void => {
-    // From now on a terminal's Ctrl-C concerns the coordinator, which then tells.
-    process.off("SIGINT", end).on("SIGINT", () => undefined);
-    process.off("SIGTERM", end).once("SIGTERM", (signal) => {
-      parting.abort(new ToldToLeave(signal));
-      process.once("SIGTERM", end);
-    });
+    hasJoined = true;
   };
   try {
     const { env, pid: processId } = process;

@@ -8,6 +8,8 @@ export class Presence implements WorkerObserver {
   #activity = "waiting";
   #state: WorkerState = { kind: "joined" };
   readonly #residentBytes: () => number;
+  /** Whether a command holds the next step back. */
+  pausing: () => boolean = () => false;
 
   /** @param residentBytes asked at every pulse */
   constructor(residentBytes: () => number) {
@@ -52,8 +54,9 @@ export class Presence implements WorkerObserver {
 
   #describe(): string {
     const isBroken = this.#state.kind === "ring-broken" && this.#activity === "waiting";
-    return isBroken && this.#state.kind === "ring-broken"
-      ? `ring broken: ${this.#state.reason}`
-      : this.#activity;
+    if (isBroken && this.#state.kind === "ring-broken") {
+      return `ring broken: ${this.#state.reason}`;
+    }
+    return this.#activity === "waiting" && this.pausing() ? "paused" : this.#activity;
   }
 }

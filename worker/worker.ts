@@ -102,6 +102,7 @@ async function joinAndWork(
   const session = new Session(client, membership, () => presence.pulse());
   tellParting(session, world);
   const commands = listenToCommands(membership, log);
+  presence.pausing = () => commands.pausing;
   closers.push(() => commands.close());
   const life = new WorkerLife({
     session,

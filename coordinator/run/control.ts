@@ -28,7 +28,7 @@ export class Control {
   readonly #canEvaluate: boolean;
   readonly #rateChanges: RateChange[];
   /** `stop` commands that a resumed run replays, by step. */
-  readonly #replayedStops: ReadonlySet<number>;
+  readonly #replayedStops: Set<number>;
   readonly #waiting: AcceptedCommand[] = [];
   #nextStep: number;
   #paused = false;
@@ -114,7 +114,7 @@ export class Control {
       }
       this.#taken.push(command);
     }
-    if (this.#replayedStops.has(step)) actions.push({ kind: "stop" });
+    if (this.#replayedStops.delete(step)) actions.push({ kind: "stop" });
     if (actions.length === 0 && !this.#paused) this.#nextStep = step + 1;
     return actions;
   }

@@ -1,6 +1,7 @@
 /** A real run of the real program: started in a process group of its own, as a terminal does, watched by its lines. */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
+import { createHash } from "node:crypto";
 import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -14,8 +15,8 @@ export interface StoryRun {
   readonly child: ChildProcess;
   /** All that it has written so far. */
   text(): string;
-  /** Waits for some text; fails when the program ends before. */
-  until(wanted: string | RegExp): Promise<void>;
+  /** Waits for some text; gives what was found, and fails when the program ends before. */
+  until(wanted: string | RegExp): Promise<readonly string[]>;
   /** Waits for the end: exit code, or the signal that killed it. */
   readonly ended: Promise<number | NodeJS.Signals>;
   /** Signals the whole process group, as a terminal's Ctrl-C does. */
@@ -23,10 +24,11 @@ export interface StoryRun {
 }
 
 /** Starts the program. */
-export function startRun(args: readonly string[]): StoryRun {
+export function startRun(args: readonly string[], env: NodeJS.ProcessEnv = {}): StoryRun {
   const child = spawn(process.execPath, [program, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
+    env: { ...process.env, ...env },
   });
   let text = "";
   for (const stream of [child.stdout, child.stderr]) {
@@ -46,9 +48,10 @@ export function startRun(args: readonly string[]): StoryRun {
     text: () => text,
     ended,
     async until(wanted) {
-      const isThere = (): boolean =>
-        typeof wanted === "string" ? text.includes(wanted) : wanted.test(text);
-      while (!isThere()) {
+      for (;;) {
+        const isThere = typeof wanted === "string" && text.includes(wanted);
+        const found = isThere ? [wanted] : typeof wanted === "string" ? null : wanted.exec(text);
+        if (found !== null) return found;
         if (isOver) throw new Error(`ended without ${String(wanted)}:\n${text}`);
         await sleep(20);
       }
@@ -81,4 +84,22 @@ export async function processesNaming(text: string): Promise<readonly number[]> 
     }
   }
   return [...new Set(found)];
+}
+
+/** SHA-256 of a file, in hex. */
+export async function hashOf(file: string): Promise<string> {
+  return createHash("sha256")
+    .update(await readFile(file))
+    .digest("hex");
+}
+
+/** Process id of the worker that a run has started for a place, from 0. */
+export async function workerProcess(run: string, place: number): Promise<number> {
+  for (const id of await processesNaming(`RINGMASTER_RUN=${run}`)) {
+    const environment = await readFile(`/proc/${id}/environ`, "utf8").catch(() => "");
+    const command = await readFile(`/proc/${id}/cmdline`, "utf8").catch(() => "");
+    const isWorker = command.startsWith(process.execPath);
+    if (isWorker && environment.includes(`RINGMASTER_LOCAL_RANK=${place}\0`)) return id;
+  }
+  throw new Error(`worker ${place} of ${run} is no process`);
 }

@@ -40,6 +40,12 @@ export class ControlRegistry {
     return this.#waiting.size;
   }
 
+  /** Whether the step that comes next waits for a `resume`. */
+  get pausing(): boolean {
+    const verbs = [...this.#waiting.values()].map(({ verb }) => verb);
+    return verbs.findLast((verb) => verb === "pause" || verb === "resume") === "pause";
+  }
+
   /** Takes a command in; one that waits or acted already changes nothing, one that makes no sense is refused. */
   receive(message: ControlMessage): Receipt {
     const { id, verb, value } = message;

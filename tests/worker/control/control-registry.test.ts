@@ -17,6 +17,16 @@ describe("control registry", () => {
     assert.deepEqual(registry.takeDue(6), []);
   });
 
+  it("knows that the next step waits, until a resume comes by either way", () => {
+    const registry = new ControlRegistry();
+    assert.equal(registry.pausing, false);
+    registry.receive(pause);
+    registry.receive({ ...pause, id: "b", verb: "evaluate" });
+    assert.equal(registry.pausing, true);
+    registry.receive({ ...pause, id: "c", verb: "resume" });
+    assert.equal(registry.pausing, false);
+  });
+
   it("acts late rather than never on a command whose step has passed", () => {
     const registry = new ControlRegistry();
     registry.receive(pause);
