@@ -46,7 +46,7 @@ const tailLines = 12;
  * glibc's allocator, told to keep large blocks and use huge pages: cuts the gradient read-out from 35 to 10 ms. Other C
  * libraries ignore it.
  */
-const glibcTunables =
+export const glibcTunables =
   "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592";
 
 /** Starts workers here. */

@@ -1,23 +1,26 @@
 /**
- * `npm run bench:mrpc -- DATA_FOLDER [SEEDS]`: MiniLM on MRPC, batch 32, 3 epochs, learning rate 5e-5, decay 0.01, 4 workers:
- * accuracy and F1 after each epoch beside transformers' Trainer with the same settings, means over the seeds.
- * DATA_FOLDER holds msr_paraphrase_{train,test}.txt. RINGMASTER_BENCH_PEER_RESULTS names a file of the Trainer's JSON
- * lines from an earlier run with the same versions, so that the slow side need not run again.
+ * `npm run bench:mrpc -- --data FOLDER [--seeds 42,43,44 --results FILE --peer-results FILE]`: MiniLM on MRPC, batch 32, 3
+ * epochs, learning rate 5e-5, decay 0.01, 4 workers: accuracy and F1 after each epoch beside transformers' Trainer with the
+ * same settings, means over the seeds. FOLDER holds msr_paraphrase_{train,test}.txt.
+ * Each result is appended to `--results` as it comes, and found there by the next run: ours for the same commit, the
+ * Trainer's for any. `--peer-results` names a file of the Trainer's lines from an earlier run.
+ * `--short`: a tiny model and a part of the data, to try the harness; `--no-peer`: our side only.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
-import { describeCpu } from "./support/cpu.ts";
+import { readBenchFlags, runBench } from "./support/bench-flags.ts";
 import { readEvents, runCoordinator } from "./support/coordinator.ts";
+import { ensureMiniLm } from "./support/minilm.ts";
+import { findMrpc, mrpcColumns, writePart, type MrpcFiles } from "./support/mrpc-files.ts";
 import { runPeer } from "./support/peer-python.ts";
-import { formatTable, spreadOf } from "./support/statistics.ts";
-import { ensureQuickstart } from "../../coordinator/quickstart/quickstart.ts";
-import { createProgressSink } from "../../foundation/native/progress.ts";
+import { bertShapes, writeRandomBert } from "./support/random-bert.ts";
+import { printReport, tellProgress } from "./support/report.ts";
+import { readStored, sourceVersion, store } from "./support/result-store.ts";
+import { spreadOf } from "./support/statistics.ts";
 
-const dataFolder = process.argv[2] ?? "";
-const seedCount = Number(process.argv[3] ?? 3);
-const epochs = 3;
+const shortParts = 100;
 
 const evaluationSchema = z.object({ epoch: z.number(), accuracy: z.number(), f1: z.number() });
 const peerSchema = z.object({
@@ -26,138 +29,154 @@ const peerSchema = z.object({
   torch: z.string(),
   transformers: z.string(),
 });
+const ourSchema = z.object({
+  seed: z.number(),
+  evaluations: z.array(evaluationSchema),
+  commit: z.string(),
+});
 const eventSchema = z.object({ epoch: z.number(), metrics: z.record(z.string(), z.number()) });
 
 type Evaluation = z.infer<typeof evaluationSchema>;
 
-async function oursOnce(
-  model: string,
-  train: string,
-  test: string,
-  seed: number,
-): Promise<Evaluation[]> {
+interface Job extends MrpcFiles {
+  readonly model: string;
+  readonly epochs: number;
+}
+
+async function oursOnce(job: Job, seed: number): Promise<Evaluation[]> {
   const output = mkdtempSync(join(tmpdir(), "ringmaster-mrpc-"));
+  const settings = [
+    ["--model", job.model],
+    ["--train-file", job.train],
+    ["--validation-file", job.test],
+    mrpcColumns,
+    ["--workers", "4"],
+    ["--output-dir", output],
+    ["--overwrite-output-dir"],
+    ["--per-device-train-batch-size", "8"],
+    ["--train-batch-size", "32"],
+    ["--per-device-eval-batch-size", "32"],
+    ["--learning-rate", "5e-5"],
+    ["--weight-decay", "0.01"],
+    ["--num-train-epochs", String(job.epochs)],
+    ["--max-length", job.model.endsWith("tiny") ? "64" : "128"],
+    ["--seed", String(seed)],
+    ["--save-strategy", "no"],
+  ];
   try {
-    await runCoordinator([
-      "--model",
-      model,
-      "--train-file",
-      train,
-      "--validation-file",
-      test,
-      "--workers",
-      "4",
-      "--output-dir",
-      output,
-      "--overwrite-output-dir",
-      "--text-column",
-      "#1 String",
-      "--text-pair-column",
-      "#2 String",
-      "--label-column",
-      "Quality",
-      "--per-device-train-batch-size",
-      "8",
-      "--train-batch-size",
-      "32",
-      "--per-device-eval-batch-size",
-      "32",
-      "--learning-rate",
-      "5e-5",
-      "--weight-decay",
-      "0.01",
-      "--num-train-epochs",
-      String(epochs),
-      "--max-length",
-      "128",
-      "--seed",
-      String(seed),
-      "--save-strategy",
-      "no",
-    ]);
-    return readEvents(output, "evaluationCompleted", eventSchema).map(({ epoch, metrics }) => ({
+    await runCoordinator(settings.flat());
+    const events = readEvents(output, "EvaluationCompleted", eventSchema);
+    const ofEpochs = events.map(({ data: { epoch, metrics } }) => ({
       epoch,
       accuracy: metrics["accuracy"] ?? Number.NaN,
       f1: metrics["f1"] ?? Number.NaN,
     }));
+    if (ofEpochs.length < job.epochs) {
+      throw new Error(`Cannot compare: ${ofEpochs.length} of ${job.epochs} epochs were evaluated`);
+    }
+    return ofEpochs;
   } finally {
     rmSync(output, { recursive: true, force: true });
   }
 }
 
-function storedPeerResults(): z.infer<typeof peerSchema>[] {
-  const file = process.env["RINGMASTER_BENCH_PEER_RESULTS"];
-  if (file === undefined) return [];
-  const lines = readFileSync(file, "utf8")
-    .split("\n")
-    .filter((line) => line.startsWith("{"));
-  return lines.map((line) => peerSchema.parse(JSON.parse(line)));
+function meansOf(runs: readonly (readonly Evaluation[])[], epoch: number) {
+  const values = (key: "accuracy" | "f1"): number[] =>
+    runs.map((run) => run[epoch]?.[key] ?? Number.NaN);
+  const mean = (key: "accuracy" | "f1"): number =>
+    values(key).reduce((sum, value) => sum + value, 0) / runs.length;
+  return {
+    accuracy: mean("accuracy"),
+    f1: mean("f1"),
+    accuracySpread: spreadOf(values("accuracy")),
+  };
+}
+
+async function shortJob(files: MrpcFiles, folder: string): Promise<Job> {
+  const job = {
+    model: join(folder, "tiny"),
+    train: join(folder, "train.tsv"),
+    test: join(folder, "test.tsv"),
+    epochs: 1,
+  };
+  await writeRandomBert(job.model, bertShapes["tiny"]!, 0.1);
+  writePart(files.train, job.train, { part: 0, parts: shortParts });
+  writePart(files.test, job.test, { part: 0, parts: shortParts });
+  return job;
 }
 
 async function main(): Promise<void> {
-  const train = join(dataFolder, "msr_paraphrase_train.txt");
-  const test = join(dataFolder, "msr_paraphrase_test.txt");
-  if (!existsSync(train) || !existsSync(test)) {
-    console.error(
-      `Expected msr_paraphrase_train.txt and msr_paraphrase_test.txt in "${dataFolder}"`,
-    );
-    process.exit(2);
-  }
-  const { modelFolder } = await ensureQuickstart({
-    env: process.env,
-    progress: createProgressSink({
-      output: process.stderr,
-      isTerminal: process.stderr.isTTY,
-      now: () => performance.now(),
-    }),
-    signal: new AbortController().signal,
+  const flags = readBenchFlags(process.argv.slice(2), {
+    data: "",
+    seeds: ["42", "43", "44"],
+    results: "",
+    "peer-results": "",
+    short: false,
+    "no-peer": false,
   });
-  const stored = storedPeerResults();
-  const ours: Evaluation[][] = [];
-  const theirs: Evaluation[][] = [];
-  const versions = { torch: "", transformers: "" };
-  for (let seed = 42; seed < 42 + seedCount; seed++) {
-    ours.push(await oursOnce(modelFolder, train, test, seed));
-    const peer =
-      stored.find((result) => result.seed === seed) ??
-      (await runPeer(
-        "mrpc_trainer.py",
-        [modelFolder, train, test, String(seed), String(epochs)],
-        peerSchema,
-      ));
-    theirs.push(peer.evaluations);
-    Object.assign(versions, { torch: peer.torch, transformers: peer.transformers });
-    process.stderr.write(
-      `seed ${seed}: ours ${JSON.stringify(ours.at(-1))}, Trainer ${JSON.stringify(theirs.at(-1))}\n`,
+  const files = findMrpc(flags.data);
+  const folder = mkdtempSync(join(tmpdir(), "ringmaster-mrpc-"));
+  const commit = sourceVersion();
+  const ours: (readonly Evaluation[])[] = [];
+  const theirs: (readonly Evaluation[])[] = [];
+  const versions = { ours: commit, torch: "", transformers: "" };
+  const seeds = flags.seeds.map(Number);
+  let epochs = 3;
+  try {
+    const job = flags.short
+      ? await shortJob(files, folder)
+      : { ...files, model: await ensureMiniLm(), epochs };
+    epochs = job.epochs;
+    const storedOurs = readStored(flags.results, ourSchema).filter(
+      (one) => one.commit === commit && one.evaluations.length === epochs,
     );
+    const storedPeers = [flags.results, flags["peer-results"]]
+      .flatMap((file) => readStored(file, peerSchema))
+      .filter((one) => one.evaluations.length === epochs);
+    for (const seed of seeds) {
+      const found = storedOurs.find((one) => one.seed === seed);
+      const own = found ?? { seed, commit, evaluations: await oursOnce(job, seed) };
+      if (found === undefined) store(flags.results, own);
+      ours.push(own.evaluations);
+      tellProgress(`seed ${seed}: ours ${JSON.stringify(own.evaluations)}`);
+    }
+    for (const seed of flags["no-peer"] ? [] : seeds) {
+      const found = storedPeers.find((one) => one.seed === seed);
+      const args = [job.model, job.train, job.test, String(seed), String(epochs)];
+      const peer = found ?? (await runPeer("mrpc_trainer.py", args, peerSchema));
+      if (found === undefined) store(flags.results, peer);
+      theirs.push(peer.evaluations);
+      Object.assign(versions, { torch: peer.torch, transformers: peer.transformers });
+      tellProgress(`seed ${seed}: Trainer ${JSON.stringify(peer.evaluations)}`);
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
-  const mean = (runs: Evaluation[][], epoch: number, key: "accuracy" | "f1"): number =>
-    runs.reduce((sum, run) => sum + (run[epoch]?.[key] ?? Number.NaN), 0) / runs.length;
-  const results = Array.from({ length: epochs }, (_, epoch) => ({
-    epoch: epoch + 1,
-    ours: { accuracy: mean(ours, epoch, "accuracy"), f1: mean(ours, epoch, "f1") },
-    trainer: { accuracy: mean(theirs, epoch, "accuracy"), f1: mean(theirs, epoch, "f1") },
-    oursSpread: spreadOf(ours.map((run) => run[epoch]?.accuracy ?? Number.NaN)),
-    trainerSpread: spreadOf(theirs.map((run) => run[epoch]?.accuracy ?? Number.NaN)),
-  }));
-  const percent = (value: number): string => (100 * value).toFixed(2);
-  console.log(`MRPC, MiniLM, batch 32, ${epochs} epochs, lr 5e-5, decay 0.01, ${seedCount} seeds`);
-  console.log(
-    formatTable([
-      ["epoch", "accuracy", "Trainer's", "F1", "Trainer's", "difference (points)"],
-      ...results.map((r) => [
-        String(r.epoch),
-        percent(r.ours.accuracy),
-        percent(r.trainer.accuracy),
-        percent(r.ours.f1),
-        percent(r.trainer.f1),
-        `${percent(r.ours.accuracy - r.trainer.accuracy)} / ${percent(r.ours.f1 - r.trainer.f1)}`,
-      ]),
+  const results = Array.from({ length: epochs }, (_, index) => {
+    const our = meansOf(ours, index);
+    if (theirs.length === 0) return { epoch: index + 1, ours: our };
+    const trainer = meansOf(theirs, index);
+    const points = (key: "accuracy" | "f1"): number => 100 * (our[key] - trainer[key]);
+    const differencePoints = { accuracy: points("accuracy"), f1: points("f1") };
+    return { epoch: index + 1, ours: our, trainer, differencePoints };
+  });
+  const percent = (value: number | undefined): string =>
+    value === undefined ? "–" : (100 * value).toFixed(2);
+  const rows = [
+    ["epoch", "accuracy", "Trainer's", "F1", "Trainer's", "difference (points)"],
+    ...results.map((r) => [
+      String(r.epoch),
+      percent(r.ours.accuracy),
+      percent(r.trainer?.accuracy),
+      percent(r.ours.f1),
+      percent(r.trainer?.f1),
+      r.differencePoints === undefined
+        ? "–"
+        : `${r.differencePoints.accuracy.toFixed(2)} / ${r.differencePoints.f1.toFixed(2)}`,
     ]),
-  );
-  console.log(
-    JSON.stringify({ bench: "mrpc", cpu: describeCpu(), versions, seeds: seedCount, results }),
-  );
+  ];
+  const title = `MRPC, ${flags.short ? "tiny model" : "MiniLM"}, batch 32, ${epochs} epochs, lr 5e-5, decay 0.01, mean of ${seeds.length} seeds`;
+  printReport("mrpc", [{ title, rows }], { versions, seeds, results });
 }
 
-await main();
+await runBench(main);

@@ -8,7 +8,8 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { z } from "zod";
 
-const peersFolder = join(dirname(dirname(fileURLToPath(import.meta.url))), "peers");
+/** Where the scripts of the peers lie. */
+export const peersFolder = join(dirname(dirname(fileURLToPath(import.meta.url))), "peers");
 const run = promisify(execFile);
 
 /** Path of the interpreter; `RINGMASTER_BENCH_PYTHON` names one that has the packages already. */

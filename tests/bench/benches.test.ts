@@ -1,0 +1,173 @@
+/**
+ * Goal: the benches' harness works, from our real programs to the last line. Method: each runs in its short form, on a tiny
+ * model; nothing is said about speed. The peer's part needs a Python with torch and transformers: RINGMASTER_BENCH_PYTHON
+ * or RINGMASTER_TEST_PYTHON.
+ */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { after, before, describe, it } from "node:test";
+import { z } from "zod";
+import { skipWithout, works } from "../support/needed-tool.ts";
+
+const python = process.env["RINGMASTER_BENCH_PYTHON"] ?? process.env["RINGMASTER_TEST_PYTHON"];
+const found = (name: string): string => `u.find_spec("${name}")`;
+const modules = ["torch", "transformers", "accelerate"];
+const hasPeer =
+  python !== undefined &&
+  works(python, [
+    "-c",
+    `import importlib.util as u; exit(not (${modules.map(found).join(" and ")}))`,
+  ]);
+const skip = skipWithout(
+  hasPeer,
+  "a Python with torch, transformers and accelerate (RINGMASTER_BENCH_PYTHON)",
+);
+
+const spread = z.object({ median: z.number(), min: z.number(), max: z.number() });
+const reportSchema = z.looseObject({
+  bench: z.string(),
+  cpu: z.object({ name: z.string(), cores: z.number(), flags: z.array(z.string()) }),
+  versions: z.record(z.string(), z.string()).nullable(),
+  results: z.array(z.looseObject({})),
+});
+
+type Report = z.infer<typeof reportSchema>;
+
+async function runBench(name: string, args: readonly string[]) {
+  const script = fileURLToPath(new URL(`./${name}.bench.ts`, import.meta.url));
+  const child = spawn(process.execPath, ["--import", "tsx", script, ...args], {
+    env: { ...process.env, ...(python === undefined ? {} : { RINGMASTER_BENCH_PYTHON: python }) },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let output = "";
+  let errors = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
+  const [code] = await once(child, "close");
+  return { code: Number(code), output, errors };
+}
+
+async function reportOf(name: string, args: readonly string[]): Promise<Report> {
+  const peer = hasPeer ? [] : ["--no-peer"];
+  const { code, output, errors } = await runBench(name, ["--short", ...peer, ...args]);
+  assert.equal(code, 0, errors);
+  const report = reportSchema.parse(JSON.parse(output.trimEnd().split("\n").at(-1)!));
+  assert.equal(report.bench, name);
+  return report;
+}
+
+/** MRPC's form: a heading, five columns, quotes that mean nothing. */
+function writeMrpc(folder: string): void {
+  const row = (i: number): string => {
+    const [first, second] = [`"w${i} w${i + 1} w${i % 7}`, `w${i + 1} w${i}"`];
+    return [i % 3 === 0 ? 0 : 1, i, i + 1, first, second].join("\t");
+  };
+  for (const [split, count] of [
+    ["train", 1600],
+    ["test", 800],
+  ] as const) {
+    const rows = Array.from({ length: count }, (_, i) => row(i));
+    const text = ["\uFEFFQuality\t#1 ID\t#2 ID\t#1 String\t#2 String", ...rows].join("\r\n");
+    writeFileSync(join(folder, `msr_paraphrase_${split}.txt`), `${text}\r\n`);
+  }
+}
+
+describe("a bench", () => {
+  let data: string;
+  before(() => {
+    data = mkdtempSync(join(tmpdir(), "bench-data-"));
+    writeMrpc(data);
+  });
+  after(() => rmSync(data, { recursive: true, force: true }));
+
+  it("refuses what it does not know, and says what it knows", async () => {
+    for (const [args, words] of [
+      [["--turns", "3"], /--turns.*--rounds/su],
+      [["--rounds", "some"], /--rounds: expected a number from 0, found "some"/u],
+    ] as const) {
+      const { code, errors } = await runBench("throughput", args);
+      assert.equal(code, 2);
+      assert.match(errors, words);
+    }
+  });
+
+  const every = { rounds: ["--rounds", "1"], steps: ["--rounds", "1", "--steps", "2"] };
+  const benches: readonly {
+    readonly name: string;
+    readonly args: () => readonly string[];
+    /** Fields of the first result, by whether they need the peer. */
+    readonly own: z.ZodType;
+    readonly withPeer: z.ZodType;
+  }[] = [
+    {
+      name: "throughput",
+      args: () => [...every.steps, "--workers", "2"],
+      own: z.object({ workers: z.literal(2), ours: spread }),
+      withPeer: z.object({ pytorch: spread, ratio: spread, peerThreads: z.number().min(1) }),
+    },
+    {
+      name: "step",
+      args: () => [...every.steps, "--modes", "eager", "--dropout", "0.1", "--precision", "fp32"],
+      own: z.object({
+        ours: spread,
+        matmul: z.object({ gflops: z.number().positive(), where: z.string() }),
+        shareOfFloor: spread,
+        shareWithWholeLastLayer: z.number().positive(),
+      }),
+      withPeer: z.object({ ratio: spread, betterPeer: z.literal("eager") }),
+    },
+    {
+      name: "memory",
+      args: () => [...every.steps, "--precision", "fp32"],
+      own: z.object({ ours: z.object({ min: z.number().min(1e7) }), processes: z.number().min(3) }),
+      withPeer: z.object({ pytorch: z.tuple([z.object({ bytes: spread, ratio: spread })]) }),
+    },
+    {
+      name: "epoch",
+      args: () => [...every.rounds, "--data", data, "--variants", "grouped"],
+      own: z.object({ name: z.literal("Ringmaster"), seconds: spread }),
+      withPeer: z.object({}),
+    },
+    {
+      name: "predict",
+      args: () => [...every.rounds, "--data", data],
+      own: z.looseObject({}),
+      withPeer: z.object({ kind: z.literal("pipeline"), ratio: spread }),
+    },
+    {
+      name: "mrpc",
+      args: () => ["--data", data, "--seeds", "42", "--results", join(data, "results.jsonl")],
+      own: z.object({ epoch: z.literal(1), ours: z.object({ accuracy: z.number() }) }),
+      withPeer: z.object({ trainer: z.object({ accuracy: z.number() }) }),
+    },
+  ];
+  for (const { name, args, own, withPeer } of benches) {
+    describe(name, () => {
+      let report: Report;
+      it("measures our side", async () => {
+        report = await reportOf(name, args());
+        // Of `predict`, our side is beside the results.
+        if (report.results.length > 0) own.parse(report.results[0]);
+        else spread.parse((report["ours"] as Record<string, unknown>)["perSecond"]);
+      });
+
+      it("measures the peer's side", { skip }, () => {
+        withPeer.parse(report.results[0]);
+        assert.match(report.versions?.["torch"] ?? "", /^\d/u);
+      });
+    });
+  }
+
+  it("goes on with the results that it has stored", async () => {
+    const file = join(data, "results.jsonl");
+    const before = readFileSync(file, "utf8");
+    assert.equal(before.trimEnd().split("\n").length, hasPeer ? 2 : 1);
+    await reportOf("mrpc", ["--data", data, "--seeds", "42", "--results", file]);
+    assert.equal(readFileSync(file, "utf8"), before);
+  });
+});

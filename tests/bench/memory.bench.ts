@@ -1,0 +1,143 @@
+/**
+ * `npm run bench:memory [-- --models minilm,bert-base --precision fp32,bf16 --modes eager --rounds 7 --steps 6]`: peak
+ * memory (PSS, summed over all processes of a side, from its start over some steps) of a training run with one worker, 8 ×
+ * 128 tokens, dropout 0.1, beside PyTorch, in turn. Ours is the real program: coordinator, worker and NATS.
+ * `--short`: a tiny model, to try the harness; `--no-peer`: our side only.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readBenchFlags, runBench } from "./support/bench-flags.ts";
+import { coordinatorKnows } from "./support/coordinator.ts";
+import { writeFullRows } from "./support/full-rows.ts";
+import { startPausedRun } from "./support/paused-run.ts";
+import { watchStartedMemory, type PeakMemory } from "./support/process-memory.ts";
+import { bertShapes, shapeNames, writeRandomBert } from "./support/random-bert.ts";
+import { printReport, tellProgress } from "./support/report.ts";
+import { formatSpread, spreadOf } from "./support/statistics.ts";
+import { stepArguments, type StepJob } from "./support/step-arguments.ts";
+import { TrainPeer, type PeerMode, type PeerVersions } from "./support/train-peer.ts";
+
+const mebibyte = 2 ** 20;
+
+async function ourPeak(job: StepJob, folder: string, steps: number): Promise<PeakMemory> {
+  const watch = watchStartedMemory();
+  const run = await startPausedRun(stepArguments(job), join(folder, "run"), steps);
+  const peak = watch.stop();
+  await run.close();
+  return peak;
+}
+
+async function peerPeak(
+  job: StepJob,
+  mode: PeerMode,
+  steps: number,
+): Promise<{ readonly peak: PeakMemory; readonly versions: PeerVersions }> {
+  const watch = watchStartedMemory();
+  const peer = await TrainPeer.start(job);
+  try {
+    await peer.steps(mode, steps);
+    return { peak: watch.stop(), versions: peer.versions };
+  } finally {
+    await peer.close();
+  }
+}
+
+/** Takes turns between the sides, and sums up. */
+async function measure(
+  job: StepJob,
+  {
+    folder,
+    modes,
+    rounds,
+    steps,
+  }: { folder: string; modes: readonly PeerMode[]; rounds: number; steps: number },
+) {
+  const ours: PeakMemory[] = [];
+  const peers = new Map<PeerMode, number[]>(modes.map((mode) => [mode, []]));
+  let versions: PeerVersions | null = null;
+  for (let round = 0; round < rounds; round++) {
+    ours.push(await ourPeak(job, folder, steps));
+    for (const mode of modes) {
+      const one = await peerPeak(job, mode, steps);
+      versions = one.versions;
+      peers.get(mode)?.push(one.peak.bytes);
+    }
+    tellProgress(`${job.precision}: round ${round + 1} of ${rounds}`);
+  }
+  const ourBytes = ours.map(({ bytes }) => bytes);
+  const pytorch = [...peers].map(([mode, bytes]) => ({
+    mode,
+    bytes: spreadOf(bytes),
+    ratio: spreadOf(bytes.map((value, i) => value / (ourBytes[i] ?? Number.NaN))),
+  }));
+  const result = { ours: spreadOf(ourBytes), processes: ours[0]?.processes ?? 0, pytorch };
+  return { versions, result };
+}
+
+type Result = Awaited<ReturnType<typeof measure>>["result"] & {
+  readonly model: string;
+  readonly precision: "fp32" | "bf16";
+};
+
+async function main(): Promise<void> {
+  const flags = readBenchFlags(process.argv.slice(2), {
+    models: ["minilm", "bert-base"],
+    precision: ["fp32", "bf16"],
+    modes: ["eager"],
+    rounds: 7,
+    steps: 6,
+    short: false,
+    "no-peer": false,
+  });
+  const models = flags.short ? ["tiny"] : shapeNames(flags.models);
+  const tokens = flags.short ? 16 : 128;
+  const modes = flags["no-peer"]
+    ? []
+    : (["eager", "compile"] as const).filter((mode) => flags.modes.includes(mode));
+  const hasBf16 = coordinatorKnows("--bf16");
+  const precisions = (["fp32", "bf16"] as const).filter(
+    (one) => flags.precision.includes(one) && (one === "fp32" || hasBf16),
+  );
+  if (!hasBf16) tellProgress("bf16 is left out: this coordinator has no --bf16");
+  const folder = mkdtempSync(join(tmpdir(), "ringmaster-memory-"));
+  const results: Result[] = [];
+  let versions: PeerVersions | null = null;
+  try {
+    for (const model of models) {
+      const shape = bertShapes[model]!;
+      const modelFolder = join(folder, model);
+      const trainFile = join(folder, "train.jsonl");
+      await writeRandomBert(modelFolder, shape, 0.1);
+      writeFullRows(trainFile, shape, tokens);
+      for (const precision of precisions) {
+        const job = { modelFolder, trainFile, rows: 8, tokens, workers: 1, precision };
+        const { rounds, steps } = flags;
+        const one = await measure(job, { folder, modes, rounds, steps });
+        versions = one.versions;
+        results.push({ model, precision, ...one.result });
+      }
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const mebibytes = ({ median, min, max }: Result["ours"]): string =>
+    formatSpread({ median: median / mebibyte, min: min / mebibyte, max: max / mebibyte }, 0);
+  const rows = [
+    ["model", "precision", "Ringmaster, MiB", "PyTorch, MiB", "PyTorch ÷ ours"],
+    ...results.flatMap((r) => {
+      const head = [r.model, r.precision, mebibytes(r.ours)];
+      if (r.pytorch.length === 0) return [[...head, "–", "–"]];
+      return r.pytorch.map(({ mode, bytes, ratio }) => [
+        ...head,
+        `${mode} ${mebibytes(bytes)}`,
+        formatSpread(ratio, 2),
+      ]);
+    }),
+  ];
+  const { rounds, steps } = flags;
+  const title = `peak PSS of all processes, 1 worker, 8 × ${tokens}, dropout 0.1, ${rounds} rounds in turn of ${steps} steps: median (least–most)`;
+  printReport("memory", [{ title, rows }], { versions, rounds, steps, results });
+}
+
+await runBench(main);

@@ -1,0 +1,77 @@
+"""The peer of bench:throughput, bench:step and bench:memory: full training steps of transformers' BERT in PyTorch.
+
+usage: train_step.py MODEL_FOLDER ROWS TOKENS [fp32|bf16]
+
+With WORLD_SIZE above 1 in the environment it is one rank of DistributedDataParallel over gloo. Each line of standard
+input is a command, {"mode": "eager"|"compile", "threads": N or 0 for torch's default, "steps": K}; the answer is a line
+with the milliseconds of each step. A step is forward, backward, clipping at 1 and fused AdamW over the folder's model, its
+dropout included, on rows that fill all their tokens.
+"""
+
+import json
+import os
+import sys
+import time
+
+import torch
+import transformers
+from transformers import AutoModelForSequenceClassification
+
+transformers.logging.set_verbosity_error()
+
+
+class Job:
+    def __init__(self, folder, rows, tokens, precision):
+        self.rank = int(os.environ.get("RANK", "0"))
+        self.world_size = int(os.environ.get("WORLD_SIZE", "1"))
+        torch.manual_seed(self.rank)
+        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).train()
+        vocabulary = model.config.vocab_size
+        if self.world_size > 1:
+            torch.distributed.init_process_group("gloo")
+            model = torch.nn.parallel.DistributedDataParallel(model)
+        self.model = model
+        self.compiled = None
+        self.precision = precision
+        self.optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, weight_decay=0.01, fused=True)
+        self.ids = torch.randint(5, vocabulary, (rows, tokens))
+        self.mask = torch.ones_like(self.ids)
+        self.labels = torch.randint(0, 2, (rows,))
+
+    def step(self, model):
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            loss = model(input_ids=self.ids, attention_mask=self.mask, labels=self.labels).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+
+    def block(self, mode, steps):
+        if mode == "compile" and self.compiled is None:
+            self.compiled = torch.compile(self.model)
+        model = self.compiled if mode == "compile" else self.model
+        times = []
+        for _ in range(steps):
+            start = time.perf_counter()
+            self.step(model)
+            times.append((time.perf_counter() - start) * 1000)
+        return times
+
+
+def say(message):
+    print(json.dumps(message), flush=True)
+
+
+def main():
+    folder, rows, tokens = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    default_threads = torch.get_num_threads()
+    job = Job(folder, rows, tokens, sys.argv[4] if len(sys.argv) > 4 else "fp32")
+    say({"torch": torch.__version__, "transformers": transformers.__version__, "threads": default_threads})
+    for line in sys.stdin:
+        command = json.loads(line)
+        torch.set_num_threads(command["threads"] or default_threads)
+        say({"ms": job.block(command["mode"], command["steps"])})
+
+
+if __name__ == "__main__":
+    main()

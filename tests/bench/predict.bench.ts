@@ -1,0 +1,193 @@
+/**
+ * `npm run bench:predict -- --data FOLDER [--lines 10000 --rounds 7]`: sentences/s of `coordinator predict`, MiniLM, real
+ * sentences of MRPC, beside transformers' pipeline at its best batch size and a loop over length-sorted batches with
+ * torch.compile, in turn. Ours is the whole command with files read and written; the peer's clock runs from lines in
+ * memory to labels in memory. A second column leaves our start out too: (lines − few) ÷ (time − time of few lines).
+ * FOLDER holds msr_paraphrase_{train,test}.txt. `--short`: a tiny model, few lines, to try the harness; `--no-peer`.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+import { readBenchFlags, runBench } from "./support/bench-flags.ts";
+import { predictLabels, runCoordinator } from "./support/coordinator.ts";
+import { ensureMiniLm } from "./support/minilm.ts";
+import { dataLines, findMrpc, type MrpcFiles } from "./support/mrpc-files.ts";
+import { startPeerRanks, type PeerRanks } from "./support/peer-ranks.ts";
+import { bertShapes, writeRandomBert } from "./support/random-bert.ts";
+import { printReport, tellProgress } from "./support/report.ts";
+import { formatSpread, spreadOf } from "./support/statistics.ts";
+
+const few = 64;
+const tuningLines = 512;
+const batchSizes = { pipeline: [1, 8, 16, 32, 64], sorted: [16, 32, 64] } as const;
+
+const helloSchema = z.object({ torch: z.string(), transformers: z.string() });
+const answerSchema = z.object({ ms: z.number(), labels: z.array(z.string()) });
+
+type Kind = keyof typeof batchSizes;
+type Peer = PeerRanks<z.infer<typeof helloSchema>>;
+
+/** Both sentences of every pair, as JSONL. */
+function writeSentences(files: MrpcFiles, to: string, count: number): number {
+  const sentences = [files.train, files.test]
+    .flatMap(dataLines)
+    .flatMap((line) => line.trimEnd().split("\t").slice(3, 5))
+    .slice(0, count);
+  const lines = sentences.map((text) => JSON.stringify({ text }));
+  writeFileSync(to, `${lines.join("\n")}\n`);
+  return sentences.length;
+}
+
+/** A model with a head: one step of training makes it. */
+async function makeModel(folder: string): Promise<string> {
+  const output = join(folder, "model");
+  const labelled = join(folder, "labelled.jsonl");
+  writeFileSync(
+    labelled,
+    Array.from({ length: few }, (_, i) =>
+      JSON.stringify({ text: `number ${i}`, label: i % 2 === 0 ? "a" : "b" }),
+    ).join("\n"),
+  );
+  await runCoordinator(
+    [
+      ["--model", await ensureMiniLm(), "--train-file", labelled, "--output-dir", output],
+      ["--max-steps", "1", "--max-length", "128", "--save-strategy", "no"],
+    ].flat(),
+  );
+  return output;
+}
+
+async function timed(model: string, file: string, lines: number) {
+  const started = performance.now();
+  const labels = await predictLabels(model, file);
+  const ms = performance.now() - started;
+  if (labels.length !== lines) {
+    throw new Error(`Cannot compare: ${labels.length} of ${lines} lines were labelled`);
+  }
+  return { ms, labels };
+}
+
+/** The batch size that is fastest over the first lines; each is tried twice, the first time warms up. */
+async function bestBatch(peer: Peer, kind: Kind, lines: number): Promise<number> {
+  let best = { batch: 1, ms: Number.POSITIVE_INFINITY };
+  for (const batch of batchSizes[kind]) {
+    const command = { kind, batch, lines: Math.min(lines, tuningLines) };
+    await peer.ask(command, answerSchema);
+    const { ms } = await peer.ask(command, answerSchema);
+    if (ms < best.ms) best = { batch, ms };
+  }
+  return best.batch;
+}
+
+interface Measured {
+  readonly batches: Readonly<Record<Kind, number>>;
+  readonly rates: {
+    readonly ours: number[];
+    readonly oursWithoutStart: number[];
+    readonly pipeline: number[];
+    readonly sorted: number[];
+  };
+  /** Share of lines on which both sides agree. */
+  agreement: number | null;
+}
+
+async function measure(
+  places: { readonly model: string; readonly file: string; readonly fewFile: string },
+  lines: number,
+  { peer, rounds }: { readonly peer: Peer | null; readonly rounds: number },
+): Promise<Measured> {
+  const { model, file, fewFile } = places;
+  const measured: Measured = {
+    batches: {
+      pipeline: peer === null ? 0 : await bestBatch(peer, "pipeline", lines),
+      sorted: peer === null ? 0 : await bestBatch(peer, "sorted", lines),
+    },
+    rates: { ours: [], oursWithoutStart: [], pipeline: [], sorted: [] },
+    agreement: null,
+  };
+  const { rates, batches } = measured;
+  // Programs are recorded once.
+  await timed(model, file, lines);
+  for (let round = 0; round < rounds; round++) {
+    const start = await timed(model, fewFile, few);
+    const whole = await timed(model, file, lines);
+    rates.ours.push((1000 * lines) / whole.ms);
+    rates.oursWithoutStart.push((1000 * (lines - few)) / (whole.ms - start.ms));
+    for (const kind of peer === null ? [] : (["pipeline", "sorted"] as const)) {
+      const answer = await peer?.ask({ kind, batch: batches[kind], lines }, answerSchema);
+      if (answer === undefined) continue;
+      rates[kind].push((1000 * lines) / answer.ms);
+      const equal = answer.labels.filter((label, i) => label === whole.labels[i]).length;
+      measured.agreement = Math.min(measured.agreement ?? 1, equal / lines);
+    }
+    tellProgress(`round ${round + 1} of ${rounds}`);
+  }
+  return measured;
+}
+
+async function main(): Promise<void> {
+  const flags = readBenchFlags(process.argv.slice(2), {
+    data: "",
+    lines: 10_000,
+    rounds: 7,
+    short: false,
+    "no-peer": false,
+  });
+  const files = findMrpc(flags.data);
+  const folder = mkdtempSync(join(tmpdir(), "ringmaster-predict-"));
+  const { rounds } = flags;
+  let peer: Peer | null = null;
+  try {
+    const file = join(folder, "lines.jsonl");
+    const fewFile = join(folder, "few.jsonl");
+    const lines = writeSentences(files, file, flags.short ? 2 * few : flags.lines);
+    writeSentences(files, fewFile, few);
+    const tiny = join(folder, "tiny");
+    if (flags.short) await writeRandomBert(tiny, bertShapes["tiny"]!, 0.1);
+    const model = flags.short ? tiny : await makeModel(folder);
+    if (!flags["no-peer"]) {
+      peer = await startPeerRanks("predict_rate.py", [model, file], helloSchema);
+    }
+    const { rates, batches, agreement } = await measure({ model, file, fewFile }, lines, {
+      peer,
+      rounds,
+    });
+    const result = (["pipeline", "sorted"] as const)
+      .filter((kind) => rates[kind].length > 0)
+      .map((kind) => ({
+        kind,
+        batch: batches[kind],
+        perSecond: spreadOf(rates[kind]),
+        ratio: spreadOf(rates.ours.map((rate, i) => rate / (rates[kind][i] ?? Number.NaN))),
+        ratioWithoutStart: spreadOf(
+          rates.oursWithoutStart.map((rate, i) => rate / (rates[kind][i] ?? Number.NaN)),
+        ),
+      }));
+    const ours = {
+      perSecond: spreadOf(rates.ours),
+      withoutStart: spreadOf(rates.oursWithoutStart),
+    };
+    const names = { pipeline: "pipeline", sorted: "sorted by length, torch.compile" };
+    const rows = [
+      ["", "sentences/s", "ours ÷ it", "our start left out"],
+      ["coordinator predict, whole command", formatSpread(ours.perSecond), "–", "–"],
+      ["coordinator predict, start left out", formatSpread(ours.withoutStart), "–", "–"],
+      ...result.map((r) => [
+        `${names[r.kind]}, batch ${r.batch}`,
+        formatSpread(r.perSecond),
+        formatSpread(r.ratio, 2),
+        formatSpread(r.ratioWithoutStart, 2),
+      ]),
+    ];
+    const title = `labels of ${lines} sentences, ${flags.short ? "tiny model" : "MiniLM"}, fp32, ${rounds} rounds in turn: median (least–most)`;
+    const versions = peer?.hello ?? null;
+    const facts = { versions, rounds, lines, ours, results: result, agreement };
+    printReport("predict", [{ title, rows }], facts);
+  } finally {
+    await peer?.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+await runBench(main);

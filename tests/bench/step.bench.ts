@@ -1,0 +1,267 @@
+/**
+ * `npm run bench:step [-- --models minilm,bert-base --dropout 0.1,0 --precision fp32,bf16 --rounds 7 --steps 4]`: a full
+ * training step (forward, backward, clipping, AdamW) of 8 × 128 tokens, one worker on all cores, beside PyTorch eager and
+ * torch.compile, and the floor that this machine's best matrix product rate sets. Ours is the real program, paused while
+ * others are measured. `--short`: a tiny model, to try the harness; `--no-peer`: our side only.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { glibcTunables } from "../../coordinator/launch/local-launcher.ts";
+import { readBenchFlags, runBench } from "./support/bench-flags.ts";
+import { coordinatorKnows } from "./support/coordinator.ts";
+import { modelProducts, stepFlops } from "./support/floor.ts";
+import { writeFullRows } from "./support/full-rows.ts";
+import { MatmulRates } from "./support/matmul-rates.ts";
+import { startPausedRun } from "./support/paused-run.ts";
+import { bertShapes, shapeNames, writeRandomBert } from "./support/random-bert.ts";
+import { printReport, tellProgress } from "./support/report.ts";
+import { formatSpread, median, spreadOf } from "./support/statistics.ts";
+import { stepArguments } from "./support/step-arguments.ts";
+import { TrainPeer, type PeerMode, type PeerVersions } from "./support/train-peer.ts";
+
+const rows = 8;
+const warmUpSteps = 3;
+const tuningSteps = 3;
+
+/** One line of the table. */
+interface Cell {
+  readonly model: string;
+  readonly dropout: number;
+  readonly precision: "fp32" | "bf16";
+}
+
+interface Sizing {
+  readonly folder: string;
+  readonly tokens: number;
+  readonly rounds: number;
+  readonly steps: number;
+  readonly modes: readonly PeerMode[];
+}
+
+/** A way of running the peer, chosen before the rounds: which allocator settings, how many threads. */
+interface ChosenPeer {
+  readonly mode: PeerMode;
+  readonly peer: TrainPeer;
+  readonly allocator: "default" | "ours";
+}
+
+/** Starts the peer with its own and with our allocator settings, and keeps the faster one for each mode. */
+async function choosePeers(
+  modelFolder: string,
+  { tokens, modes }: Sizing,
+  precision: "fp32" | "bf16",
+): Promise<readonly ChosenPeer[]> {
+  const candidates: ChosenPeer[] = [];
+  const peers: TrainPeer[] = [];
+  const best = new Map<PeerMode, { readonly chosen: ChosenPeer; readonly ms: number }>();
+  try {
+    for (const allocator of ["default", "ours"] as const) {
+      const env: Record<string, string> =
+        allocator === "ours" ? { GLIBC_TUNABLES: glibcTunables } : {};
+      const peer = await TrainPeer.start({ modelFolder, rows, tokens, precision, env });
+      peers.push(peer);
+      await peer.chooseThreads(tuningSteps);
+      candidates.push(...modes.map((mode) => ({ mode, peer, allocator })));
+    }
+    // Compiling happens in the first step, and takes a minute.
+    for (const { mode, peer } of candidates) await peer.steps(mode, 2);
+    for (const chosen of candidates) {
+      const ms = median(await chosen.peer.steps(chosen.mode, tuningSteps));
+      const known = best.get(chosen.mode);
+      if (known === undefined || ms < known.ms) best.set(chosen.mode, { chosen, ms });
+    }
+  } catch (error) {
+    await Promise.all(peers.map((peer) => peer.close()));
+    throw error;
+  }
+  const kept = [...best.values()].map(({ chosen }) => chosen);
+  const unused = peers.filter((peer) => !kept.some((chosen) => chosen.peer === peer));
+  await Promise.all(unused.map((peer) => peer.close()));
+  return kept;
+}
+
+/** Measures one line: ours, each way of the peer and the matrix products in turn, round after round. */
+async function measure(cell: Cell, sizing: Sizing) {
+  const shape = bertShapes[cell.model]!;
+  const { folder, tokens, rounds, steps, modes } = sizing;
+  const modelFolder = join(folder, `${cell.model}-${cell.dropout}`);
+  rmSync(modelFolder, { recursive: true, force: true });
+  await writeRandomBert(modelFolder, shape, cell.dropout);
+  writeFullRows(join(folder, "train.jsonl"), shape, tokens);
+  const products = modelProducts(shape, { rows, tokens });
+  const open: { close(): Promise<void> }[] = [];
+  const ours: number[] = [];
+  const peerMs = new Map<PeerMode, number[]>(modes.map((mode) => [mode, []]));
+  try {
+    const rates = await MatmulRates.start(products, cell.precision, modes.length > 0);
+    open.push(rates);
+    const peers = modes.length > 0 ? await choosePeers(modelFolder, sizing, cell.precision) : [];
+    open.push(...new Set(peers.map(({ peer }) => peer)));
+    const trainFile = join(folder, "train.jsonl");
+    const job = { modelFolder, trainFile, rows, tokens, workers: 1, precision: cell.precision };
+    const args = stepArguments(job);
+    const run = await startPausedRun(args, join(folder, "run"), warmUpSteps);
+    open.push(run);
+    for (let round = 0; round < rounds; round++) {
+      await rates.round();
+      const sides = [
+        async () => void ours.push(median(await run.steps(steps))),
+        ...peers.map(
+          ({ mode, peer }) =>
+            async () =>
+              void peerMs.get(mode)?.push(median(await peer.steps(mode, steps))),
+        ),
+      ];
+      // Whoever follows the matrix products takes turns.
+      for (let i = 0; i < sides.length; i++) await sides[(round + i) % sides.length]?.();
+      tellProgress(`${Object.values(cell).join(" ")}: round ${round + 1} of ${rounds}`);
+    }
+    return {
+      versions: peers[0]?.peer.versions ?? null,
+      result: evaluate(cell, tokens, { ours, peerMs, peers, best: rates.best }),
+    };
+  } finally {
+    await Promise.all(open.map((one) => one.close()));
+  }
+}
+
+function evaluate(
+  cell: Cell,
+  tokens: number,
+  measured: {
+    readonly ours: readonly number[];
+    readonly peerMs: ReadonlyMap<PeerMode, readonly number[]>;
+    readonly peers: readonly ChosenPeer[];
+    readonly best: { readonly gflops: number; readonly where: string };
+  },
+) {
+  const { ours, peerMs, peers, best } = measured;
+  const batch = { rows, tokens };
+  const shape = bertShapes[cell.model]!;
+  const floorOf = (last: Parameters<typeof stepFlops>[2]): number =>
+    stepFlops(shape, batch, last) / best.gflops / 1e6;
+  const floorMs = {
+    firstRow: floorOf("first-row"),
+    firstRowKeysValues: floorOf("first-row-keys-values"),
+    wholeLastLayer: floorOf("whole"),
+  };
+  const peer = [...peerMs].map(([mode, ms]) => {
+    const chosen = peers.find((one) => one.mode === mode);
+    return {
+      mode,
+      allocator: chosen?.allocator ?? "default",
+      threads: chosen?.peer.threads ?? 0,
+      ms: spreadOf(ms),
+    };
+  });
+  const better = peer.reduce<(typeof peer)[number] | null>(
+    (least, one) => (least === null || one.ms.median < least.ms.median ? one : least),
+    null,
+  );
+  const betterMs = better === null ? [] : (peerMs.get(better.mode) ?? []);
+  return {
+    ...cell,
+    ours: spreadOf(ours),
+    peer,
+    ...(better === null
+      ? {}
+      : {
+          betterPeer: better.mode,
+          ratio: spreadOf(betterMs.map((ms, i) => ms / (ours[i] ?? Number.NaN))),
+        }),
+    matmul: best,
+    floorMs,
+    shareOfFloor: spreadOf(ours.map((ms) => floorMs.firstRow / ms)),
+    shareWithKeysValues: floorMs.firstRowKeysValues / median(ours),
+    shareWithWholeLastLayer: floorMs.wholeLastLayer / median(ours),
+  };
+}
+
+type Result = ReturnType<typeof evaluate>;
+
+function tableOf(results: readonly Result[]): readonly (readonly string[])[] {
+  const percent = (value: number): string => `${(100 * value).toFixed(0)} %`;
+  const peerText = (result: Result, mode: PeerMode): string => {
+    const one = result.peer.find((candidate) => candidate.mode === mode);
+    return one === undefined ? "–" : formatSpread(one.ms, 0);
+  };
+  return [
+    [
+      "model",
+      "dropout",
+      "precision",
+      "Ringmaster, ms",
+      "eager, ms",
+      "torch.compile, ms",
+      "PyTorch ÷ ours",
+      "matmul, GFLOP/s",
+      "floor, ms",
+      "share of the floor",
+      "(keys and values whole)",
+      "(last layer whole)",
+    ],
+    ...results.map((r) => [
+      r.model,
+      String(r.dropout),
+      r.precision,
+      formatSpread(r.ours, 0),
+      peerText(r, "eager"),
+      peerText(r, "compile"),
+      r.ratio === undefined ? "–" : formatSpread(r.ratio, 2),
+      r.matmul.gflops.toFixed(0),
+      r.floorMs.firstRow.toFixed(0),
+      percent(r.shareOfFloor.median),
+      percent(r.shareWithKeysValues),
+      percent(r.shareWithWholeLastLayer),
+    ]),
+  ];
+}
+
+async function main(): Promise<void> {
+  const flags = readBenchFlags(process.argv.slice(2), {
+    models: ["minilm", "bert-base"],
+    dropout: ["0.1", "0"],
+    precision: ["fp32", "bf16"],
+    modes: ["eager", "compile"],
+    rounds: 7,
+    steps: 4,
+    short: false,
+    "no-peer": false,
+  });
+  const models = flags.short ? ["tiny"] : shapeNames(flags.models);
+  const modes = flags["no-peer"]
+    ? []
+    : (["eager", "compile"] as const).filter((mode) => flags.modes.includes(mode));
+  const hasBf16 = coordinatorKnows("--bf16");
+  if (!hasBf16 && flags.precision.includes("bf16")) {
+    tellProgress("bf16 is left out: this coordinator has no --bf16");
+  }
+  const precisions = (["fp32", "bf16"] as const).filter(
+    (one) => flags.precision.includes(one) && (one === "fp32" || hasBf16),
+  );
+  const folder = mkdtempSync(join(tmpdir(), "ringmaster-step-"));
+  const tokens = flags.short ? 16 : 128;
+  const { rounds, steps } = flags;
+  const results: Result[] = [];
+  let versions: PeerVersions | null = null;
+  try {
+    for (const model of models) {
+      for (const dropout of flags.dropout.map(Number)) {
+        for (const precision of precisions) {
+          const cell = { model, dropout, precision };
+          const one = await measure(cell, { folder, tokens, rounds, steps, modes });
+          versions = one.versions;
+          results.push(one.result);
+        }
+      }
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const title = `training step, ${rows} × ${tokens}, 1 worker on all cores, ${rounds} rounds in turn of ${steps} steps: median (least–most)`;
+  const table = { title, rows: tableOf(results) };
+  printReport("step", [table], { versions, rounds, steps, results });
+}
+
+await runBench(main);

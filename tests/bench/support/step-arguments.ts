@@ -1,0 +1,27 @@
+/** Flags of `coordinator` for benches that train on full rows: the same batch at every step, nothing but steps. */
+
+/** What is trained. */
+export interface StepJob {
+  readonly modelFolder: string;
+  readonly trainFile: string;
+  /** Rows of a worker's microbatch. */
+  readonly rows: number;
+  readonly tokens: number;
+  readonly workers: number;
+  readonly precision: "fp32" | "bf16";
+}
+
+/** The flags. */
+export function stepArguments(job: StepJob): readonly string[] {
+  return [
+    ["--model", job.modelFolder],
+    ["--train-file", job.trainFile],
+    ["--workers", String(job.workers)],
+    ["--per-device-train-batch-size", String(job.rows)],
+    ["--train-batch-size", String(job.rows * job.workers)],
+    ["--max-length", String(job.tokens)],
+    ["--padding", "max_length"],
+    ["--weight-decay", "0.01"],
+    job.precision === "bf16" ? ["--bf16"] : [],
+  ].flat();
+}
