@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const session = `ringmaster-picture-${process.pid}`;
-const columns = 104;
+const columns = 112;
 const rows = 60;
 const takenAt = 0.66;
 const pollMs = 500;
@@ -74,6 +74,12 @@ const command = ["npx", "coordinator", "--workers", "4", ...flags];
 tmux("new-session", "-d", "-s", session, "-x", String(columns), "-y", String(rows), "sleep 1");
 tmux("set-option", "-t", session, "remain-on-exit", "on");
 tmux("respawn-pane", "-k", "-t", session, "-c", root, command.join(" "));
+const leave = () => {
+  tmux("kill-session", "-t", session);
+  process.exit(1);
+};
+process.once("SIGINT", leave);
+process.once("SIGTERM", leave);
 let isTaken = false;
 try {
   for (;;) {

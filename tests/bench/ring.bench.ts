@@ -6,9 +6,9 @@ import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import { describeCpu } from "./support/cpu.ts";
 import { runPeer } from "./support/peer-python.ts";
-import { formatSpread, formatTable, median, spreadOf } from "./support/statistics.ts";
+import { printReport } from "./support/report.ts";
+import { formatSpread, median, spreadOf } from "./support/statistics.ts";
 
 const rounds = Number(process.argv[2] ?? 7);
 const repeats = Number(process.argv[3] ?? 5);
@@ -43,7 +43,6 @@ async function ours(
 }
 
 async function main(): Promise<void> {
-  const cpu = describeCpu();
   const rows = [2, 4].flatMap((count) =>
     megabytes.map((size) => ({
       count,
@@ -81,20 +80,17 @@ async function main(): Promise<void> {
     sharedRatio: spreadOf(row.auto.map((ms, i) => (row.gloo[i] ?? Number.NaN) / ms)),
     grpcRatio: spreadOf(row.grpc.map((ms, i) => (row.gloo[i] ?? Number.NaN) / ms)),
   }));
-  console.log(`CPU: ${cpu.name}, ${cpu.cores} cores, ${cpu.flags.join(" ")}`);
-  console.log(`exact sum, ms, ${rounds} rounds in turn; ratio = gloo's time ÷ ours`);
-  console.log(
-    formatTable([
-      ["processes", "MB", "shared memory", "gRPC only", "gloo", "ratio", "ratio, gRPC only"],
-      ...results.map((r) => [
-        String(r.processes),
-        String(r.megabytes),
-        ...[r.sharedMs, r.grpcMs, r.glooMs].map((spread) => formatSpread(spread)),
-        ...[r.sharedRatio, r.grpcRatio].map((spread) => formatSpread(spread, 2)),
-      ]),
+  const title = `exact sum, ms, ${rounds} rounds in turn; ratio = gloo's time ÷ ours`;
+  const table = [
+    ["processes", "MB", "shared memory", "gRPC only", "gloo", "ratio", "ratio, gRPC only"],
+    ...results.map((r) => [
+      String(r.processes),
+      String(r.megabytes),
+      ...[r.sharedMs, r.grpcMs, r.glooMs].map((spread) => formatSpread(spread)),
+      ...[r.sharedRatio, r.grpcRatio].map((spread) => formatSpread(spread, 2)),
     ]),
-  );
-  console.log(JSON.stringify({ bench: "ring", cpu, torch, rounds, repeats, results }));
+  ];
+  printReport("ring", [{ title, rows: table }], { versions: { torch }, rounds, repeats, results });
 }
 
 await main();

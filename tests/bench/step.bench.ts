@@ -37,26 +37,30 @@ interface Sizing {
   readonly rounds: number;
   readonly steps: number;
   readonly modes: readonly PeerMode[];
+  readonly allocators: readonly Allocator[];
 }
+
+/** Whose allocator settings PyTorch runs with. */
+type Allocator = "default" | "ours";
 
 /** A way of running the peer, chosen before the rounds: which allocator settings, how many threads. */
 interface ChosenPeer {
   readonly mode: PeerMode;
   readonly peer: TrainPeer;
-  readonly allocator: "default" | "ours";
+  readonly allocator: Allocator;
 }
 
 /** Starts the peer with its own and with our allocator settings, and keeps the faster one for each mode. */
 async function choosePeers(
   modelFolder: string,
-  { tokens, modes }: Sizing,
+  { tokens, modes, allocators }: Sizing,
   precision: "fp32" | "bf16",
 ): Promise<readonly ChosenPeer[]> {
   const candidates: ChosenPeer[] = [];
   const peers: TrainPeer[] = [];
   const best = new Map<PeerMode, { readonly chosen: ChosenPeer; readonly ms: number }>();
   try {
-    for (const allocator of ["default", "ours"] as const) {
+    for (const allocator of allocators) {
       const env: Record<string, string> =
         allocator === "ours" ? { GLIBC_TUNABLES: glibcTunables } : {};
       const peer = await TrainPeer.start({ modelFolder, rows, tokens, precision, env });
@@ -115,7 +119,10 @@ async function measure(cell: Cell, sizing: Sizing) {
       ];
       // Whoever follows the matrix products takes turns.
       for (let i = 0; i < sides.length; i++) await sides[(round + i) % sides.length]?.();
-      tellProgress(`${Object.values(cell).join(" ")}: round ${round + 1} of ${rounds}`);
+      const last = [ours, ...peerMs.values()].map((all) => all.at(-1)?.toFixed(0) ?? "–");
+      tellProgress(
+        `${Object.values(cell).join(" ")}, round ${round + 1} of ${rounds}: ${last.join(" beside ")} ms`,
+      );
     }
     return {
       versions: peers[0]?.peer.versions ?? null,
@@ -243,6 +250,8 @@ async function main(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "ringmaster-step-"));
   const tokens = flags.short ? 16 : 128;
   const { rounds, steps } = flags;
+  const allocators: readonly Allocator[] = flags.short ? ["default"] : ["default", "ours"];
+  const sizing = { folder, tokens, rounds, steps, modes, allocators };
   const results: Result[] = [];
   let versions: PeerVersions | null = null;
   try {
@@ -250,7 +259,7 @@ async function main(): Promise<void> {
       for (const dropout of flags.dropout.map(Number)) {
         for (const precision of precisions) {
           const cell = { model, dropout, precision };
-          const one = await measure(cell, { folder, tokens, rounds, steps, modes });
+          const one = await measure(cell, sizing);
           versions = one.versions;
           results.push(one.result);
         }

@@ -66,7 +66,10 @@ async function measure(
       for (let round = 0; round < rounds; round++) {
         const turn = [measureOurs, measurePeer];
         for (const side of round % 2 === 0 ? turn : turn.reverse()) await side();
-        tellProgress(`${workers} workers, round ${round + 1} of ${rounds}`);
+        const last = [measured.ours, measured.peer].map((all) => all.at(-1)?.toFixed(1) ?? "–");
+        tellProgress(
+          `${workers} workers, round ${round + 1} of ${rounds}: ${last.join(" beside ")}`,
+        );
       }
     } finally {
       await run.close();

@@ -1,5 +1,7 @@
 /** What every bench prints: the processor, a table for people, and as the last line one JSON object. */
+import { tensorflowVersion } from "../../../foundation/native/pins.ts";
 import { describeCpu, type Cpu } from "./cpu.ts";
+import { sourceVersion } from "./result-store.ts";
 import { formatTable } from "./statistics.ts";
 
 /** A table and its title. */
@@ -18,7 +20,12 @@ export function printReport(
   const cpu: Cpu = describeCpu();
   console.log(`CPU: ${cpu.name}, ${cpu.cores} cores, ${cpu.flags.join(" ")}`);
   for (const { title, rows } of tables) console.log(`\n${title}\n${formatTable(rows)}`);
-  console.log(`\n${JSON.stringify({ bench, cpu, ...result })}`);
+  const ringmaster = {
+    commit: sourceVersion(),
+    node: process.versions.node,
+    tensorflow: tensorflowVersion,
+  };
+  console.log(`\n${JSON.stringify({ bench, cpu, ringmaster, ...result })}`);
 }
 
 /** One line about how far a bench is, on standard error. */
