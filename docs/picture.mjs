@@ -35,10 +35,12 @@ function escape(text) {
  * @param {string} line
  */
 function spansOf(line) {
+  // Plain spaces in a row are one in an SVG.
   return escape(line)
     .replace(/━+/gu, (bar) => `<tspan fill="${colours.bar}">${bar}</tspan>`)
     .replace(/^( {2}[a-z]+ +)/u, (name) => `<tspan fill="${colours.soft}">${name}</tspan>`)
-    .replace(/^(\$.*)$/u, (command) => `<tspan font-weight="bold">${command}</tspan>`);
+    .replace(/^(\$.*)$/u, (command) => `<tspan font-weight="bold">${command}</tspan>`)
+    .replaceAll(/ (?![^<]*>)/gu, "\u00A0");
 }
 
 /**

@@ -135,7 +135,7 @@ describe("a bench", () => {
     },
     {
       name: "predict",
-      args: () => [...every.rounds, "--data", data],
+      args: () => [...every.rounds, "--data", data, "--kinds", "pipeline"],
       own: z.looseObject({}),
       withPeer: z.object({ kind: z.literal("pipeline"), ratio: spread }),
     },

@@ -1,5 +1,5 @@
 /**
- * `npm run bench:predict -- --data FOLDER [--lines 10000 --rounds 7]`: sentences/s of `coordinator predict`, MiniLM, real
+ * `npm run bench:predict -- --data FOLDER [--lines 10000 --rounds 7 --kinds pipeline,sorted]`: sentences/s of `coordinator predict`, MiniLM, real
  * sentences of MRPC, beside transformers' pipeline at its best batch size and a loop over length-sorted batches with
  * torch.compile, in turn. Ours is the whole command with files read and written; the peer's clock runs from lines in
  * memory to labels in memory. A second column leaves our start out too: (lines − few) ÷ (time − time of few lines).
@@ -81,7 +81,7 @@ async function bestBatch(peer: Peer, kind: Kind, lines: number): Promise<number>
 }
 
 interface Measured {
-  readonly batches: Readonly<Record<Kind, number>>;
+  readonly batches: Record<Kind, number>;
   readonly rates: {
     readonly ours: number[];
     readonly oursWithoutStart: number[];
@@ -95,18 +95,23 @@ interface Measured {
 async function measure(
   places: { readonly model: string; readonly file: string; readonly fewFile: string },
   lines: number,
-  { peer, rounds }: { readonly peer: Peer | null; readonly rounds: number },
+  asked: {
+    readonly peer: Peer | null;
+    readonly kinds: readonly Kind[];
+    readonly rounds: number;
+  },
 ): Promise<Measured> {
   const { model, file, fewFile } = places;
+  const { peer, kinds, rounds } = asked;
   const measured: Measured = {
-    batches: {
-      pipeline: peer === null ? 0 : await bestBatch(peer, "pipeline", lines),
-      sorted: peer === null ? 0 : await bestBatch(peer, "sorted", lines),
-    },
+    batches: { pipeline: 0, sorted: 0 },
     rates: { ours: [], oursWithoutStart: [], pipeline: [], sorted: [] },
     agreement: null,
   };
   const { rates, batches } = measured;
+  for (const kind of kinds) {
+    if (peer !== null) batches[kind] = await bestBatch(peer, kind, lines);
+  }
   // Programs are recorded once.
   await timed(model, file, lines);
   for (let round = 0; round < rounds; round++) {
@@ -114,7 +119,7 @@ async function measure(
     const whole = await timed(model, file, lines);
     rates.ours.push((1000 * lines) / whole.ms);
     rates.oursWithoutStart.push((1000 * (lines - few)) / (whole.ms - start.ms));
-    for (const kind of peer === null ? [] : (["pipeline", "sorted"] as const)) {
+    for (const kind of kinds) {
       const answer = await peer?.ask({ kind, batch: batches[kind], lines }, answerSchema);
       if (answer === undefined) continue;
       rates[kind].push((1000 * lines) / answer.ms);
@@ -131,6 +136,7 @@ async function main(): Promise<void> {
     data: "",
     lines: 10_000,
     rounds: 7,
+    kinds: ["pipeline", "sorted"],
     short: false,
     "no-peer": false,
   });
@@ -151,6 +157,7 @@ async function main(): Promise<void> {
     }
     const { rates, batches, agreement } = await measure({ model, file, fewFile }, lines, {
       peer,
+      kinds: (["pipeline", "sorted"] as const).filter((kind) => flags.kinds.includes(kind)),
       rounds,
     });
     const result = (["pipeline", "sorted"] as const)
