@@ -117,6 +117,13 @@ export function addQueryCommands(program: Command, done: Done): void {
       "a table for people, or one JSON object a line (default: text)",
     );
   finish(runs, done);
+  const verify = program
+    .command("verify <run-a> <run-b>")
+    .description(
+      "Have two runs trained the same, bit by bit? Compares their output folders step by step and tensor by tensor; exit code 0: equal, 1: different (docs/exactness.md).",
+    )
+    .option("--format <text|jsonl>", "a table for people, or one JSON object (default: text)");
+  finish(verify, done);
   addControl(program, done);
   addLaunch(program, done);
   const device = ["--device <cpu|gpu>", "what the workers compute on (default: cpu)"] as const;

@@ -8,9 +8,11 @@ import {
   type Prepared,
 } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import type { Engine, PhaseInfo } from "./engine/engine.ts";
+import { TensorHasher } from "./hashing/tensor-hasher.ts";
 import { abortable } from "./input/feed.ts";
 import type { InputThread } from "./input/input-thread.ts";
 import type { InputSettings } from "./input/input-messages.ts";
+import { runSelfTest } from "./self-test.ts";
 import type { StepPhase } from "./step.ts";
 
 /** What starts the parts of a job. */
@@ -52,7 +54,7 @@ export async function prepareJob(
   starters: JobStarters,
   signal: AbortSignal,
 ): Promise<Preparation> {
-  const making = makeJob(prepare, starters);
+  const making = makeJob(prepare, starters, signal);
   try {
     return await abortable(making, signal);
   } catch (error) {
@@ -61,7 +63,11 @@ export async function prepareJob(
   }
 }
 
-async function makeJob(prepare: Prepare, starters: JobStarters): Promise<Preparation> {
+async function makeJob(
+  prepare: Prepare,
+  starters: JobStarters,
+  signal: AbortSignal,
+): Promise<Preparation> {
   const table = parseTable(prepare.tableJson);
   const [input, made] = await bothOrNeither(
     starters.startInput(inputSettingsOf(prepare)),
@@ -70,20 +76,26 @@ async function makeJob(prepare: Prepare, starters: JobStarters): Promise<Prepara
   const { engine, outcome } = made;
   const { tableVersion, prepareMs, fromCache, phases, reductionParts } = outcome;
   const { training, microbatchSize, evalMicrobatchSize, microbatchesPerStep } = prepare;
-  return {
-    job: {
-      engine,
-      input,
-      table,
-      phases: stepPhases(phases),
-      reductionParts,
-      training,
-      microbatchSize,
-      evalMicrobatchSize,
-      microbatchesPerStep,
-    },
-    prepared: create(PreparedSchema, { tableVersion, prepareMs, fromCache }),
+  const job = {
+    engine,
+    input,
+    table,
+    phases: stepPhases(phases),
+    reductionParts,
+    training,
+    microbatchSize,
+    evalMicrobatchSize,
+    microbatchesPerStep,
   };
+  const selfTest = prepare.selfTest
+    ? await runSelfTest(prepare, job, new TensorHasher(), signal).catch(async (error: unknown) => {
+        await closeJob(job);
+        throw error;
+      })
+    : null;
+  const known = { tableVersion, prepareMs, fromCache };
+  const prepared = create(PreparedSchema, selfTest === null ? known : { ...known, selfTest });
+  return { job, prepared };
 }
 
 /** Ends both threads. */

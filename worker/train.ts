@@ -11,12 +11,14 @@ import {
   type ControlCommand,
   type Evaluate,
   type FormRing,
+  type HashWeights,
   type Prepare,
   type RunStep,
 } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import { evaluateAll } from "./evaluate.ts";
 import { abortable, Feed } from "./input/feed.ts";
 import { closeJob, prepareJob, type JobStarters, type PreparedJob } from "./job.ts";
+import { hashWeights } from "./hash-weights.ts";
 import { LinkBroken } from "./ring/link.ts";
 import { joinRing, type RingServer } from "./ring/ring.ts";
 import { Interrupted, type Directive } from "./session/directive-queue.ts";
@@ -106,6 +108,8 @@ export class WorkerLife {
         return this.#evaluate(directive.value, signal);
       case "checkpoint":
         return this.#checkpoint(directive.value, signal);
+      case "hashWeights":
+        return this.#hashWeights(directive.value, signal);
     }
   }
 
@@ -247,6 +251,17 @@ export class WorkerLife {
         this.#uploadFailure = { error };
       });
     observer.onActivity("waiting");
+    return this.#state;
+  }
+
+  async #hashWeights({ generation, step }: HashWeights, signal: AbortSignal): Promise<WorkerState> {
+    const training = this.#placeOfGeneration(generation)?.training ?? null;
+    if (training === null) return this.#state;
+    // The engine has one place to read out into.
+    await abortable(this.#upload, signal);
+    const { hasher } = training;
+    const value = await hashWeights(this.#job(), { hasher, step }, signal);
+    await this.#means.session.report({ case: "weightsHashed", value });
     return this.#state;
   }
 

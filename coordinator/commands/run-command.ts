@@ -47,6 +47,10 @@ export async function runCommand(invocation: Invocation, context: CommandContext
       const { runRuns } = await import("./runs.ts");
       return runRuns(operands, flags, context);
     }
+    case "verify": {
+      const { runVerify } = await import("./verify.ts");
+      return runVerify(operands, flags, context);
+    }
     case "control": {
       const { runControl } = await import("./control.ts");
       return runControl(operands, flags, context);

@@ -141,6 +141,8 @@ export async function checkpointNow(run: RunContext, signal: AbortSignal): Promi
   const member = fleet.members[0];
   if (member === undefined) throw new Error("Cannot checkpoint as the ring is empty");
   view.doing(`writing the checkpoint of step ${step}`);
+  // A state that not all workers share is none to go on from.
+  await run.weights.check(run, signal);
   const from = { member, step, withOptimizer: true };
   const state = await run.states.take(fleet, from, signal);
   const folder = await fleet.while(checkpoints.write(state), signal);

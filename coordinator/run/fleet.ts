@@ -87,8 +87,8 @@ export class Fleet {
     while (this.#roster.members().length < count) await this.#watched(signal);
   }
 
-  /** Has every worker compile the job; gives what each said, in the order of the members. */
-  async prepare(prepare: Prepare, signal: AbortSignal): Promise<readonly Prepared[]> {
+  /** Has every worker compile the job; gives what each said, by worker id. */
+  async prepare(prepare: Prepare, signal: AbortSignal): Promise<ReadonlyMap<string, Prepared>> {
     const members = this.#roster.members();
     for (const member of members) {
       this.#roster.send(member.workerId, { case: "prepare", value: prepare });
@@ -98,7 +98,7 @@ export class Fleet {
       const { member, report } = await this.next(signal);
       if (report.case === "prepared") prepared.set(member.workerId, report.value);
     }
-    return [...prepared.values()];
+    return prepared;
   }
 
   /** Forms a ring of these members and waits until every one is in it. Work that they had is abandoned. */

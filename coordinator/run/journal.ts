@@ -22,6 +22,20 @@ const recordSchema = z.discriminatedUnion("kind", [
     seed: z.number(),
     /** Names of the tensors whose hashes the steps list, in their order. */
     tensors: z.array(z.string()),
+    /** Names of all tensors of the weights, in their order. */
+    weights: z.array(z.string()),
+  }),
+  z.object({
+    kind: z.literal("ring"),
+    generation: count,
+    /** Last committed step when it was formed. */
+    step: count,
+    /** Threads that compute in each worker; null when TensorFlow chose them. */
+    threads: count.nullable(),
+    /** In rank order: who computes from here on, and on what. */
+    members: z.array(
+      z.object({ workerId: z.string(), environment: z.record(z.string(), z.string()) }),
+    ),
   }),
   z.object({
     kind: z.literal("step"),
@@ -50,6 +64,13 @@ const recordSchema = z.discriminatedUnion("kind", [
     split: z.string(),
     metrics: z.record(z.string(), z.number()),
     samples: count,
+  }),
+  z.object({
+    kind: z.literal("weights"),
+    /** Step after whose update they were hashed. */
+    step: count,
+    /** Hash of each tensor of the weights, the same on all ranks. */
+    tensors: z.array(z.string()),
   }),
   z.object({ kind: z.literal("checkpoint"), step: count, folder: z.string() }),
   z.object({ kind: z.literal("end"), step: count, outcome: z.string(), reason: z.string() }),

@@ -1,6 +1,7 @@
 /** The beginning of a run, recorded wherever it is recorded. */
 import { reducedNames } from "../../foundation/parameters/table.ts";
 import { eventOf } from "../nats/cloud-event.ts";
+import type { RingPlan } from "../server/ring-plan.ts";
 import type { RunPlan } from "./plan-run.ts";
 import type { RunContext } from "./run-context.ts";
 
@@ -17,6 +18,7 @@ export async function recordStart(planned: RunPlan, context: RunContext): Promis
     workers: launch.workers,
     seed: settings.seed,
     tensors: [...reducedNames(table)],
+    weights: table.entries.map(({ name }) => name),
   });
   for (const { id, verb, step, value } of replay) {
     await context.journal.append({ kind: "command", id, verb, step, value });
@@ -34,4 +36,19 @@ export async function recordStart(planned: RunPlan, context: RunContext): Promis
       },
     }),
   );
+}
+
+/** Records who computes from here on, and on what. */
+export async function recordRing(
+  run: RunContext,
+  ring: RingPlan,
+  threads: number | null,
+): Promise<void> {
+  await run.journal.append({
+    kind: "ring",
+    generation: Number(ring.generation),
+    step: run.progress.step,
+    threads,
+    members: ring.members.map(({ workerId, environment }) => ({ workerId, environment })),
+  });
 }

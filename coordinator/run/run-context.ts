@@ -14,6 +14,7 @@ import type { Progress } from "./progress.ts";
 import type { EventSink } from "./run-events.ts";
 import type { Speedometer } from "./speedometer.ts";
 import type { StateRequests } from "./state-requests.ts";
+import type { WeightCheck } from "./weight-check.ts";
 import type { TrainingPlan } from "./training-plan.ts";
 
 /** Time, as an argument. */
@@ -50,6 +51,7 @@ export interface RunContext {
   readonly progress: Progress;
   readonly checkpoints: Checkpoints;
   readonly states: StateRequests;
+  readonly weights: WeightCheck;
   /** Where each worker's last step went, by worker id. */
   readonly timings: Map<string, WorkerTimings>;
   readonly speedometer: Speedometer;

@@ -11,6 +11,7 @@ import type { Dataset } from "../data/dataset.ts";
 import type { EvaluationView, RunView } from "../live/run-view.ts";
 import { Closers } from "./closers.ts";
 import { conclude, recordEnd } from "./conclude.ts";
+import { Diverged, divergenceReport } from "./diverged.ts";
 import { WorkerLost } from "./worker-lost.ts";
 import { lossReport } from "./lost-worker.ts";
 import { openOutput, planRun } from "./plan-run.ts";
@@ -89,10 +90,16 @@ async function carryThrough(started: StartedRun): Promise<RunOutcome> {
 async function fail(started: StartedRun, firstStep: number, error: unknown): Promise<RunOutcome> {
   const { context: run, launcher } = started;
   const at = run.clock.now();
-  const checkpoint = await rescue(run, firstStep);
+  const diverged = error instanceof Diverged;
+  const checkpoint = diverged ? run.checkpoints.last : await rescue(run, firstStep);
   await recordEnd(run, "failed", wordsOf(error));
   run.fleet.finish("the run has failed");
   if (error instanceof NotFinite) throw notFiniteInput(error, checkpoint);
+  if (diverged) {
+    run.view.close();
+    for (const line of divergenceReport(error, checkpoint)) run.view.complain(line);
+    return outcomeOf(run, "failed", error.message, false);
+  }
   if (!(error instanceof WorkerLost)) throw error;
   const ended = await launcher.endOf(error.workerId);
   const { workerId, rank, manner, reason, detail } = error;

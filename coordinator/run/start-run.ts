@@ -3,7 +3,6 @@
  * state and takes its place.
  */
 import { join } from "node:path";
-import type { Prepared } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import type { Launcher } from "../launch/launcher.ts";
 import { LocalLauncher } from "../launch/local-launcher.ts";
 import { threadsOf } from "../launch/thread-share.ts";
@@ -13,6 +12,7 @@ import { eventOf } from "../nats/cloud-event.ts";
 import { startCoordinatorServer } from "../server/coordinator-server.ts";
 import { Roster } from "../server/roster.ts";
 import type { TrainingState } from "../server/state-stream.ts";
+import { checkWorkers, needSelfTest } from "./check-workers.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import type { Closers } from "./closers.ts";
 import { Control } from "./control.ts";
@@ -24,7 +24,7 @@ import { Journal } from "./journal.ts";
 import type { RunPlan } from "./plan-run.ts";
 import { trainingPrepare } from "./prepare-message.ts";
 import { Progress } from "./progress.ts";
-import { recordStart } from "./record-start.ts";
+import { recordRing, recordStart } from "./record-start.ts";
 import type { RunContext } from "./run-context.ts";
 import { writeRunFile } from "./run-file.ts";
 import type { RunJobOptions } from "./run-job.ts";
@@ -33,6 +33,7 @@ import { Speedometer } from "./speedometer.ts";
 import { startServices } from "./start-services.ts";
 import type { Services } from "./start-services.ts";
 import { StateRequests } from "./state-requests.ts";
+import { WeightCheck } from "./weight-check.ts";
 
 /** A run that workers can join. */
 export interface StartedRun {
@@ -190,6 +191,7 @@ function assemble(
     progress,
     checkpoints,
     states: new StateRequests(table),
+    weights: new WeightCheck(),
     speedometer: new Speedometer(),
     timings: new Map<string, WorkerTimings>(),
     clock,
@@ -237,12 +239,14 @@ async function takePlaces(
     options.cores,
     launch.spawnWorkers ? workers : 0,
   );
-  const prepared = await fleet.prepare(trainingPrepare(settings, model, table, threads), signal);
-  checkTables(prepared, table.version);
+  const prepare = trainingPrepare(settings, model, table, threads);
+  prepare.selfTest = needSelfTest(fleet.present);
+  checkWorkers(context, await fleet.prepare(prepare, signal));
   view.doing("forming the ring");
   const committedStep = context.progress.step;
   const state = { committedStep, loadState: true, reason: `${workers} workers have joined` };
   const ring = await fleet.formRing(fleet.present, state, signal);
+  await recordRing(context, ring, threads);
   const members = ring.members.map((member) => member.workerId);
   const generation = Number(ring.generation);
   context.telemetry.ringFormed({ generation, worldSize: members.length });
@@ -250,15 +254,6 @@ async function takePlaces(
     eventOf({ case: "ringFormed", value: { generation: ring.generation, members } }),
   );
   view.watch(() => workerLines(context));
-}
-
-function checkTables(prepared: readonly Prepared[], version: string): void {
-  const other = prepared.find((one) => one.tableVersion !== version);
-  if (other !== undefined) {
-    throw new Error(
-      `Cannot train as a worker has parameter table ${other.tableVersion}: the coordinator has ${version}`,
-    );
-  }
 }
 
 function workerLines({ fleet, timings }: RunContext): readonly WorkerLine[] {

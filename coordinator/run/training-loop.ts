@@ -15,6 +15,7 @@ import type { StepReduced } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import { dealMicrobatches } from "../data/deal.ts";
 import { eventOf } from "../nats/cloud-event.ts";
 import { decideStep } from "../server/commit.ts";
+import { Diverged } from "./diverged.ts";
 import { earlyStop } from "./best-model.ts";
 import { atBoundary, checkpointNow, evaluateNow } from "./boundary.ts";
 import type { LoopEnd } from "./boundary.ts";
@@ -53,6 +54,7 @@ export async function trainSteps(run: RunContext, signal: AbortSignal): Promise<
     const facts = await carryOut(run, step, signal);
     const due = plan.due(step, settings);
     if (due.log || step === plan.totalSteps) progress.log(facts);
+    if (isVerified(run, step)) await run.weights.check(run, signal);
     if (due.evaluate) await evaluateNow(run, { counts: true }, signal);
     if (due.save) await checkpointNow(run, signal);
     const reason = due.evaluate ? earlyStop(progress.standing, settings) : null;
@@ -70,6 +72,10 @@ async function catchUp(run: RunContext, signal: AbortSignal): Promise<LoopEnd | 
   await evaluateNow(run, { counts: true }, signal);
   const reason = earlyStop(progress.standing, settings);
   return reason === null ? null : { kind: "stopped", reason };
+}
+
+function isVerified({ launch }: RunContext, step: number): boolean {
+  return launch.verifyEvery !== null && step % launch.verifyEvery === 0;
 }
 
 function announceEpoch(run: RunContext, step: number): void {
@@ -93,9 +99,11 @@ async function carryOut(run: RunContext, step: number, signal: AbortSignal): Pro
   if (decision.kind === "void" && decision.cause === "not-finite") {
     throw new NotFinite(step, decision.reason);
   }
-  if (decision.kind !== "committed") {
-    const reason = decision.kind === "void" ? decision.reason : "a rank did not report";
-    throw new Error(`Cannot commit step ${step}: ${reason}`);
+  if (decision.kind === "void") throw new Diverged(step - 1, decision.reason);
+  if (decision.kind === "pending") {
+    throw new Error(
+      `Cannot commit step ${step} as ranks ${decision.missingRanks.join(", ")} did not report`,
+    );
   }
   const { loss, gradNorm, weight, tensors } = decision;
   const samples = microbatches.reduce((sum, microbatch) => sum + microbatch.length, 0);

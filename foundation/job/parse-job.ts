@@ -181,6 +181,8 @@ function launchSettings(flat: FlatSettings): LaunchSettings {
       "nats",
       "joinToken",
       "threadsPerWorker",
+      "verifyEvery",
+      "allowMixedHardware",
     ]),
     listen: flat.listen ?? (flat.spawnWorkers ? "127.0.0.1:0" : "0.0.0.0:7077"),
   };

@@ -191,6 +191,23 @@ export const launchSettings = {
     onResume: "free",
     defaultText: "the cores, shared out",
   }),
+  verifyEvery: setting(z.number().int().min(1).max(stepsMax).nullable().default(null), {
+    group: "Workers and services",
+    form: "number",
+    placeholder: "steps",
+    help: "compare the weights of all workers every so many steps; a worker with a flipped bit is named, and the run stops",
+    expected: "a whole number of steps from 1",
+    onResume: "free",
+    defaultText: "at checkpoints only",
+  }),
+  allowMixedHardware: setting(z.boolean().default(false), {
+    group: "Workers and services",
+    form: "boolean",
+    placeholder: "",
+    help: "take workers whose processors compute other gradients: the result then depends on who computed what",
+    expected: "true or false",
+    onResume: "said",
+  }),
   device: setting(z.enum(["cpu", "gpu"]).default("cpu"), {
     group: "Workers and services",
     form: "text",

@@ -112,4 +112,8 @@ export interface LaunchSettings {
   readonly joinToken: string | null;
   /** Threads of a worker's TensorFlow; null shares the cores out. */
   readonly threadsPerWorker: number | null;
+  /** Steps after which all workers' weights are compared; null for checkpoints only. */
+  readonly verifyEvery: number | null;
+  /** Take workers in that compute other bits than the others. */
+  readonly allowMixedHardware: boolean;
 }

@@ -38,13 +38,15 @@ describe("a run", () => {
       ...flags,
     ]);
 
-  it("ends with the same weights for one worker and four, and for one that was resumed", async () => {
+  it("ends with the same weights for one to four workers, and for one that was resumed", async () => {
     const steps = ["--max-steps", "10"];
     for (const [name, workers] of [
       ["four", 4],
       ["one", 1],
+      ["two", 2],
+      ["three", 3],
     ] as const) {
-      const run = train(name, workers, ...steps);
+      const run = train(name, workers, ...steps, "--verify-every", "5");
       assert.equal(await run.ended, 0, run.text());
     }
     const resumed = startRun([
@@ -66,8 +68,13 @@ describe("a run", () => {
       new Map([...four].filter(([step]) => step > 4)),
     );
     const weights = (name: string) => hashOf(join(folder, name, "model.safetensors"));
-    assert.equal(await weights("one"), await weights("four"));
-    assert.equal(await weights("resumed"), await weights("four"));
+    for (const name of ["one", "two", "three", "resumed"]) {
+      assert.equal(await weights(name), await weights("four"), name);
+      const verified = startRun(["verify", join(folder, "four"), join(folder, name)]);
+      assert.equal(await verified.ended, 0, verified.text());
+      assert.match(verified.text(), name === "resumed" ? /Steps 5–10: / : /Steps 1–10: /u);
+      assert.match(verified.text(), /The weights are the same after step .*8/u);
+    }
 
     const state: unknown = JSON.parse(
       await readFile(join(folder, "four", "trainer_state.json"), "utf8"),

@@ -1,5 +1,5 @@
 /** A worker's loop in this process: real session, real ring, an engine of the test's choice. */
-import type { PlainEngine } from "./plain-engine.ts";
+import type { Engine } from "../../worker/engine/engine.ts";
 import { plainInput } from "./plain-engine.ts";
 import type { Neighbour } from "../../worker/ring/link-options.ts";
 import { startRingServer } from "../../worker/ring/ring.ts";
@@ -22,7 +22,7 @@ export interface WorkerUnderTest {
 /** Joins and starts to work. */
 export async function startWorker(
   coordinator: { readonly address: string },
-  options: { readonly joinToken: string; readonly engine: PlainEngine; readonly hostId?: string },
+  options: { readonly joinToken: string; readonly engine: Engine; readonly hostId?: string },
 ): Promise<WorkerUnderTest> {
   const hostId = options.hostId ?? "host";
   const ringServer = await startRingServer({ listenHost: "127.0.0.1", advertiseHost: "127.0.0.1" });

@@ -86,7 +86,7 @@ describe("commands to replay", () => {
 
   it("leave out what was accepted beyond a step that the journal went back to", () => {
     const run = { kind: "run", run: "r", fromStep: 4, totalSteps: 9 } as const;
-    const back = { ...run, tableVersion: "t", workers: 1, seed: 1, tensors: [] };
+    const back = { ...run, tableVersion: "t", workers: 1, seed: 1, tensors: [], weights: [] };
     const records = [command("stop", 8), back, command("set-learning-rate", 6)];
     assert.deepEqual(
       commandsToReplay(records, 2).map(({ id }) => id),

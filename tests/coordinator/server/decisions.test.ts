@@ -11,6 +11,7 @@ import {
 } from "../../../coordinator/server/membership.ts";
 import { NonceBook } from "../../../coordinator/server/nonce-book.ts";
 import { planRing } from "../../../coordinator/server/ring-plan.ts";
+import { judgeMachines } from "../../../coordinator/server/same-machines.ts";
 import { StepReducedSchema, type StepReduced } from "../../../proto/gen/ringmaster/v1/run_pb.ts";
 import { makeProof, makeRingProof, verifyProof, verifyRingProof } from "../../../proto/auth.ts";
 import { nonceLifetimeMs, pendingNoncesMax } from "../../../proto/limits.ts";
@@ -100,6 +101,30 @@ describe("commit", () => {
       cause: "not-finite",
       reason: "the loss is NaN",
     });
+  });
+});
+
+describe("machines", () => {
+  const machine = (workerId: string, gradient: bigint, update: bigint) => ({
+    workerId,
+    environment: { cpu: `cpu of ${workerId}`, tensorflow: "2" },
+    selfTest: { gradient, update },
+  });
+
+  it("are the same, refused, or mixed when that is allowed; updates must agree in any case", () => {
+    const same = [machine("a", 1n, 1n), machine("b", 1n, 1n)];
+    assert.deepEqual(judgeMachines(same, false), { kind: "same" });
+    const mixed = [...same, machine("c", 2n, 1n)];
+    const reason = "another gradient from c than from a and b";
+    assert.deepEqual(judgeMachines(mixed, false), { kind: "refused", reason });
+    assert.deepEqual(judgeMachines(mixed, true), { kind: "mixed", reason });
+    const drifting = [machine("a", 1n, 1n), machine("b", 1n, 2n)];
+    assert.equal(judgeMachines(drifting, true).kind, "drifting");
+  });
+
+  it("that were not tested are taken as they are", () => {
+    const untested = { workerId: "a", environment: {}, selfTest: null };
+    assert.deepEqual(judgeMachines([untested, untested], false), { kind: "same" });
   });
 });
 

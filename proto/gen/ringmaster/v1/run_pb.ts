@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file ringmaster/v1/run.proto.
  */
 export const file_ringmaster_v1_run: GenFile = /*@__PURE__*/
-  fileDesc("ChdyaW5nbWFzdGVyL3YxL3J1bi5wcm90bxINcmluZ21hc3Rlci52MSIfChBDaGFsbGVuZ2VSZXF1ZXN0EgsKA3J1bhgBIAEoCSIvChFDaGFsbGVuZ2VSZXNwb25zZRILCgNydW4YASABKAkSDQoFbm9uY2UYAiABKAwiggIKC0pvaW5SZXF1ZXN0EgsKA3J1bhgBIAEoCRINCgVub25jZRgCIAEoDBINCgVwcm9vZhgDIAEoDBIUCgxyaW5nX2FkZHJlc3MYBCABKAkSDwoHaG9zdF9pZBgFIAEoCRISCgpwcm9jZXNzX2lkGAYgASgNEkAKC2Vudmlyb25tZW50GAcgAygLMisucmluZ21hc3Rlci52MS5Kb2luUmVxdWVzdC5FbnZpcm9ubWVudEVudHJ5EhcKD21ldHJpY3NfYWRkcmVzcxgIIAEoCRoyChBFbnZpcm9ubWVudEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEigAEKDEpvaW5SZXNwb25zZRIRCgl3b3JrZXJfaWQYASABKAkSEwoLaW5jYXJuYXRpb24YAiABKAQSEgoKY3JlZGVudGlhbBgDIAEoCRIQCghyaW5nX2tleRgEIAEoDBIQCghsZWFzZV9tcxgFIAEoDRIQCghuYXRzX3VybBgGIAEoCSL/AwoNQXR0ZW5kUmVxdWVzdBISCgpnZW5lcmF0aW9uGAEgASgEEi0KCWhlYXJ0YmVhdBgCIAEoCzIYLnJpbmdtYXN0ZXIudjEuSGVhcnRiZWF0SAASKwoIcHJlcGFyZWQYAyABKAsyFy5yaW5nbWFzdGVyLnYxLlByZXBhcmVkSAASLgoKcmluZ19yZWFkeRgEIAEoCzIYLnJpbmdtYXN0ZXIudjEuUmluZ1JlYWR5SAASMgoMc3RlcF9yZWR1Y2VkGAUgASgLMhoucmluZ21hc3Rlci52MS5TdGVwUmVkdWNlZEgAEjIKDHN0ZXBfYXBwbGllZBgGIAEoCzIaLnJpbmdtYXN0ZXIudjEuU3RlcEFwcGxpZWRIABJCChRldmFsdWF0ZWRfbWljcm9iYXRjaBgHIAEoCzIiLnJpbmdtYXN0ZXIudjEuRXZhbHVhdGVkTWljcm9iYXRjaEgAEjgKD2V2YWx1YXRpb25fZG9uZRgIIAEoCzIdLnJpbmdtYXN0ZXIudjEuRXZhbHVhdGlvbkRvbmVIABItCgZmYWlsZWQYCSABKAsyGy5yaW5nbWFzdGVyLnYxLldvcmtlckZhaWxlZEgAEi8KB2xlYXZpbmcYCiABKAsyHC5yaW5nbWFzdGVyLnYxLldvcmtlckxlYXZpbmdIAEIICgZyZXBvcnQiMgoJSGVhcnRiZWF0Eg0KBXN0YXRlGAEgASgJEhYKDnJlc2lkZW50X2J5dGVzGAIgASgEIkkKCFByZXBhcmVkEhUKDXRhYmxlX3ZlcnNpb24YASABKAkSEgoKcHJlcGFyZV9tcxgCIAEoARISCgpmcm9tX2NhY2hlGAMgASgIIgsKCVJpbmdSZWFkeSLJAgoLU3RlcFJlZHVjZWQSDAoEc3RlcBgBIAEoBBIPCgdhdHRlbXB0GAIgASgNEhAKCGxvc3Nfc3VtGAMgASgBEg4KBndlaWdodBgEIAEoARIRCglncmFkX25vcm0YBSABKAESFQoNdGVuc29yX2hhc2hlcxgGIAMoBhIOCgZ0b2tlbnMYByABKAQSFQoNcGFkZGVkX3Rva2VucxgIIAEoBBIPCgdzYW1wbGVzGAkgASgNEhkKEXRydW5jYXRlZF9zYW1wbGVzGAogASgNEisKB3RpbWluZ3MYCyABKAsyGi5yaW5nbWFzdGVyLnYxLlN0ZXBUaW1pbmdzEhsKE2V4Y2hhbmdlX2J5dGVzX3NlbnQYDCABKAQSHwoXZXhjaGFuZ2VfYnl0ZXNfcmVjZWl2ZWQYDSABKAQSEQoJdHJhbnNwb3J0GA4gASgJIloKC1N0ZXBUaW1pbmdzEg8KB2RhdGFfbXMYASABKAESEgoKY29tcHV0ZV9tcxgCIAEoARITCgtleGNoYW5nZV9tcxgDIAEoARIRCgl1cGRhdGVfbXMYBCABKAEiLgoLU3RlcEFwcGxpZWQSDAoEc3RlcBgBIAEoBBIRCgl1cGRhdGVfbXMYAiABKAEigAEKE0V2YWx1YXRlZE1pY3JvYmF0Y2gSEgoKZXZhbHVhdGlvbhgBIAEoBBISCgptaWNyb2JhdGNoGAIgASgNEhAKCGxvc3Nfc3VtGAMgASgBEg4KBndlaWdodBgEIAEoARIOCgZsb2dpdHMYBSABKAwSDwoHY29sdW1ucxgGIAEoDSIkCg5FdmFsdWF0aW9uRG9uZRISCgpldmFsdWF0aW9uGAEgASgEIkIKDFdvcmtlckZhaWxlZBIPCgdtZXNzYWdlGAEgASgJEg4KBmRldGFpbBgCIAEoCRIRCgliYWRfaW5wdXQYAyABKAgiHwoNV29ya2VyTGVhdmluZxIOCgZyZWFzb24YASABKAki6AIKDkF0dGVuZFJlc3BvbnNlEgsKA3J1bhgBIAEoCRIpCgdwcmVwYXJlGAIgASgLMhYucmluZ21hc3Rlci52MS5QcmVwYXJlSAASLAoJZm9ybV9yaW5nGAMgASgLMhcucmluZ21hc3Rlci52MS5Gb3JtUmluZ0gAEioKCHJ1bl9zdGVwGAQgASgLMhYucmluZ21hc3Rlci52MS5SdW5TdGVwSAASMAoLY29tbWl0X3N0ZXAYBSABKAsyGS5yaW5nbWFzdGVyLnYxLkNvbW1pdFN0ZXBIABIrCghldmFsdWF0ZRgGIAEoCzIXLnJpbmdtYXN0ZXIudjEuRXZhbHVhdGVIABIvCgpjaGVja3BvaW50GAcgASgLMhkucmluZ21hc3Rlci52MS5DaGVja3BvaW50SAASJwoGZmluaXNoGAggASgLMhUucmluZ21hc3Rlci52MS5GaW5pc2hIAEILCglkaXJlY3RpdmUi6gMKB1ByZXBhcmUSFAoMbW9kZWxfZmFtaWx5GAEgASgJEhkKEW1vZGVsX2NvbmZpZ19qc29uGAIgASgJEkMKD3Rva2VuaXplcl9maWxlcxgDIAMoCzIqLnJpbmdtYXN0ZXIudjEuUHJlcGFyZS5Ub2tlbml6ZXJGaWxlc0VudHJ5EhAKCHRyYWluaW5nGAQgASgIEjMKCW9wdGltaXplchgFIAEoCzIgLnJpbmdtYXN0ZXIudjEuT3B0aW1pemVyU2V0dGluZ3MSFwoPbWljcm9iYXRjaF9zaXplGAYgASgNEhwKFGV2YWxfbWljcm9iYXRjaF9zaXplGAcgASgNEhIKCm1heF9sZW5ndGgYCCABKA0SFgoOYnVja2V0X2xlbmd0aHMYCSADKA0SDAoEc2VlZBgKIAEoBBIOCgZmcmVlemUYCyADKAkSFwoPbGFiZWxfc21vb3RoaW5nGAwgASgBEg0KBWVhZ2VyGA0gASgIEg8KB3RocmVhZHMYDiABKA0SEgoKdGFibGVfanNvbhgPIAEoCRIdChVtaWNyb2JhdGNoZXNfcGVyX3N0ZXAYECABKA0aNQoTVG9rZW5pemVyRmlsZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAw6AjgBIm8KEU9wdGltaXplclNldHRpbmdzEg0KBWJldGExGAEgASgBEg0KBWJldGEyGAIgASgBEg8KB2Vwc2lsb24YAyABKAESFAoMd2VpZ2h0X2RlY2F5GAQgASgBEhUKDW1heF9ncmFkX25vcm0YBSABKAEihAEKCEZvcm1SaW5nEhIKCmdlbmVyYXRpb24YASABKAQSDAoEcmFuaxgCIAEoDRIqCgdtZW1iZXJzGAMgAygLMhkucmluZ21hc3Rlci52MS5SaW5nTWVtYmVyEhYKDmNvbW1pdHRlZF9zdGVwGAQgASgEEhIKCmxvYWRfc3RhdGUYBSABKAgiWwoKUmluZ01lbWJlchIRCgl3b3JrZXJfaWQYASABKAkSEwoLaW5jYXJuYXRpb24YAiABKAQSFAoMcmluZ19hZGRyZXNzGAMgASgJEg8KB2hvc3RfaWQYBCABKAkirwEKB1J1blN0ZXASEgoKZ2VuZXJhdGlvbhgBIAEoBBIMCgRzdGVwGAIgASgEEg8KB2F0dGVtcHQYAyABKA0SGAoQbWljcm9iYXRjaF9jb3VudBgEIAEoDRIUCgxtaWNyb2JhdGNoZXMYBSADKA0SLwoIY29tbWFuZHMYBiADKAsyHS5yaW5nbWFzdGVyLnYxLkNvbnRyb2xDb21tYW5kEhAKCGRlYWx0X3RvGAcgAygNIkcKDkNvbnRyb2xDb21tYW5kEgoKAmlkGAEgASgJEgwKBHZlcmIYAiABKAkSDAoEc3RlcBgDIAEoBBINCgV2YWx1ZRgEIAEoASJWCgpDb21taXRTdGVwEhIKCmdlbmVyYXRpb24YASABKAQSDAoEc3RlcBgCIAEoBBIVCg1sZWFybmluZ19yYXRlGAMgASgBEg8KB2F0dGVtcHQYBCABKA0iRwoIRXZhbHVhdGUSEgoKZXZhbHVhdGlvbhgBIAEoBBINCgVzcGxpdBgCIAEoCRIYChBtaWNyb2JhdGNoX2NvdW50GAMgASgNIkYKCkNoZWNrcG9pbnQSEgoKY2hlY2twb2ludBgBIAEoBBIMCgRzdGVwGAIgASgEEhYKDndpdGhfb3B0aW1pemVyGAMgASgIIhgKBkZpbmlzaBIOCgZyZWFzb24YASABKAkiJgoQUmVhZFN0YXRlUmVxdWVzdBISCgpnZW5lcmF0aW9uGAEgASgEIj0KEVJlYWRTdGF0ZVJlc3BvbnNlEigKBWNodW5rGAEgASgLMhkucmluZ21hc3Rlci52MS5TdGF0ZUNodW5rIn0KClN0YXRlQ2h1bmsSLAoHc2VjdGlvbhgBIAEoDjIbLnJpbmdtYXN0ZXIudjEuU3RhdGVTZWN0aW9uEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMEhUKDXNlY3Rpb25fYnl0ZXMYBCABKAQSDAoEc3RlcBgFIAEoBCJRChFXcml0ZVN0YXRlUmVxdWVzdBISCgpjaGVja3BvaW50GAEgASgEEigKBWNodW5rGAIgASgLMhkucmluZ21hc3Rlci52MS5TdGF0ZUNodW5rIiMKEldyaXRlU3RhdGVSZXNwb25zZRINCgVieXRlcxgBIAEoBCJjChdSZWFkTWljcm9iYXRjaGVzUmVxdWVzdBISCgpnZW5lcmF0aW9uGAEgASgEEg0KBXNwbGl0GAIgASgJEhEKCWZyb21fc3RlcBgDIAEoBBISCgpldmFsdWF0aW9uGAQgASgEIpABChhSZWFkTWljcm9iYXRjaGVzUmVzcG9uc2USDAoEc3RlcBgBIAEoBBISCgptaWNyb2JhdGNoGAIgASgNEiwKB3NhbXBsZXMYAyADKAsyGy5yaW5nbWFzdGVyLnYxLlNhbXBsZVJlY29yZBIVCg1nbG9iYWxfd2VpZ2h0GAQgASgBEg0KBWVwb2NoGAUgASgNIrABCgxTYW1wbGVSZWNvcmQSDQoFaW5kZXgYASABKAQSDAoEdGV4dBgCIAEoCRIWCgl0ZXh0X3BhaXIYAyABKAlIAIgBARISCgVsYWJlbBgEIAEoDUgBiAEBEhMKBnRhcmdldBgFIAEoAkgCiAEBEg8KB3RhcmdldHMYBiADKAISDgoGdmFsdWVzGAcgASgMQgwKCl90ZXh0X3BhaXJCCAoGX2xhYmVsQgkKB190YXJnZXQqjAEKDFN0YXRlU2VjdGlvbhIdChlTVEFURV9TRUNUSU9OX1VOU1BFQ0lGSUVEEAASHAoYU1RBVEVfU0VDVElPTl9QQVJBTUVURVJTEAESHgoaU1RBVEVfU0VDVElPTl9GSVJTVF9NT01FTlQQAhIfChtTVEFURV9TRUNUSU9OX1NFQ09ORF9NT01FTlQQAzL+AwoSQ29vcmRpbmF0b3JTZXJ2aWNlEk4KCUNoYWxsZW5nZRIfLnJpbmdtYXN0ZXIudjEuQ2hhbGxlbmdlUmVxdWVzdBogLnJpbmdtYXN0ZXIudjEuQ2hhbGxlbmdlUmVzcG9uc2USPwoESm9pbhIaLnJpbmdtYXN0ZXIudjEuSm9pblJlcXVlc3QaGy5yaW5nbWFzdGVyLnYxLkpvaW5SZXNwb25zZRJJCgZBdHRlbmQSHC5yaW5nbWFzdGVyLnYxLkF0dGVuZFJlcXVlc3QaHS5yaW5nbWFzdGVyLnYxLkF0dGVuZFJlc3BvbnNlKAEwARJQCglSZWFkU3RhdGUSHy5yaW5nbWFzdGVyLnYxLlJlYWRTdGF0ZVJlcXVlc3QaIC5yaW5nbWFzdGVyLnYxLlJlYWRTdGF0ZVJlc3BvbnNlMAESUwoKV3JpdGVTdGF0ZRIgLnJpbmdtYXN0ZXIudjEuV3JpdGVTdGF0ZVJlcXVlc3QaIS5yaW5nbWFzdGVyLnYxLldyaXRlU3RhdGVSZXNwb25zZSgBEmUKEFJlYWRNaWNyb2JhdGNoZXMSJi5yaW5nbWFzdGVyLnYxLlJlYWRNaWNyb2JhdGNoZXNSZXF1ZXN0GicucmluZ21hc3Rlci52MS5SZWFkTWljcm9iYXRjaGVzUmVzcG9uc2UwAWIGcHJvdG8z");
+  fileDesc("ChdyaW5nbWFzdGVyL3YxL3J1bi5wcm90bxINcmluZ21hc3Rlci52MSIfChBDaGFsbGVuZ2VSZXF1ZXN0EgsKA3J1bhgBIAEoCSIvChFDaGFsbGVuZ2VSZXNwb25zZRILCgNydW4YASABKAkSDQoFbm9uY2UYAiABKAwiggIKC0pvaW5SZXF1ZXN0EgsKA3J1bhgBIAEoCRINCgVub25jZRgCIAEoDBINCgVwcm9vZhgDIAEoDBIUCgxyaW5nX2FkZHJlc3MYBCABKAkSDwoHaG9zdF9pZBgFIAEoCRISCgpwcm9jZXNzX2lkGAYgASgNEkAKC2Vudmlyb25tZW50GAcgAygLMisucmluZ21hc3Rlci52MS5Kb2luUmVxdWVzdC5FbnZpcm9ubWVudEVudHJ5EhcKD21ldHJpY3NfYWRkcmVzcxgIIAEoCRoyChBFbnZpcm9ubWVudEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEigAEKDEpvaW5SZXNwb25zZRIRCgl3b3JrZXJfaWQYASABKAkSEwoLaW5jYXJuYXRpb24YAiABKAQSEgoKY3JlZGVudGlhbBgDIAEoCRIQCghyaW5nX2tleRgEIAEoDBIQCghsZWFzZV9tcxgFIAEoDRIQCghuYXRzX3VybBgGIAEoCSK3BAoNQXR0ZW5kUmVxdWVzdBISCgpnZW5lcmF0aW9uGAEgASgEEi0KCWhlYXJ0YmVhdBgCIAEoCzIYLnJpbmdtYXN0ZXIudjEuSGVhcnRiZWF0SAASKwoIcHJlcGFyZWQYAyABKAsyFy5yaW5nbWFzdGVyLnYxLlByZXBhcmVkSAASLgoKcmluZ19yZWFkeRgEIAEoCzIYLnJpbmdtYXN0ZXIudjEuUmluZ1JlYWR5SAASMgoMc3RlcF9yZWR1Y2VkGAUgASgLMhoucmluZ21hc3Rlci52MS5TdGVwUmVkdWNlZEgAEjIKDHN0ZXBfYXBwbGllZBgGIAEoCzIaLnJpbmdtYXN0ZXIudjEuU3RlcEFwcGxpZWRIABJCChRldmFsdWF0ZWRfbWljcm9iYXRjaBgHIAEoCzIiLnJpbmdtYXN0ZXIudjEuRXZhbHVhdGVkTWljcm9iYXRjaEgAEjgKD2V2YWx1YXRpb25fZG9uZRgIIAEoCzIdLnJpbmdtYXN0ZXIudjEuRXZhbHVhdGlvbkRvbmVIABItCgZmYWlsZWQYCSABKAsyGy5yaW5nbWFzdGVyLnYxLldvcmtlckZhaWxlZEgAEi8KB2xlYXZpbmcYCiABKAsyHC5yaW5nbWFzdGVyLnYxLldvcmtlckxlYXZpbmdIABI2Cg53ZWlnaHRzX2hhc2hlZBgLIAEoCzIcLnJpbmdtYXN0ZXIudjEuV2VpZ2h0c0hhc2hlZEgAQggKBnJlcG9ydCIyCglIZWFydGJlYXQSDQoFc3RhdGUYASABKAkSFgoOcmVzaWRlbnRfYnl0ZXMYAiABKAQidQoIUHJlcGFyZWQSFQoNdGFibGVfdmVyc2lvbhgBIAEoCRISCgpwcmVwYXJlX21zGAIgASgBEhIKCmZyb21fY2FjaGUYAyABKAgSKgoJc2VsZl90ZXN0GAQgASgLMhcucmluZ21hc3Rlci52MS5TZWxmVGVzdCIsCghTZWxmVGVzdBIQCghncmFkaWVudBgBIAEoBhIOCgZ1cGRhdGUYAiABKAYiCwoJUmluZ1JlYWR5IskCCgtTdGVwUmVkdWNlZBIMCgRzdGVwGAEgASgEEg8KB2F0dGVtcHQYAiABKA0SEAoIbG9zc19zdW0YAyABKAESDgoGd2VpZ2h0GAQgASgBEhEKCWdyYWRfbm9ybRgFIAEoARIVCg10ZW5zb3JfaGFzaGVzGAYgAygGEg4KBnRva2VucxgHIAEoBBIVCg1wYWRkZWRfdG9rZW5zGAggASgEEg8KB3NhbXBsZXMYCSABKA0SGQoRdHJ1bmNhdGVkX3NhbXBsZXMYCiABKA0SKwoHdGltaW5ncxgLIAEoCzIaLnJpbmdtYXN0ZXIudjEuU3RlcFRpbWluZ3MSGwoTZXhjaGFuZ2VfYnl0ZXNfc2VudBgMIAEoBBIfChdleGNoYW5nZV9ieXRlc19yZWNlaXZlZBgNIAEoBBIRCgl0cmFuc3BvcnQYDiABKAkiWgoLU3RlcFRpbWluZ3MSDwoHZGF0YV9tcxgBIAEoARISCgpjb21wdXRlX21zGAIgASgBEhMKC2V4Y2hhbmdlX21zGAMgASgBEhEKCXVwZGF0ZV9tcxgEIAEoASIuCgtTdGVwQXBwbGllZBIMCgRzdGVwGAEgASgEEhEKCXVwZGF0ZV9tcxgCIAEoASI0Cg1XZWlnaHRzSGFzaGVkEgwKBHN0ZXAYASABKAQSFQoNdGVuc29yX2hhc2hlcxgCIAMoBiKAAQoTRXZhbHVhdGVkTWljcm9iYXRjaBISCgpldmFsdWF0aW9uGAEgASgEEhIKCm1pY3JvYmF0Y2gYAiABKA0SEAoIbG9zc19zdW0YAyABKAESDgoGd2VpZ2h0GAQgASgBEg4KBmxvZ2l0cxgFIAEoDBIPCgdjb2x1bW5zGAYgASgNIiQKDkV2YWx1YXRpb25Eb25lEhIKCmV2YWx1YXRpb24YASABKAQiQgoMV29ya2VyRmFpbGVkEg8KB21lc3NhZ2UYASABKAkSDgoGZGV0YWlsGAIgASgJEhEKCWJhZF9pbnB1dBgDIAEoCCIfCg1Xb3JrZXJMZWF2aW5nEg4KBnJlYXNvbhgBIAEoCSKcAwoOQXR0ZW5kUmVzcG9uc2USCwoDcnVuGAEgASgJEikKB3ByZXBhcmUYAiABKAsyFi5yaW5nbWFzdGVyLnYxLlByZXBhcmVIABIsCglmb3JtX3JpbmcYAyABKAsyFy5yaW5nbWFzdGVyLnYxLkZvcm1SaW5nSAASKgoIcnVuX3N0ZXAYBCABKAsyFi5yaW5nbWFzdGVyLnYxLlJ1blN0ZXBIABIwCgtjb21taXRfc3RlcBgFIAEoCzIZLnJpbmdtYXN0ZXIudjEuQ29tbWl0U3RlcEgAEisKCGV2YWx1YXRlGAYgASgLMhcucmluZ21hc3Rlci52MS5FdmFsdWF0ZUgAEi8KCmNoZWNrcG9pbnQYByABKAsyGS5yaW5nbWFzdGVyLnYxLkNoZWNrcG9pbnRIABInCgZmaW5pc2gYCCABKAsyFS5yaW5nbWFzdGVyLnYxLkZpbmlzaEgAEjIKDGhhc2hfd2VpZ2h0cxgJIAEoCzIaLnJpbmdtYXN0ZXIudjEuSGFzaFdlaWdodHNIAEILCglkaXJlY3RpdmUi/QMKB1ByZXBhcmUSFAoMbW9kZWxfZmFtaWx5GAEgASgJEhkKEW1vZGVsX2NvbmZpZ19qc29uGAIgASgJEkMKD3Rva2VuaXplcl9maWxlcxgDIAMoCzIqLnJpbmdtYXN0ZXIudjEuUHJlcGFyZS5Ub2tlbml6ZXJGaWxlc0VudHJ5EhAKCHRyYWluaW5nGAQgASgIEjMKCW9wdGltaXplchgFIAEoCzIgLnJpbmdtYXN0ZXIudjEuT3B0aW1pemVyU2V0dGluZ3MSFwoPbWljcm9iYXRjaF9zaXplGAYgASgNEhwKFGV2YWxfbWljcm9iYXRjaF9zaXplGAcgASgNEhIKCm1heF9sZW5ndGgYCCABKA0SFgoOYnVja2V0X2xlbmd0aHMYCSADKA0SDAoEc2VlZBgKIAEoBBIOCgZmcmVlemUYCyADKAkSFwoPbGFiZWxfc21vb3RoaW5nGAwgASgBEg0KBWVhZ2VyGA0gASgIEg8KB3RocmVhZHMYDiABKA0SEgoKdGFibGVfanNvbhgPIAEoCRIdChVtaWNyb2JhdGNoZXNfcGVyX3N0ZXAYECABKA0SEQoJc2VsZl90ZXN0GBEgASgIGjUKE1Rva2VuaXplckZpbGVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgMOgI4ASJvChFPcHRpbWl6ZXJTZXR0aW5ncxINCgViZXRhMRgBIAEoARINCgViZXRhMhgCIAEoARIPCgdlcHNpbG9uGAMgASgBEhQKDHdlaWdodF9kZWNheRgEIAEoARIVCg1tYXhfZ3JhZF9ub3JtGAUgASgBIoQBCghGb3JtUmluZxISCgpnZW5lcmF0aW9uGAEgASgEEgwKBHJhbmsYAiABKA0SKgoHbWVtYmVycxgDIAMoCzIZLnJpbmdtYXN0ZXIudjEuUmluZ01lbWJlchIWCg5jb21taXR0ZWRfc3RlcBgEIAEoBBISCgpsb2FkX3N0YXRlGAUgASgIIlsKClJpbmdNZW1iZXISEQoJd29ya2VyX2lkGAEgASgJEhMKC2luY2FybmF0aW9uGAIgASgEEhQKDHJpbmdfYWRkcmVzcxgDIAEoCRIPCgdob3N0X2lkGAQgASgJIq8BCgdSdW5TdGVwEhIKCmdlbmVyYXRpb24YASABKAQSDAoEc3RlcBgCIAEoBBIPCgdhdHRlbXB0GAMgASgNEhgKEG1pY3JvYmF0Y2hfY291bnQYBCABKA0SFAoMbWljcm9iYXRjaGVzGAUgAygNEi8KCGNvbW1hbmRzGAYgAygLMh0ucmluZ21hc3Rlci52MS5Db250cm9sQ29tbWFuZBIQCghkZWFsdF90bxgHIAMoDSJHCg5Db250cm9sQ29tbWFuZBIKCgJpZBgBIAEoCRIMCgR2ZXJiGAIgASgJEgwKBHN0ZXAYAyABKAQSDQoFdmFsdWUYBCABKAEiVgoKQ29tbWl0U3RlcBISCgpnZW5lcmF0aW9uGAEgASgEEgwKBHN0ZXAYAiABKAQSFQoNbGVhcm5pbmdfcmF0ZRgDIAEoARIPCgdhdHRlbXB0GAQgASgNIkcKCEV2YWx1YXRlEhIKCmV2YWx1YXRpb24YASABKAQSDQoFc3BsaXQYAiABKAkSGAoQbWljcm9iYXRjaF9jb3VudBgDIAEoDSJGCgpDaGVja3BvaW50EhIKCmNoZWNrcG9pbnQYASABKAQSDAoEc3RlcBgCIAEoBBIWCg53aXRoX29wdGltaXplchgDIAEoCCIvCgtIYXNoV2VpZ2h0cxISCgpnZW5lcmF0aW9uGAEgASgEEgwKBHN0ZXAYAiABKAQiGAoGRmluaXNoEg4KBnJlYXNvbhgBIAEoCSImChBSZWFkU3RhdGVSZXF1ZXN0EhIKCmdlbmVyYXRpb24YASABKAQiPQoRUmVhZFN0YXRlUmVzcG9uc2USKAoFY2h1bmsYASABKAsyGS5yaW5nbWFzdGVyLnYxLlN0YXRlQ2h1bmsifQoKU3RhdGVDaHVuaxIsCgdzZWN0aW9uGAEgASgOMhsucmluZ21hc3Rlci52MS5TdGF0ZVNlY3Rpb24SDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwSFQoNc2VjdGlvbl9ieXRlcxgEIAEoBBIMCgRzdGVwGAUgASgEIlEKEVdyaXRlU3RhdGVSZXF1ZXN0EhIKCmNoZWNrcG9pbnQYASABKAQSKAoFY2h1bmsYAiABKAsyGS5yaW5nbWFzdGVyLnYxLlN0YXRlQ2h1bmsiIwoSV3JpdGVTdGF0ZVJlc3BvbnNlEg0KBWJ5dGVzGAEgASgEImMKF1JlYWRNaWNyb2JhdGNoZXNSZXF1ZXN0EhIKCmdlbmVyYXRpb24YASABKAQSDQoFc3BsaXQYAiABKAkSEQoJZnJvbV9zdGVwGAMgASgEEhIKCmV2YWx1YXRpb24YBCABKAQikAEKGFJlYWRNaWNyb2JhdGNoZXNSZXNwb25zZRIMCgRzdGVwGAEgASgEEhIKCm1pY3JvYmF0Y2gYAiABKA0SLAoHc2FtcGxlcxgDIAMoCzIbLnJpbmdtYXN0ZXIudjEuU2FtcGxlUmVjb3JkEhUKDWdsb2JhbF93ZWlnaHQYBCABKAESDQoFZXBvY2gYBSABKA0isAEKDFNhbXBsZVJlY29yZBINCgVpbmRleBgBIAEoBBIMCgR0ZXh0GAIgASgJEhYKCXRleHRfcGFpchgDIAEoCUgAiAEBEhIKBWxhYmVsGAQgASgNSAGIAQESEwoGdGFyZ2V0GAUgASgCSAKIAQESDwoHdGFyZ2V0cxgGIAMoAhIOCgZ2YWx1ZXMYByABKAxCDAoKX3RleHRfcGFpckIICgZfbGFiZWxCCQoHX3RhcmdldCqMAQoMU3RhdGVTZWN0aW9uEh0KGVNUQVRFX1NFQ1RJT05fVU5TUEVDSUZJRUQQABIcChhTVEFURV9TRUNUSU9OX1BBUkFNRVRFUlMQARIeChpTVEFURV9TRUNUSU9OX0ZJUlNUX01PTUVOVBACEh8KG1NUQVRFX1NFQ1RJT05fU0VDT05EX01PTUVOVBADMv4DChJDb29yZGluYXRvclNlcnZpY2USTgoJQ2hhbGxlbmdlEh8ucmluZ21hc3Rlci52MS5DaGFsbGVuZ2VSZXF1ZXN0GiAucmluZ21hc3Rlci52MS5DaGFsbGVuZ2VSZXNwb25zZRI/CgRKb2luEhoucmluZ21hc3Rlci52MS5Kb2luUmVxdWVzdBobLnJpbmdtYXN0ZXIudjEuSm9pblJlc3BvbnNlEkkKBkF0dGVuZBIcLnJpbmdtYXN0ZXIudjEuQXR0ZW5kUmVxdWVzdBodLnJpbmdtYXN0ZXIudjEuQXR0ZW5kUmVzcG9uc2UoATABElAKCVJlYWRTdGF0ZRIfLnJpbmdtYXN0ZXIudjEuUmVhZFN0YXRlUmVxdWVzdBogLnJpbmdtYXN0ZXIudjEuUmVhZFN0YXRlUmVzcG9uc2UwARJTCgpXcml0ZVN0YXRlEiAucmluZ21hc3Rlci52MS5Xcml0ZVN0YXRlUmVxdWVzdBohLnJpbmdtYXN0ZXIudjEuV3JpdGVTdGF0ZVJlc3BvbnNlKAESZQoQUmVhZE1pY3JvYmF0Y2hlcxImLnJpbmdtYXN0ZXIudjEuUmVhZE1pY3JvYmF0Y2hlc1JlcXVlc3QaJy5yaW5nbWFzdGVyLnYxLlJlYWRNaWNyb2JhdGNoZXNSZXNwb25zZTABYgZwcm90bzM");
 
 /**
  * Sent by a worker before it joins.
@@ -281,6 +281,14 @@ export type AttendRequest = Message<"ringmaster.v1.AttendRequest"> & {
      */
     value: WorkerLeaving;
     case: "leaving";
+  } | {
+    /**
+     * The hashes of the weights that HashWeights asked for.
+     *
+     * @generated from field: ringmaster.v1.WeightsHashed weights_hashed = 11;
+     */
+    value: WeightsHashed;
+    case: "weightsHashed";
   } | { case: undefined; value?: undefined };
 };
 
@@ -345,6 +353,13 @@ export type Prepared = Message<"ringmaster.v1.Prepared"> & {
    * @generated from field: bool from_cache = 3;
    */
   fromCache: boolean;
+
+  /**
+   * What a step on fixed inputs came to, when it was asked for.
+   *
+   * @generated from field: ringmaster.v1.SelfTest self_test = 4;
+   */
+  selfTest?: SelfTest | undefined;
 };
 
 /**
@@ -353,6 +368,34 @@ export type Prepared = Message<"ringmaster.v1.Prepared"> & {
  */
 export const PreparedSchema: GenMessage<Prepared> = /*@__PURE__*/
   messageDesc(file_ringmaster_v1_run, 6);
+
+/**
+ * Hashes (XXH64, seed 0) of what a machine computes of fixed inputs: machines that differ here train other bits.
+ *
+ * @generated from message ringmaster.v1.SelfTest
+ */
+export type SelfTest = Message<"ringmaster.v1.SelfTest"> & {
+  /**
+   * Of the gradient of one microbatch.
+   *
+   * @generated from field: fixed64 gradient = 1;
+   */
+  gradient: bigint;
+
+  /**
+   * Of weights and moments after clipping and one AdamW update with a fixed gradient.
+   *
+   * @generated from field: fixed64 update = 2;
+   */
+  update: bigint;
+};
+
+/**
+ * Describes the message ringmaster.v1.SelfTest.
+ * Use `create(SelfTestSchema)` to create a new message.
+ */
+export const SelfTestSchema: GenMessage<SelfTest> = /*@__PURE__*/
+  messageDesc(file_ringmaster_v1_run, 7);
 
 /**
  * The ring is formed as seen from this worker.
@@ -367,7 +410,7 @@ export type RingReady = Message<"ringmaster.v1.RingReady"> & {
  * Use `create(RingReadySchema)` to create a new message.
  */
 export const RingReadySchema: GenMessage<RingReady> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 7);
+  messageDesc(file_ringmaster_v1_run, 8);
 
 /**
  * The reduction of one step is complete on this worker.
@@ -480,7 +523,7 @@ export type StepReduced = Message<"ringmaster.v1.StepReduced"> & {
  * Use `create(StepReducedSchema)` to create a new message.
  */
 export const StepReducedSchema: GenMessage<StepReduced> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 8);
+  messageDesc(file_ringmaster_v1_run, 9);
 
 /**
  * Milliseconds of one step on one worker.
@@ -522,7 +565,7 @@ export type StepTimings = Message<"ringmaster.v1.StepTimings"> & {
  * Use `create(StepTimingsSchema)` to create a new message.
  */
 export const StepTimingsSchema: GenMessage<StepTimings> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 9);
+  messageDesc(file_ringmaster_v1_run, 10);
 
 /**
  * A committed step has been applied on this worker.
@@ -550,7 +593,35 @@ export type StepApplied = Message<"ringmaster.v1.StepApplied"> & {
  * Use `create(StepAppliedSchema)` to create a new message.
  */
 export const StepAppliedSchema: GenMessage<StepApplied> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 10);
+  messageDesc(file_ringmaster_v1_run, 11);
+
+/**
+ * Hashes of the weights of this worker.
+ *
+ * @generated from message ringmaster.v1.WeightsHashed
+ */
+export type WeightsHashed = Message<"ringmaster.v1.WeightsHashed"> & {
+  /**
+   * Step after whose update they were taken.
+   *
+   * @generated from field: uint64 step = 1;
+   */
+  step: bigint;
+
+  /**
+   * XXH64 (seed 0) of each tensor as little-endian float32, parameters and buffers in table order.
+   *
+   * @generated from field: repeated fixed64 tensor_hashes = 2;
+   */
+  tensorHashes: bigint[];
+};
+
+/**
+ * Describes the message ringmaster.v1.WeightsHashed.
+ * Use `create(WeightsHashedSchema)` to create a new message.
+ */
+export const WeightsHashedSchema: GenMessage<WeightsHashed> = /*@__PURE__*/
+  messageDesc(file_ringmaster_v1_run, 12);
 
 /**
  * The result of one microbatch of an evaluation or prediction.
@@ -606,7 +677,7 @@ export type EvaluatedMicrobatch = Message<"ringmaster.v1.EvaluatedMicrobatch"> &
  * Use `create(EvaluatedMicrobatchSchema)` to create a new message.
  */
 export const EvaluatedMicrobatchSchema: GenMessage<EvaluatedMicrobatch> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 11);
+  messageDesc(file_ringmaster_v1_run, 13);
 
 /**
  * All microbatches of an evaluation dealt to this worker are reported.
@@ -627,7 +698,7 @@ export type EvaluationDone = Message<"ringmaster.v1.EvaluationDone"> & {
  * Use `create(EvaluationDoneSchema)` to create a new message.
  */
 export const EvaluationDoneSchema: GenMessage<EvaluationDone> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 12);
+  messageDesc(file_ringmaster_v1_run, 14);
 
 /**
  * A worker gives up.
@@ -662,7 +733,7 @@ export type WorkerFailed = Message<"ringmaster.v1.WorkerFailed"> & {
  * Use `create(WorkerFailedSchema)` to create a new message.
  */
 export const WorkerFailedSchema: GenMessage<WorkerFailed> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 13);
+  messageDesc(file_ringmaster_v1_run, 15);
 
 /**
  * A worker has been told to leave (SIGTERM: its machine goes down, its pod is moved). It finishes what it does, and waits for
@@ -684,7 +755,7 @@ export type WorkerLeaving = Message<"ringmaster.v1.WorkerLeaving"> & {
  * Use `create(WorkerLeavingSchema)` to create a new message.
  */
 export const WorkerLeavingSchema: GenMessage<WorkerLeaving> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 14);
+  messageDesc(file_ringmaster_v1_run, 16);
 
 /**
  * What the coordinator says. Directives are carried out in the order received.
@@ -760,6 +831,14 @@ export type AttendResponse = Message<"ringmaster.v1.AttendResponse"> & {
      */
     value: Finish;
     case: "finish";
+  } | {
+    /**
+     * Hash the weights.
+     *
+     * @generated from field: ringmaster.v1.HashWeights hash_weights = 9;
+     */
+    value: HashWeights;
+    case: "hashWeights";
   } | { case: undefined; value?: undefined };
 };
 
@@ -768,7 +847,7 @@ export type AttendResponse = Message<"ringmaster.v1.AttendResponse"> & {
  * Use `create(AttendResponseSchema)` to create a new message.
  */
 export const AttendResponseSchema: GenMessage<AttendResponse> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 15);
+  messageDesc(file_ringmaster_v1_run, 17);
 
 /**
  * What a job means to a worker.
@@ -887,6 +966,13 @@ export type Prepare = Message<"ringmaster.v1.Prepare"> & {
    * @generated from field: uint32 microbatches_per_step = 16;
    */
   microbatchesPerStep: number;
+
+  /**
+   * Whether to compute a step on fixed inputs and report what it came to: asked for where workers are on several hosts.
+   *
+   * @generated from field: bool self_test = 17;
+   */
+  selfTest: boolean;
 };
 
 /**
@@ -894,7 +980,7 @@ export type Prepare = Message<"ringmaster.v1.Prepare"> & {
  * Use `create(PrepareSchema)` to create a new message.
  */
 export const PrepareSchema: GenMessage<Prepare> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 16);
+  messageDesc(file_ringmaster_v1_run, 18);
 
 /**
  * AdamW's settings (the learning rate comes with each step).
@@ -943,7 +1029,7 @@ export type OptimizerSettings = Message<"ringmaster.v1.OptimizerSettings"> & {
  * Use `create(OptimizerSettingsSchema)` to create a new message.
  */
 export const OptimizerSettingsSchema: GenMessage<OptimizerSettings> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 17);
+  messageDesc(file_ringmaster_v1_run, 19);
 
 /**
  * A ring is formed: load the state if told so, connect, report RingReady. A FormRing of a newer generation that arrives
@@ -995,7 +1081,7 @@ export type FormRing = Message<"ringmaster.v1.FormRing"> & {
  * Use `create(FormRingSchema)` to create a new message.
  */
 export const FormRingSchema: GenMessage<FormRing> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 18);
+  messageDesc(file_ringmaster_v1_run, 20);
 
 /**
  * One place of a ring.
@@ -1037,7 +1123,7 @@ export type RingMember = Message<"ringmaster.v1.RingMember"> & {
  * Use `create(RingMemberSchema)` to create a new message.
  */
 export const RingMemberSchema: GenMessage<RingMember> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 19);
+  messageDesc(file_ringmaster_v1_run, 21);
 
 /**
  * Compute the microbatches dealt to this rank, reduce, report StepReduced.
@@ -1101,7 +1187,7 @@ export type RunStep = Message<"ringmaster.v1.RunStep"> & {
  * Use `create(RunStepSchema)` to create a new message.
  */
 export const RunStepSchema: GenMessage<RunStep> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 20);
+  messageDesc(file_ringmaster_v1_run, 22);
 
 /**
  * A control command that the coordinator has accepted.
@@ -1143,7 +1229,7 @@ export type ControlCommand = Message<"ringmaster.v1.ControlCommand"> & {
  * Use `create(ControlCommandSchema)` to create a new message.
  */
 export const ControlCommandSchema: GenMessage<ControlCommand> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 21);
+  messageDesc(file_ringmaster_v1_run, 23);
 
 /**
  * The step is recorded as committed: apply the update, report StepApplied.
@@ -1185,7 +1271,7 @@ export type CommitStep = Message<"ringmaster.v1.CommitStep"> & {
  * Use `create(CommitStepSchema)` to create a new message.
  */
 export const CommitStepSchema: GenMessage<CommitStep> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 22);
+  messageDesc(file_ringmaster_v1_run, 24);
 
 /**
  * Evaluate the microbatches that ReadMicrobatches delivers for this evaluation, until its end; report each, then
@@ -1222,7 +1308,7 @@ export type Evaluate = Message<"ringmaster.v1.Evaluate"> & {
  * Use `create(EvaluateSchema)` to create a new message.
  */
 export const EvaluateSchema: GenMessage<Evaluate> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 23);
+  messageDesc(file_ringmaster_v1_run, 25);
 
 /**
  * Send the state with WriteState if this worker is named; otherwise go on.
@@ -1257,7 +1343,35 @@ export type Checkpoint = Message<"ringmaster.v1.Checkpoint"> & {
  * Use `create(CheckpointSchema)` to create a new message.
  */
 export const CheckpointSchema: GenMessage<Checkpoint> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 24);
+  messageDesc(file_ringmaster_v1_run, 26);
+
+/**
+ * Hash the weights of the last applied step and report WeightsHashed: replicas are compared by them.
+ *
+ * @generated from message ringmaster.v1.HashWeights
+ */
+export type HashWeights = Message<"ringmaster.v1.HashWeights"> & {
+  /**
+   * Generation of the ring.
+   *
+   * @generated from field: uint64 generation = 1;
+   */
+  generation: bigint;
+
+  /**
+   * Step whose weights are meant: the last applied one.
+   *
+   * @generated from field: uint64 step = 2;
+   */
+  step: bigint;
+};
+
+/**
+ * Describes the message ringmaster.v1.HashWeights.
+ * Use `create(HashWeightsSchema)` to create a new message.
+ */
+export const HashWeightsSchema: GenMessage<HashWeights> = /*@__PURE__*/
+  messageDesc(file_ringmaster_v1_run, 27);
 
 /**
  * The run is over for this worker: it abandons what it is doing, ends its Attend stream and exits with code 0.
@@ -1278,7 +1392,7 @@ export type Finish = Message<"ringmaster.v1.Finish"> & {
  * Use `create(FinishSchema)` to create a new message.
  */
 export const FinishSchema: GenMessage<Finish> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 25);
+  messageDesc(file_ringmaster_v1_run, 28);
 
 /**
  * Asks for the state to start from.
@@ -1299,7 +1413,7 @@ export type ReadStateRequest = Message<"ringmaster.v1.ReadStateRequest"> & {
  * Use `create(ReadStateRequestSchema)` to create a new message.
  */
 export const ReadStateRequestSchema: GenMessage<ReadStateRequest> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 26);
+  messageDesc(file_ringmaster_v1_run, 29);
 
 /**
  * A piece of the state. Pieces of one section come in ascending offset order.
@@ -1320,7 +1434,7 @@ export type ReadStateResponse = Message<"ringmaster.v1.ReadStateResponse"> & {
  * Use `create(ReadStateResponseSchema)` to create a new message.
  */
 export const ReadStateResponseSchema: GenMessage<ReadStateResponse> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 27);
+  messageDesc(file_ringmaster_v1_run, 30);
 
 /**
  * A piece of a state vector.
@@ -1369,7 +1483,7 @@ export type StateChunk = Message<"ringmaster.v1.StateChunk"> & {
  * Use `create(StateChunkSchema)` to create a new message.
  */
 export const StateChunkSchema: GenMessage<StateChunk> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 28);
+  messageDesc(file_ringmaster_v1_run, 31);
 
 /**
  * A piece of the state of a checkpoint.
@@ -1397,7 +1511,7 @@ export type WriteStateRequest = Message<"ringmaster.v1.WriteStateRequest"> & {
  * Use `create(WriteStateRequestSchema)` to create a new message.
  */
 export const WriteStateRequestSchema: GenMessage<WriteStateRequest> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 29);
+  messageDesc(file_ringmaster_v1_run, 32);
 
 /**
  * The state has arrived whole.
@@ -1418,7 +1532,7 @@ export type WriteStateResponse = Message<"ringmaster.v1.WriteStateResponse"> & {
  * Use `create(WriteStateResponseSchema)` to create a new message.
  */
 export const WriteStateResponseSchema: GenMessage<WriteStateResponse> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 30);
+  messageDesc(file_ringmaster_v1_run, 33);
 
 /**
  * Asks for the microbatches of one rank.
@@ -1460,7 +1574,7 @@ export type ReadMicrobatchesRequest = Message<"ringmaster.v1.ReadMicrobatchesReq
  * Use `create(ReadMicrobatchesRequestSchema)` to create a new message.
  */
 export const ReadMicrobatchesRequestSchema: GenMessage<ReadMicrobatchesRequest> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 31);
+  messageDesc(file_ringmaster_v1_run, 34);
 
 /**
  * One microbatch.
@@ -1509,7 +1623,7 @@ export type ReadMicrobatchesResponse = Message<"ringmaster.v1.ReadMicrobatchesRe
  * Use `create(ReadMicrobatchesResponseSchema)` to create a new message.
  */
 export const ReadMicrobatchesResponseSchema: GenMessage<ReadMicrobatchesResponse> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 32);
+  messageDesc(file_ringmaster_v1_run, 35);
 
 /**
  * One sample as the dataset has it, before tokenising.
@@ -1572,7 +1686,7 @@ export type SampleRecord = Message<"ringmaster.v1.SampleRecord"> & {
  * Use `create(SampleRecordSchema)` to create a new message.
  */
 export const SampleRecordSchema: GenMessage<SampleRecord> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 33);
+  messageDesc(file_ringmaster_v1_run, 36);
 
 /**
  * The vectors of a state, all laid out by the parameter table.

@@ -1,0 +1,72 @@
+/**
+ * An engine over any parameter table that computes next to nothing: every gradient is the same, every update subtracts
+ * it. For tests of what the coordinator makes of workers, some of which compute or remember wrongly.
+ */
+import { parseTable, type ParameterTable } from "../../foundation/parameters/table.ts";
+import type { Engine } from "../../worker/engine/engine.ts";
+
+/** What a worker does wrongly. */
+export interface Faults {
+  /** Called after each update with the weights, which it may change. */
+  readonly afterUpdate?: (step: number, parameters: Float32Array) => void;
+  /** The gradient of every parameter; others compute 1. */
+  readonly gradient?: number;
+  /** What an update multiplies the gradient by beside the learning rate; others take 1. */
+  readonly updateScale?: number;
+}
+
+const loss = 0.5;
+
+/** Makes one. */
+export function createTableEngine(faults: Faults = {}): Engine {
+  let table: ParameterTable | null = null;
+  let parameters = new Float32Array(0);
+  let reduced: Float32Array = parameters;
+  let appliedStep = 0;
+  return {
+    prepare({ tableJson }) {
+      table = parseTable(tableJson);
+      const sizes = table.entries.map(({ size }) => size);
+      return Promise.resolve({
+        tableVersion: table.version,
+        prepareMs: 1,
+        fromCache: false,
+        reductionSize: table.stateSize + 2,
+        reductionParts: [...sizes, 1, 1],
+        phases: [{ name: "loss", collective: "sum" as const, gathered: [] }],
+      });
+    },
+    loadState(state) {
+      parameters = Float32Array.from(state.parameters);
+      appliedStep = state.step;
+      return Promise.resolve();
+    },
+    readState(withOptimizer) {
+      const size = table?.trainableSize ?? 0;
+      const moments = withOptimizer
+        ? { firstMoment: new Float32Array(size), secondMoment: new Float32Array(size) }
+        : {};
+      return Promise.resolve({ parameters: parameters.slice(), ...moments, step: appliedStep });
+    },
+    runPhase(_phase, _batch, _at, { into }) {
+      into.fill(faults.gradient ?? 1);
+      into.set([loss, 1], into.length - 2);
+      return Promise.resolve({});
+    },
+    norm(vector) {
+      reduced = vector;
+      const [lossSum = 0, weight = 0] = vector.slice(-2);
+      return Promise.resolve({ gradNorm: 1, lossSum, weight });
+    },
+    update({ step, learningRate }) {
+      const scale = learningRate * (faults.updateScale ?? 1);
+      for (let i = 0; i < parameters.length; i++) parameters[i]! -= scale * reduced[i]!;
+      appliedStep = step;
+      faults.afterUpdate?.(step, parameters);
+      return Promise.resolve({ updateMs: 0.5 });
+    },
+    evaluate: () => Promise.reject(new Error("Cannot evaluate")),
+    replacePrograms: () => Promise.reject(new Error("Cannot replace programs")),
+    close: () => Promise.resolve(),
+  };
+}
