@@ -120,7 +120,6 @@ async function runSumPhase(course: Course, phase: PhaseRun, signal: AbortSignal)
       await runMicrobatch(course, phase, { microbatch, into: sum.slot(slot) }, signal);
     }
     await watch.time("exchange", () => {
-      // Until now it has held the last step's gradient.
       if (group === 0) sum.begin();
       return sum.addGroup(own.length, end - first, ring, signal);
     });

@@ -198,6 +198,7 @@ export class WorkerLife {
     const { observer, session } = this.#means;
     const job = this.#job();
     observer.onActivity("update");
+    place.training?.sum.commit(Number(step));
     const applying = job.engine.update({ step: Number(step), learningRate });
     const { updateMs } = await abortable(applying, signal);
     this.#lastUpdateMs = updateMs;

@@ -54,7 +54,10 @@ export class TrainingMeansMaker {
     const length = reductionParts.reduce((sum, size) => sum + size, 0);
     const slotCount = Math.min(ownPerStep, groupMicrobatches(length));
     if (this.#held === null || this.#held.slotCount < slotCount) {
-      this.#held = { slotCount, sum: new ExactSum(reductionParts, slotCount) };
+      const sum = new ExactSum(reductionParts, slotCount);
+      // A survivor may be asked for the last step's gradient by those that lack it.
+      if (this.#held !== null) sum.takeOver(this.#held.sum);
+      this.#held = { slotCount, sum };
     }
     return this.#held.sum;
   }

@@ -14,24 +14,52 @@ export function groupMicrobatches(vectorLength: number): number {
   return Math.min(64, Math.max(4, Math.floor(heldElementsMax / Math.max(1, vectorLength))));
 }
 
+/** A part of the vector whose blocks are rows, because few rows of it are not zero. */
+export interface RowPart {
+  /** Place among the parts. */
+  readonly part: number;
+  /** Rows of the whole part. */
+  readonly rows: number;
+  /** Most rows that a microbatch gives; with as many as there are it gives the whole part. */
+  readonly capacity: number;
+}
+
+/** The blocks of a vector. */
+export interface BlockLayout {
+  /** Block b is `[bounds[b], bounds[b + 1])`. */
+  readonly bounds: Uint32Array;
+  /** First block of each part, and after the last part the number of blocks. */
+  readonly firstBlocks: readonly number[];
+}
+
 /**
- * Bounds of the blocks of a vector made of parts (tensors) of these sizes: block b is `[bounds[b], bounds[b + 1])`.
- * No block crosses a part. Empty parts have no block.
+ * Cuts a vector made of parts (tensors) of these sizes into blocks. No block crosses a part, nor a row of a row part.
+ * Empty parts have no block.
  */
-export function layOutBlocks(partSizes: readonly number[]): Uint32Array {
-  const count = partSizes.reduce((sum, size) => sum + Math.ceil(size / blockElements), 0);
-  const bounds = new Uint32Array(count + 1);
-  let block = 0;
+export function layOutBlocks(
+  partSizes: readonly number[],
+  rowParts: readonly RowPart[] = [],
+): BlockLayout {
+  const rowsOf = new Map(rowParts.map(({ part, rows }) => [part, rows]));
+  const bounds: number[] = [];
+  const firstBlocks: number[] = [];
   let start = 0;
-  for (const size of partSizes) {
-    for (let offset = 0; offset < size; offset += blockElements) {
-      bounds[block] = start + offset;
-      block += 1;
+  for (const [part, size] of partSizes.entries()) {
+    firstBlocks.push(bounds.length);
+    const rows = rowsOf.get(part) ?? 1;
+    const rowSize = size / rows;
+    if (!Number.isInteger(rowSize))
+      throw new RangeError(`Cannot cut part ${part} of ${size} elements into ${rows} rows`);
+    for (let row = 0; row < rows; row++) {
+      for (let offset = 0; offset < rowSize; offset += blockElements) {
+        bounds.push(start + row * rowSize + offset);
+      }
     }
     start += size;
   }
-  bounds[count] = start;
-  return bounds;
+  firstBlocks.push(bounds.length);
+  bounds.push(start);
+  return { bounds: Uint32Array.from(bounds), firstBlocks };
 }
 
 /**

@@ -4,31 +4,62 @@
  */
 import { readFileSync } from "node:fs";
 
-/** What a quantised vector needs to be read. */
-export interface Quantisation {
-  /** Bounds of the blocks (`layOutBlocks`). */
+/** What is known of each block of a vector. */
+export interface Grid {
+  /** Bounds of the blocks in the vector (`layOutBlocks`). */
   readonly bounds: Uint32Array;
-  /** One biased exponent per block. */
+  /** Exponent bytes: 0 where all is zero, 255 where something is not finite. */
   readonly exponents: Uint8Array;
-  /** Bits of a magnitude (`magnitudeBits`). */
-  readonly bits: number;
+  /** Where a block's integers begin among the sums; without meaning for exponent 0. */
+  readonly places: Uint32Array;
+  /** What lies in the vector: 0 zeros, 1 values of this step, 2 what is left of another step. */
+  readonly filled: Uint8Array;
 }
 
-/** The loops. `reference.ts` has the same without WebAssembly. */
+/** Blocks whose elements lie one after the other, in one or several microbatches' vectors. */
+export interface Run {
+  /** Per microbatch a view that begins with the run's first element. */
+  readonly sources: readonly Float32Array[];
+  /** Numbers of the blocks. */
+  readonly blocks: Uint32Array;
+}
+
+/** The loops. `bits` are those of a magnitude (`magnitudeBits`). `reference.ts` has the same without WebAssembly. */
 export interface ExactKernels {
-  /** exponents[b] = max(exponents[b], largest biased exponent of the block's elements). */
-  raiseExponents(exponents: Uint8Array, vector: Float32Array, bounds: Uint32Array): void;
-  /** sums += round(vector · 2^k); blocks of exponent 255 are left alone. */
-  quantiseAdd(sums: Int32Array, vector: Float32Array, options: Quantisation): void;
-  /** Replaces each float by its integer round(vector · 2^k), in the same memory; blocks of exponent 255 are undefined. */
-  quantiseInPlace(vector: Float32Array, options: Quantisation): void;
-  /** vector += sums · 2^−k; blocks of exponent 255 become NaN. */
-  scaleBackAdd(vector: Float32Array, sums: Int32Array, options: Quantisation): void;
+  /** Raises the exponents of a run's blocks to those of its elements. */
+  raiseExponents(run: Run, grid: Grid): void;
+  /**
+   * Puts Σ round(source · 2^k) of a run's blocks to their places, or adds it to what is there. `sums` may be the first
+   * source's own memory where no block's place lies behind its elements.
+   */
+  quantise(
+    sums: Int32Array,
+    run: Run,
+    options: { readonly grid: Grid; readonly bits: number; readonly add: boolean },
+  ): void;
+  /** Brings a whole vector up to date: sums · 2^−k, added where values of this step are; 0; or NaN for exponent 255. */
+  scaleBack(
+    vector: Float32Array,
+    sums: Int32Array,
+    options: { readonly grid: Grid; readonly bits: number },
+  ): void;
+  /** All three for a run's blocks that no other rank adds to, in one pass; exponents and places are not used. */
+  sumAlone(
+    vector: Float32Array,
+    run: Run,
+    options: { readonly grid: Grid; readonly bits: number },
+  ): void;
   /** sums += others, wrapping. */
   addIntegers(sums: Int32Array, others: Int32Array): void;
   /** bytes = max(bytes, others). */
   maxBytes(bytes: Uint8Array, others: Uint8Array): void;
 }
+
+/** Where the pointers to a run's sources lie; memory below `firstFree` is the kernels' own. */
+const pointersAt = 256;
+/** First byte of the memory that arrays may take. */
+export const firstFree = 1024;
+const sourcesMax = (firstFree - pointersAt) / 4;
 
 type Loop = (...pointers: number[]) => void;
 
@@ -38,14 +69,14 @@ function loopOf(exports: WebAssembly.Exports, name: string): Loop {
   return value as Loop;
 }
 
-/** Makes the kernels over a shared memory. */
+/** Makes the kernels over a shared memory. Throws RangeError for a run of more than 192 sources. */
 export function loadKernels(memory: WebAssembly.Memory): ExactKernels {
   const module = new WebAssembly.Module(readFileSync(new URL("./kernels.wasm", import.meta.url)));
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
   const raise = loopOf(exports, "raiseExponents");
-  const quantise = loopOf(exports, "quantiseAdd");
-  const inPlace = loopOf(exports, "quantiseInPlace");
-  const scaleBack = loopOf(exports, "scaleBackAdd");
+  const quantise = loopOf(exports, "quantise");
+  const scaleBack = loopOf(exports, "scaleBack");
+  const alone = loopOf(exports, "sumAlone");
   const add = loopOf(exports, "addIntegers");
   const max = loopOf(exports, "maxBytes");
   const at = (array: ArrayBufferView): number => {
@@ -53,15 +84,30 @@ export function loadKernels(memory: WebAssembly.Memory): ExactKernels {
       throw new Error("Cannot run a kernel on memory that is not its own");
     return array.byteOffset;
   };
+  const pointers = new Uint32Array(memory.buffer, pointersAt, sourcesMax);
+  /** Sources, their count, blocks and their count, as the kernels take them. */
+  const runOf = ({ sources, blocks }: Run): number[] => {
+    pointers.set(sources.map(at));
+    return [pointersAt, sources.length, at(blocks), blocks.length];
+  };
   return {
-    raiseExponents: (exponents, vector, bounds) =>
-      raise(at(exponents), at(vector), at(bounds), bounds.length - 1),
-    quantiseAdd: (sums, vector, { bounds, exponents, bits }) =>
-      quantise(at(sums), at(vector), at(bounds), at(exponents), bounds.length - 1, bits),
-    quantiseInPlace: (vector, { bounds, exponents, bits }) =>
-      inPlace(at(vector), at(bounds), at(exponents), bounds.length - 1, bits),
-    scaleBackAdd: (vector, sums, { bounds, exponents, bits }) =>
-      scaleBack(at(vector), at(sums), at(bounds), at(exponents), bounds.length - 1, bits),
+    raiseExponents({ sources, blocks }, { exponents, bounds }) {
+      for (const source of sources)
+        raise(at(exponents), at(source), at(blocks), blocks.length, at(bounds));
+    },
+    quantise(sums, run, { grid, bits, add: adds }) {
+      const { bounds, exponents, places } = grid;
+      const each = [at(bounds), at(exponents), at(places)];
+      quantise(at(sums), ...runOf(run), ...each, bits, adds ? 1 : 0);
+    },
+    scaleBack(vector, sums, { grid, bits }) {
+      const { bounds, exponents, places, filled } = grid;
+      const each = [at(bounds), at(exponents), at(places), at(filled)];
+      scaleBack(at(vector), at(sums), bounds.length - 1, ...each, bits);
+    },
+    sumAlone(vector, run, { grid, bits }) {
+      alone(at(vector), ...runOf(run), at(grid.bounds), at(grid.filled), bits);
+    },
     addIntegers: (sums, others) => add(at(sums), at(others), sums.length),
     maxBytes: (bytes, others) => max(at(bytes), at(others), bytes.length),
   };

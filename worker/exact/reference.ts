@@ -2,14 +2,15 @@
  * The hot loops of exact sums in plain TypeScript: what `kernels.wasm` computes, bit by bit. Property tests compare the
  * two; nothing else runs this.
  */
-import type { ExactKernels } from "./kernels.ts";
+import type { ExactKernels, Grid, Run } from "./kernels.ts";
 
 const floatBits = new Float32Array(1);
 const intBits = new Uint32Array(floatBits.buffer);
 
-function biasedExponent(value: number): number {
+function exponentByte(value: number): number {
   floatBits[0] = value;
-  return ((intBits[0] ?? 0) >>> 23) & 255;
+  const magnitude = (intBits[0] ?? 0) & 0x7fffffff;
+  return magnitude === 0 ? 0 : Math.max(1, magnitude >>> 23);
 }
 
 /** Rounds to nearest, ties to even, as SIMD's `nearest` does. */
@@ -21,50 +22,86 @@ function nearest(value: number): number {
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
+/** Calls `use` with each block of a run, its first element within the sources and its length. */
 function forBlocks(
-  bounds: Uint32Array,
-  use: (block: number, start: number, end: number) => void,
+  { blocks }: Run,
+  { bounds }: Grid,
+  use: (block: number, first: number, length: number) => void,
 ): void {
-  for (let block = 0; block + 1 < bounds.length; block++) {
-    use(block, bounds[block] ?? 0, bounds[block + 1] ?? 0);
+  let first = 0;
+  for (const block of blocks) {
+    const length = (bounds[block + 1] ?? 0) - (bounds[block] ?? 0);
+    use(block, first, length);
+    first += length;
   }
+}
+
+/** k of 2^k that a block's elements are multiplied by. */
+function scaleOf(exponent: number, bits: number): number {
+  return bits + 126 - exponent;
 }
 
 /** The kernels without WebAssembly. */
 export const referenceKernels: ExactKernels = {
-  raiseExponents(exponents, vector, bounds) {
-    forBlocks(bounds, (block, start, end) => {
-      for (let i = start; i < end; i++) {
-        exponents[block] = Math.max(exponents[block] ?? 0, biasedExponent(vector[i] ?? 0));
+  raiseExponents(run, grid) {
+    const { exponents } = grid;
+    forBlocks(run, grid, (block, first, length) => {
+      for (const source of run.sources) {
+        for (const value of source.subarray(first, first + length)) {
+          exponents[block] = Math.max(exponents[block] ?? 0, exponentByte(value));
+        }
       }
     });
   },
-  quantiseAdd(sums, vector, options) {
-    forBlocks(options.bounds, (block, start, end) => {
-      const exponent = options.exponents[block] ?? 0;
-      if (exponent === 255) return;
-      const scale = 2 ** (options.bits + 126 - Math.max(exponent, 1));
-      for (let i = start; i < end; i++) {
-        sums[i] = ((sums[i] ?? 0) + nearest((vector[i] ?? 0) * scale)) | 0;
+  quantise(sums, run, { grid, bits, add }) {
+    forBlocks(run, grid, (block, first, length) => {
+      const exponent = grid.exponents[block] ?? 0;
+      if (exponent === 0) return;
+      const scale = 2 ** scaleOf(exponent, bits);
+      const place = grid.places[block] ?? 0;
+      for (let i = 0; i < length; i++) {
+        let sum = add && exponent < 255 ? (sums[place + i] ?? 0) : 0;
+        for (const source of exponent < 255 ? run.sources : []) {
+          sum = (sum + nearest((source[first + i] ?? 0) * scale)) | 0;
+        }
+        sums[place + i] = sum;
       }
     });
   },
-  quantiseInPlace(vector, options) {
-    const integers = new Int32Array(vector.buffer, vector.byteOffset, vector.length);
-    const sums = new Int32Array(vector.length);
-    this.quantiseAdd(sums, vector, options);
-    integers.set(sums);
-  },
-  scaleBackAdd(vector, sums, options) {
-    forBlocks(options.bounds, (block, start, end) => {
-      const exponent = options.exponents[block] ?? 0;
-      const scale =
-        exponent === 255 ? Number.NaN : 2 ** (Math.max(exponent, 1) - 126 - options.bits);
+  scaleBack(vector, sums, { grid, bits }) {
+    const { bounds, exponents, places, filled } = grid;
+    for (let block = 0; block + 1 < bounds.length; block++) {
+      const exponent = exponents[block] ?? 0;
+      const start = bounds[block] ?? 0;
+      const end = bounds[block + 1] ?? 0;
+      if (exponent === 0) {
+        if (filled[block] === 2) {
+          vector.fill(0, start, end);
+          filled[block] = 0;
+        }
+        continue;
+      }
+      const scale = exponent === 255 ? Number.NaN : 2 ** -scaleOf(exponent, bits);
+      const place = places[block] ?? 0;
       for (let i = start; i < end; i++) {
+        const before = filled[block] === 1 ? (vector[i] ?? 0) : 0;
         // The integer is rounded to a float32 first, as SIMD converts it.
-        vector[i] = (vector[i] ?? 0) + Math.fround(Math.fround(sums[i] ?? 0) * scale);
+        vector[i] = before + Math.fround(Math.fround(sums[place + i - start] ?? 0) * scale);
       }
-    });
+      filled[block] = 1;
+    }
+  },
+  sumAlone(vector, run, { grid: { bounds, filled }, bits }) {
+    // Each block has its own place in sums as long as the vector; the blocks of other runs have none.
+    const exponents = new Uint8Array(filled.length);
+    const states = filled.map((state) => (state === 2 ? 0 : state));
+    for (const block of run.blocks) states[block] = filled[block] ?? 0;
+    const grid: Grid = { bounds, exponents, places: bounds.slice(0, -1), filled: states };
+    const sums = new Int32Array(vector.length);
+    this.raiseExponents(run, grid);
+    this.quantise(sums, run, { grid, bits, add: false });
+    this.scaleBack(vector, sums, { grid, bits });
+    for (const block of run.blocks) filled[block] = states[block] ?? 0;
   },
   addIntegers(sums, others) {
     for (let i = 0; i < sums.length; i++) sums[i] = ((sums[i] ?? 0) + (others[i] ?? 0)) | 0;

@@ -29,6 +29,7 @@ async function sumOver(rankCount: number, microbatchCount: number): Promise<Buff
       const slots = Math.ceil(microbatchCount / rankCount);
       const sum = new ExactSum(parts, slots);
       const ring = {
+        worldSize: rankCount,
         sumIntegers: (vector: Int32Array) => allReduce(place, vector, sumIntegers, never),
         maxBytes: (bytes: Uint8Array) => allReduce(place, bytes, maxBytes, never),
       };

@@ -34,7 +34,10 @@ function place<T extends Float32Array | Int32Array | Uint32Array | Uint8Array>(a
   return placed;
 }
 
-/** Sums vectors exactly, as the workers do. */
+/**
+ * Sums vectors exactly, as the workers do: each worker's integers by themselves, all at once, in the first one's memory,
+ * and without a ring; all four must give the same.
+ */
 function exactSum(
   using: ExactKernels,
   put: typeof place,
@@ -42,30 +45,52 @@ function exactSum(
   parts: readonly number[],
 ): Float32Array {
   top = 1024;
-  const bounds = put(layOutBlocks(parts));
-  const exponents = put(new Uint8Array(bounds.length - 1));
+  const bounds = put(layOutBlocks(parts).bounds);
+  const blocks = put(Uint32Array.from({ length: bounds.length - 1 }, (_, block) => block));
+  const grid = {
+    bounds,
+    exponents: put(new Uint8Array(blocks.length)),
+    places: put(bounds.slice(0, -1)),
+    filled: put(new Uint8Array(blocks.length)),
+  };
   const length = vectors[0]!.length;
   const bits = magnitudeBits(vectors.length);
-  const placed = vectors.map((vector) => put(vector));
-  for (const vector of placed) using.raiseExponents(exponents, vector, bounds);
-  const sums = placed.map(() => put(new Int32Array(length)));
-  placed.forEach((vector, i) => using.quantiseAdd(sums[i]!, vector, { bounds, exponents, bits }));
-  for (const other of sums.slice(1)) using.addIntegers(sums[0]!, other);
-  if (!exponents.includes(255)) {
-    using.quantiseInPlace(placed[0]!, { bounds, exponents, bits });
-    const integers = new Int32Array(placed[0]!.buffer, placed[0]!.byteOffset, length);
-    for (const [i, vector] of placed.entries()) {
-      if (i > 0) using.quantiseAdd(integers, vector, { bounds, exponents, bits });
-    }
-    assert.deepEqual(Array.from(integers), Array.from(sums[0]!));
+  const sources = vectors.map((vector) => put(vector));
+  using.raiseExponents({ sources, blocks }, grid);
+  const sums = sources.map(() => put(new Int32Array(length)));
+  for (const [i, source] of sources.entries()) {
+    using.quantise(sums[i]!, { sources: [source], blocks }, { grid, bits, add: i % 2 === 1 });
   }
-  const result = put(new Float32Array(length));
-  using.scaleBackAdd(result, sums[0]!, { bounds, exponents, bits });
+  for (const other of sums.slice(1)) using.addIntegers(sums[0]!, other);
+  const result = put(new Float32Array(length).fill(3));
+  grid.filled.fill(2);
+  using.scaleBack(result, sums[0]!, { grid, bits });
+
+  const alone = put(new Float32Array(length).fill(3));
+  grid.filled.fill(2);
+  using.sumAlone(alone, { sources, blocks }, { grid, bits });
+  assert.deepEqual(bitsOf(alone), bitsOf(result));
+  // Once more: the blocks that are not zero hold values of this step now.
+  using.sumAlone(alone, { sources, blocks }, { grid, bits });
+  using.scaleBack(result, sums[0]!, { grid, bits });
+  assert.deepEqual(bitsOf(alone), bitsOf(result));
+  grid.filled.fill(2);
+  using.scaleBack(result, sums[0]!, { grid, bits });
+
+  const inPlace = new Int32Array(sources[0]!.buffer, sources[0]!.byteOffset, length);
+  using.quantise(inPlace, { sources, blocks }, { grid, bits, add: false });
+  for (const block of blocks) {
+    if (grid.exponents[block] === 0) inPlace.fill(0, bounds[block], bounds[block + 1]);
+  }
+  assert.deepEqual(inPlace.slice(), sums[0]!.slice());
   return Float32Array.from(result);
 }
 
 const same = <T>(array: T): T => array;
-const bitsOf = (vector: Float32Array): Uint32Array => new Uint32Array(vector.buffer.slice(0));
+
+function bitsOf(vector: Float32Array): number[] {
+  return [...new Uint32Array(vector.slice().buffer)];
+}
 
 const anyFloat = fc.oneof(
   fc.float({ noNaN: true, noDefaultInfinity: true }),
@@ -192,7 +217,7 @@ describe("block layout", () => {
   it("covers all elements, crosses no part, and keeps to the limit", () => {
     fc.assert(
       fc.property(fc.array(fc.nat(5000), { maxLength: 12 }), (parts) => {
-        const bounds = layOutBlocks(parts);
+        const { bounds } = layOutBlocks(parts);
         const edges = new Set<number>([0]);
         parts.reduce((sum, size) => {
           edges.add(sum + size);
@@ -208,6 +233,14 @@ describe("block layout", () => {
         for (const edge of edges) assert.ok(bounds.includes(edge));
       }),
     );
+  });
+
+  it("cuts parts of rows at every row, and long rows further", () => {
+    const rowParts = [{ part: 1, rows: 3, capacity: 2 }];
+    const { bounds, firstBlocks } = layOutBlocks([5, 3 * 1500, 2], rowParts);
+    assert.deepEqual([...bounds], [0, 5, 1029, 1505, 2529, 3005, 4029, 4505, 4507]);
+    assert.deepEqual(firstBlocks, [0, 1, 7, 8]);
+    assert.throws(() => layOutBlocks([5, 7], rowParts), /part 1 of 7 elements into 3 rows/);
   });
 
   it("cuts global batches into the same groups whatever deals them", () => {

@@ -1,5 +1,8 @@
 // The hot loops of exact sums, in AssemblyScript: see ../README.md for what they compute and ../reference.ts for the same
 // without SIMD. Pointers are byte offsets into the imported memory. Built by `npm run build:kernels`.
+//
+// A run is a list of blocks whose elements lie one after the other at the sources; `blocks` points to their numbers.
+// `sources` points to as many pointers as there are sources, each to the first element of the run.
 
 const exponentBias: i32 = 126;
 const notFinite: u32 = 255;
@@ -13,116 +16,219 @@ function power(exponent: i32): f32 {
   return reinterpret<f32>(<u32>(exponent + 127) << 23);
 }
 
-/** exponents[b] = max(exponents[b], largest biased exponent among the elements of block b). */
-export function raiseExponents(exponents: usize, vector: usize, bounds: usize, blocks: i32): void {
+function sizeOf(bounds: usize, block: usize): usize {
+  return <usize>(load<u32>(bounds + ((block + 1) << 2)) - load<u32>(bounds + (block << 2))) << 2;
+}
+
+/** Exponent byte of the elements from `at` to `stop`: 0 if all are zero, at least 1 otherwise. */
+function exponentByte(at: usize, stop: usize): u32 {
   const mask = i32x4.splat(0x7fffffff);
-  for (let b = 0; b < blocks; b++) {
-    const start = load<u32>(bounds + (<usize>b << 2));
-    const end = load<u32>(bounds + (<usize>(b + 1) << 2));
-    let at = vector + (<usize>start << 2);
-    const stop = vector + (<usize>end << 2);
-    let most = i32x4.splat(0);
-    for (; at + 16 <= stop; at += 16) most = i32x4.max_u(most, v128.and(v128.load(at), mask));
-    let bits = max(
-      max(<u32>i32x4.extract_lane(most, 0), <u32>i32x4.extract_lane(most, 1)),
-      max(<u32>i32x4.extract_lane(most, 2), <u32>i32x4.extract_lane(most, 3)),
-    );
-    for (; at < stop; at += 4) bits = max(bits, load<u32>(at) & 0x7fffffff);
-    const exponent = bits >>> 23;
+  let most = i32x4.splat(0);
+  for (; at + 16 <= stop; at += 16) most = i32x4.max_u(most, v128.and(v128.load(at), mask));
+  let bits = max(
+    max(<u32>i32x4.extract_lane(most, 0), <u32>i32x4.extract_lane(most, 1)),
+    max(<u32>i32x4.extract_lane(most, 2), <u32>i32x4.extract_lane(most, 3)),
+  );
+  for (; at < stop; at += 4) bits = max(bits, load<u32>(at) & 0x7fffffff);
+  return bits == 0 ? 0 : max(bits >>> 23, 1);
+}
+
+/** Power of two that elements of a block are multiplied by. */
+function scaleOf(exponent: u32, bits: i32): i32 {
+  return bits + exponentBias - <i32>exponent;
+}
+
+/** exponents[b] = max(exponents[b], exponent byte of block b at the source), for the blocks of a run. */
+export function raiseExponents(
+  exponents: usize,
+  source: usize,
+  blocks: usize,
+  count: i32,
+  bounds: usize,
+): void {
+  for (let i = 0; i < count; i++) {
+    const b = <usize>load<u32>(blocks + (<usize>i << 2));
+    const stop = source + sizeOf(bounds, b);
+    const exponent = exponentByte(source, stop);
     if (exponent > <u32>load<u8>(exponents + b)) store<u8>(exponents + b, <u8>exponent);
+    source = stop;
   }
 }
 
-/** sums += round(vector * 2^k), k from the exponent of each block; blocks of exponent 255 are left alone. */
-export function quantiseAdd(
+/** Sum over the sources of the integers of four elements `at` bytes into the run. */
+function fourIntegers(sources: usize, sourceCount: i32, at: usize, firsts: v128, seconds: v128): v128 {
+  let sum = i32x4.splat(0);
+  for (let s = 0; s < sourceCount; s++) {
+    const values = v128.load(<usize>load<u32>(sources + (<usize>s << 2)) + at);
+    const scaled = f32x4.mul(f32x4.mul(values, firsts), seconds);
+    sum = i32x4.add(sum, i32x4.trunc_sat_f32x4_s(f32x4.nearest(scaled)));
+  }
+  return sum;
+}
+
+/** The same of one element. */
+function oneInteger(sources: usize, sourceCount: i32, at: usize, first: f32, second: f32): i32 {
+  let sum = 0;
+  for (let s = 0; s < sourceCount; s++) {
+    const value = load<f32>(<usize>load<u32>(sources + (<usize>s << 2)) + at);
+    sum += <i32>nearest(value * first * second);
+  }
+  return sum;
+}
+
+/**
+ * sums[places[b]…] = (or +=, with `add`) Σ round(source · 2^k) for the blocks of a run. Blocks of exponent 0 have no place;
+ * those of 255 become 0. `sums` may overlap the first source where no place lies behind what is read from it.
+ */
+export function quantise(
   sums: usize,
-  vector: usize,
+  sources: usize,
+  sourceCount: i32,
+  blocks: usize,
+  count: i32,
   bounds: usize,
   exponents: usize,
-  blocks: i32,
+  places: usize,
   bits: i32,
+  add: i32,
 ): void {
-  for (let b = 0; b < blocks; b++) {
+  let at: usize = 0;
+  for (let i = 0; i < count; i++) {
+    const b = <usize>load<u32>(blocks + (<usize>i << 2));
+    const stop = at + sizeOf(bounds, b);
     const exponent = <u32>load<u8>(exponents + b);
-    if (exponent == notFinite) continue;
-    const k = bits + exponentBias - <i32>max(exponent, <u32>1);
+    if (exponent == 0) {
+      at = stop;
+      continue;
+    }
+    let to = sums + (<usize>load<u32>(places + (b << 2)) << 2);
+    if (exponent == notFinite) {
+      memory.fill(to, 0, stop - at);
+      at = stop;
+      continue;
+    }
+    const k = scaleOf(exponent, bits);
     const first = power(half(k));
     const second = power(k - half(k));
-    const start = load<u32>(bounds + (<usize>b << 2));
-    const end = load<u32>(bounds + (<usize>(b + 1) << 2));
-    let at = vector + (<usize>start << 2);
-    let to = sums + (<usize>start << 2);
-    const stop = vector + (<usize>end << 2);
     const firsts = f32x4.splat(first);
     const seconds = f32x4.splat(second);
     for (; at + 16 <= stop; at += 16, to += 16) {
-      const scaled = f32x4.mul(f32x4.mul(v128.load(at), firsts), seconds);
-      const q = i32x4.trunc_sat_f32x4_s(f32x4.nearest(scaled));
-      v128.store(to, i32x4.add(v128.load(to), q));
+      const q = fourIntegers(sources, sourceCount, at, firsts, seconds);
+      v128.store(to, add ? i32x4.add(v128.load(to), q) : q);
     }
     for (; at < stop; at += 4, to += 4) {
-      store<i32>(to, load<i32>(to) + <i32>nearest(load<f32>(at) * first * second));
+      const q = oneInteger(sources, sourceCount, at, first, second);
+      store<i32>(to, add ? load<i32>(to) + q : q);
     }
   }
 }
 
-/** Replaces each float by its integer; blocks of exponent 255 become 0. */
-export function quantiseInPlace(
-  vector: usize,
-  bounds: usize,
-  exponents: usize,
-  blocks: i32,
-  bits: i32,
-): void {
-  for (let b = 0; b < blocks; b++) {
-    const exponent = <u32>load<u8>(exponents + b);
-    const k = bits + exponentBias - <i32>max(exponent, <u32>1);
-    const first = exponent == notFinite ? <f32>0 : power(half(k));
-    const second = power(k - half(k));
-    const start = load<u32>(bounds + (<usize>b << 2));
-    const end = load<u32>(bounds + (<usize>(b + 1) << 2));
-    let at = vector + (<usize>start << 2);
-    const stop = vector + (<usize>end << 2);
-    const firsts = f32x4.splat(first);
-    const seconds = f32x4.splat(second);
-    for (; at + 16 <= stop; at += 16) {
-      const scaled = f32x4.mul(f32x4.mul(v128.load(at), firsts), seconds);
-      v128.store(at, i32x4.trunc_sat_f32x4_s(f32x4.nearest(scaled)));
-    }
-    for (; at < stop; at += 4) {
-      const scaled = nearest(load<f32>(at) * first * second);
-      store<i32>(at, scaled == scaled ? <i32>scaled : 0);
-    }
-  }
-}
-
-/** vector += sums * 2^-k; blocks of exponent 255 become NaN. */
-export function scaleBackAdd(
+/**
+ * vector = sums · 2^−k for blocks that have integers, 0 for the others; blocks of exponent 255 become NaN.
+ * `filled[b]` says what lies in the vector: 0 zeros, 1 values of this step, which are added to, 2 what is left of another.
+ */
+export function scaleBack(
   vector: usize,
   sums: usize,
+  blocks: i32,
   bounds: usize,
   exponents: usize,
-  blocks: i32,
+  places: usize,
+  filled: usize,
   bits: i32,
 ): void {
-  for (let b = 0; b < blocks; b++) {
+  for (let b: usize = 0; b < <usize>blocks; b++) {
     const exponent = <u32>load<u8>(exponents + b);
-    const k = <i32>max(exponent, <u32>1) - exponentBias - bits;
+    const state = <u32>load<u8>(filled + b);
+    if (exponent == 0 && state != 2) continue;
+    const size = sizeOf(bounds, b);
+    let to = vector + (<usize>load<u32>(bounds + (b << 2)) << 2);
+    if (exponent == 0) {
+      memory.fill(to, 0, size);
+      store<u8>(filled + b, 0);
+      continue;
+    }
+    store<u8>(filled + b, 1);
+    const k = -scaleOf(exponent, bits);
     const first = exponent == notFinite ? f32.NaN : power(k - half(k));
     const second = power(half(k));
-    const start = load<u32>(bounds + (<usize>b << 2));
-    const end = load<u32>(bounds + (<usize>(b + 1) << 2));
-    let at = sums + (<usize>start << 2);
-    let to = vector + (<usize>start << 2);
-    const stop = sums + (<usize>end << 2);
+    let at = sums + (<usize>load<u32>(places + (b << 2)) << 2);
+    const stop = at + size;
     const firsts = f32x4.splat(first);
     const seconds = f32x4.splat(second);
+    if (state == 1) {
+      for (; at + 16 <= stop; at += 16, to += 16) {
+        const scaled = f32x4.mul(f32x4.mul(f32x4.convert_i32x4_s(v128.load(at)), firsts), seconds);
+        v128.store(to, f32x4.add(v128.load(to), scaled));
+      }
+      for (; at < stop; at += 4, to += 4) {
+        store<f32>(to, load<f32>(to) + <f32>load<i32>(at) * first * second);
+      }
+    } else {
+      for (; at + 16 <= stop; at += 16, to += 16) {
+        const scaled = f32x4.mul(f32x4.mul(f32x4.convert_i32x4_s(v128.load(at)), firsts), seconds);
+        v128.store(to, scaled);
+      }
+      for (; at < stop; at += 4, to += 4) store<f32>(to, <f32>load<i32>(at) * first * second);
+    }
+  }
+}
+
+/**
+ * For the blocks of a run that nobody else adds to: exponents, integers and their sum scaled back into the vector, block by
+ * block, so that memory is read once. `filled` ends as `scaleBack` leaves it.
+ */
+export function sumAlone(
+  vector: usize,
+  sources: usize,
+  sourceCount: i32,
+  blocks: usize,
+  count: i32,
+  bounds: usize,
+  filled: usize,
+  bits: i32,
+): void {
+  let at: usize = 0;
+  for (let i = 0; i < count; i++) {
+    const b = <usize>load<u32>(blocks + (<usize>i << 2));
+    const size = sizeOf(bounds, b);
+    const stop = at + size;
+    let exponent: u32 = 0;
+    for (let s = 0; s < sourceCount; s++) {
+      const source = <usize>load<u32>(sources + (<usize>s << 2)) + at;
+      exponent = max(exponent, exponentByte(source, source + size));
+    }
+    const state = <u32>load<u8>(filled + b);
+    let to = vector + (<usize>load<u32>(bounds + (b << 2)) << 2);
+    if (exponent == 0) {
+      if (state == 2) {
+        memory.fill(to, 0, size);
+        store<u8>(filled + b, 0);
+      }
+      at = stop;
+      continue;
+    }
+    store<u8>(filled + b, 1);
+    const finite = exponent != notFinite;
+    const k = scaleOf(exponent, bits);
+    const first = finite ? power(half(k)) : 0;
+    const second = power(k - half(k));
+    const back = finite ? power(-k - half(-k)) : f32.NaN;
+    const further = power(half(-k));
+    const firsts = f32x4.splat(first);
+    const seconds = f32x4.splat(second);
+    const backs = f32x4.splat(back);
+    const furthers = f32x4.splat(further);
+    const add = state == 1;
     for (; at + 16 <= stop; at += 16, to += 16) {
-      const scaled = f32x4.mul(f32x4.mul(f32x4.convert_i32x4_s(v128.load(at)), firsts), seconds);
-      v128.store(to, f32x4.add(v128.load(to), scaled));
+      const q = fourIntegers(sources, sourceCount, at, firsts, seconds);
+      const scaled = f32x4.mul(f32x4.mul(f32x4.convert_i32x4_s(q), backs), furthers);
+      v128.store(to, add ? f32x4.add(v128.load(to), scaled) : scaled);
     }
     for (; at < stop; at += 4, to += 4) {
-      store<f32>(to, load<f32>(to) + <f32>load<i32>(at) * first * second);
+      const q = finite ? oneInteger(sources, sourceCount, at, first, second) : 0;
+      const scaled = <f32>q * back * further;
+      store<f32>(to, add ? load<f32>(to) + scaled : scaled);
     }
   }
 }

@@ -1,0 +1,226 @@
+/**
+ * Goal: parts that come and travel by rows give the bits that whole parts give, whoever touches which rows, step after
+ * step; and the last committed step's sum outlives the next step's reduction.
+ */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { ExactSum } from "../../../worker/exact/exact-sum.ts";
+import { maxBytes, sumIntegers } from "../../../worker/ring/accumulate.ts";
+import { allReduce } from "../../../worker/ring/collectives.ts";
+import { createMemoryRing } from "../../../worker/ring/memory-link.ts";
+
+/** [row part of 9 × 20 | 33 | row part of 5 × 1030 | 7 | 1]: rows shorter and longer than a block. */
+const tables = [
+  { part: 0, rows: 9, size: 20 },
+  { part: 2, rows: 5, size: 1030 },
+];
+const partSizes = [9 * 20, 33, 5 * 1030, 7, 1];
+const length = partSizes.reduce((sum, size) => sum + size, 0);
+const capacity = 4;
+const never = new AbortController().signal;
+
+/** One microbatch: rows that it touches, by table, and what its values are made from. */
+interface Microbatch {
+  readonly rows: readonly (readonly number[])[];
+  readonly room: number;
+  readonly seed: number;
+}
+
+function valueAt(seed: number, index: number): number {
+  const value = Math.sin(index * 12.9898 + seed * 78.233) * 10 ** (((index + seed) % 50) - 44);
+  return (index + seed) % 5 === 0 ? 0 : value;
+}
+
+function offsetOf(part: number): number {
+  return partSizes.slice(0, part).reduce((sum, size) => sum + size, 0);
+}
+
+/** The whole vector: rows that are not touched are zero. */
+function wholeVector({ rows, seed }: Microbatch): Float32Array {
+  const vector = Float32Array.from({ length }, (_, i) => valueAt(seed, i));
+  for (const [index, table] of tables.entries()) {
+    for (let row = 0; row < table.rows; row++) {
+      const start = offsetOf(table.part) + row * table.size;
+      if (!rows[index]!.includes(row)) vector.fill(0, start, start + table.size);
+    }
+  }
+  return vector;
+}
+
+/** The vector as the engine gives it: touched rows, room up to `room` rows that holds rubbish, and the rest. */
+function givenVector(microbatch: Microbatch): Float32Array {
+  const whole = wholeVector(microbatch);
+  const pieces = partSizes.map((size, part): Float32Array => {
+    const index = tables.findIndex((table) => table.part === part);
+    const start = offsetOf(part);
+    if (index < 0) return whole.slice(start, start + size);
+    const rowSize = tables[index]!.size;
+    const given = new Float32Array(microbatch.room * rowSize).fill(Number.NaN);
+    for (const [place, row] of microbatch.rows[index]!.entries()) {
+      given.set(
+        whole.subarray(start + row * rowSize, start + (row + 1) * rowSize),
+        place * rowSize,
+      );
+    }
+    return given;
+  });
+  return Float32Array.from(pieces.flatMap((piece) => [...piece]));
+}
+
+type Step = readonly Microbatch[];
+
+/** Sums steps over a ring; gives each step's vector on every rank, as bytes. */
+async function sumSteps(worldSize: number, steps: readonly Step[], byRows: boolean) {
+  const rowParts = tables.map(({ part, rows }) => ({
+    part,
+    rows,
+    capacity: byRows ? capacity : rows,
+  }));
+  let sent = 0;
+  const ranks = await Promise.all(
+    createMemoryRing(worldSize).map(async (link, rank) => {
+      const place = { rank, rankCount: worldSize, link, collective: 0 };
+      const ring = {
+        worldSize,
+        sumIntegers: async (vector: Int32Array) => {
+          sent += vector.length;
+          await allReduce(place, vector, sumIntegers, never);
+        },
+        maxBytes: (bytes: Uint8Array) => allReduce(place, bytes, maxBytes, never),
+      };
+      const sum = new ExactSum(partSizes, 6, rowParts);
+      const results: Buffer[] = [];
+      for (const [index, step] of steps.entries()) {
+        sum.begin();
+        for (const [first, end] of sum.groups(step.length)) {
+          const own = step.slice(first, end).filter((_, m) => m % worldSize === rank);
+          for (const [k, microbatch] of own.entries()) {
+            sum.slot(k).set(byRows ? givenVector(microbatch) : wholeVector(microbatch));
+            const { room } = microbatch;
+            const touched = microbatch.rows.map((rows) => ({ rows: Int32Array.from(rows), room }));
+            if (byRows) sum.touch(k, touched);
+          }
+          await sum.addGroup(own.length, end - first, ring, never);
+        }
+        results.push(Buffer.from(sum.vector.slice().buffer));
+        if (index % 2 === 0) sum.commit(index);
+      }
+      return results;
+    }),
+  );
+  return { ranks, sent };
+}
+
+const microbatches = fc
+  .record({
+    rows: fc.tuple(
+      ...tables.map(({ rows }) => fc.uniqueArray(fc.nat(rows - 1), { maxLength: capacity })),
+    ),
+    spare: fc.nat(capacity),
+    seed: fc.nat(1000),
+  })
+  .map(({ rows, spare, seed }): Microbatch => {
+    const most = Math.max(...rows.map((some) => some.length));
+    return { rows, seed, room: Math.min(capacity, most + spare) };
+  });
+
+describe("row parts", () => {
+  it("give the bits of whole parts on 1 to 4 ranks, step after step", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.array(microbatches, { minLength: 1, maxLength: 5 }), {
+          minLength: 1,
+          maxLength: 4,
+        }),
+        async (steps) => {
+          const expected = (await sumSteps(1, steps, false)).ranks[0]!;
+          for (const worldSize of [1, 2, 3, 4]) {
+            for (const byRows of [false, true]) {
+              const { ranks } = await sumSteps(worldSize, steps, byRows);
+              for (const results of ranks) {
+                for (const [step, result] of results.entries()) {
+                  assert.ok(
+                    result.equals(expected[step]!),
+                    `step ${step} on ${worldSize}, ${byRows}`,
+                  );
+                }
+              }
+            }
+          }
+        },
+      ),
+      { numRuns: 15 },
+    );
+  });
+
+  it("send the rows that somebody touches, and nothing of what is zero everywhere", async () => {
+    const touching = (...rows: number[][]): Microbatch => ({ rows, room: capacity, seed: 3 });
+    const step = [touching([1, 8], [4]), touching([8], []), touching([0], [])];
+    for (const byRows of [false, true]) {
+      const { sent } = await sumSteps(3, [step], byRows);
+      assert.equal(sent, 3 * (3 * 20 + 33 + 1030 + 7 + 1));
+    }
+  });
+
+  it("refuse rows that do not exist or do not fit", () => {
+    const sum = new ExactSum(partSizes, 1, [{ part: 0, rows: 9, capacity: 4 }]);
+    const touch = (room: number, ...rows: number[]) =>
+      sum.touch(0, [{ rows: Int32Array.from(rows), room }]);
+    assert.throws(() => touch(4, 9), /1 rows of part 0: at most 4 of 9/);
+    assert.throws(() => touch(1, 3, 4), RangeError);
+    assert.throws(() => touch(5, 3), RangeError);
+    assert.throws(() => sum.touch(0, []), /0 parts: expected 1/);
+  });
+});
+
+describe("the committed step's sum", () => {
+  const alone = {
+    worldSize: 1,
+    sumIntegers: () => Promise.resolve(),
+    maxBytes: () => Promise.resolve(),
+  };
+
+  async function reduce(sum: ExactSum, value: number): Promise<void> {
+    sum.begin();
+    sum.slot(0).fill(value);
+    await sum.addGroup(1, 1, alone, never);
+  }
+
+  it("is kept while the next step is reduced, also when that is done again", async () => {
+    const sum = new ExactSum([40], 1);
+    await reduce(sum, 1);
+    assert.equal(sum.committed, null);
+    sum.commit(1);
+    assert.deepEqual({ step: 1, first: 1 }, { step: sum.committed!.step, first: sum.vector[0] });
+    for (const value of [2, 3]) {
+      await reduce(sum, value);
+      assert.equal(sum.vector[0], value);
+      assert.equal(sum.committed!.step, 1);
+      assert.deepEqual(
+        [...sum.committed!.vector],
+        Array.from({ length: 40 }, () => 1),
+      );
+    }
+    sum.commit(2);
+    assert.equal(sum.committed!.vector[39], 3);
+    await reduce(sum, 0);
+    assert.deepEqual(
+      [...sum.vector],
+      Array.from({ length: 40 }, () => 0),
+    );
+    assert.equal(sum.committed!.vector[39], 3);
+  });
+
+  it("is taken over by a sum with more slots", async () => {
+    const sum = new ExactSum([40], 1);
+    await reduce(sum, 5);
+    sum.commit(7);
+    await reduce(sum, 6);
+    const larger = new ExactSum([40], 3);
+    larger.takeOver(sum);
+    await reduce(larger, 8);
+    assert.deepEqual([larger.committed!.step, larger.committed!.vector[0]], [7, 5]);
+    assert.equal(larger.vector[0], 8);
+  });
+});
