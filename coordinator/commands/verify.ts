@@ -45,6 +45,7 @@ export function verifyReport(a: RunRecord, b: RunRecord, comparison: Comparison)
     ["", "A", "B"],
     ["run", a.folder, b.folder],
     ["workers", workersOf(a), workersOf(b)],
+    ["threads of each", threadsIn(a), threadsIn(b)],
     ["steps", rangeOf(a.steps), rangeOf(b.steps)],
     ["model.safetensors", model(a), model(b)],
     ...rowsOf("setting", settings),
@@ -82,6 +83,10 @@ function workersOf({ rings }: RunRecord): string {
   const counts = rings.map(({ members }) => members.length);
   const changes = counts.filter((count, place) => count !== counts[place - 1]);
   return changes.length === 0 ? "unknown" : changes.join(", then ");
+}
+
+function threadsIn({ rings }: RunRecord): string {
+  return [...new Set(rings.map(({ threads }) => threads ?? "TensorFlow's choice"))].join(", then ");
 }
 
 function rangeOf(steps: ReadonlyMap<number, unknown>): string {

@@ -13,6 +13,7 @@ import { layOutTable } from "../../foundation/parameters/table.ts";
 import { EvaluateSchema } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import type { DataRecord } from "../data/dataset.ts";
 import { LocalLauncher } from "../launch/local-launcher.ts";
+import { familyOf } from "../../foundation/families/family.ts";
 import { threadsOf } from "../launch/thread-share.ts";
 import { startCoordinatorServer, type RunSource } from "../server/coordinator-server.ts";
 import { Roster } from "../server/roster.ts";
@@ -144,7 +145,12 @@ async function takePlaces(
 ): Promise<void> {
   const { workers, threadsPerWorker, cores, model } = options;
   await gather(fleet, launcher, workers, signal);
-  const threads = threadsOf(threadsPerWorker, cores, workers);
+  const threads = threadsOf({
+    wanted: threadsPerWorker,
+    cores,
+    workersHere: workers,
+    threadsMatter: familyOf(model.configJson).threadsMatter,
+  });
   const table = layOutTable(model.specs);
   await fleet.prepare(predictionPrepare(options, table, threads), signal);
   await fleet.formSingles(fleet.present, signal);

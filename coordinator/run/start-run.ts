@@ -3,6 +3,7 @@
  * state and takes its place.
  */
 import { join } from "node:path";
+import { familyOf } from "../../foundation/families/family.ts";
 import type { Launcher } from "../launch/launcher.ts";
 import { LocalLauncher } from "../launch/local-launcher.ts";
 import { threadsOf } from "../launch/thread-share.ts";
@@ -234,11 +235,12 @@ async function takePlaces(
   await launcher.launch({ workers, run, coordinatorAddress, joinToken });
   await gather(fleet, launcher, workers, signal);
   view.doing("preparing: each worker records and compiles the step");
-  const threads = threadsOf(
-    launch.threadsPerWorker,
-    options.cores,
-    launch.spawnWorkers ? workers : 0,
-  );
+  const threads = threadsOf({
+    wanted: launch.threadsPerWorker,
+    cores: options.cores,
+    workersHere: launch.spawnWorkers ? workers : 0,
+    threadsMatter: familyOf(model.configJson).threadsMatter,
+  });
   const prepare = trainingPrepare(settings, model, table, threads);
   prepare.selfTest = needSelfTest(fleet.present);
   checkWorkers(context, await fleet.prepare(prepare, signal));

@@ -28,6 +28,7 @@ export const bertFamily: ModelFamily = {
   labelTensor: classifierWeight,
   relabel: relabelBertConfig,
   problemType: (config) => parseBertConfig(config).problemType,
+  threadsMatter: false,
   textLimits: (config) => {
     const { vocabSize, maxPositions } = parseBertConfig(config);
     return { vocabularySize: vocabSize, maxPositions };

@@ -49,6 +49,8 @@ export interface ModelFamily {
   relabel(config: JsonObject, labels: readonly string[], problemType: ProblemType): JsonObject;
   /** The problem that the config states or implies. */
   problemType(config: JsonObject): ProblemType;
+  /** Whether kernels of it give other bits with another number of threads, which is then part of the job. */
+  readonly threadsMatter: boolean;
   /** Limits of the text, or null for a family that reads none. */
   textLimits(config: JsonObject): TextLimits | null;
 }

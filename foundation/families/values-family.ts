@@ -42,6 +42,8 @@ export function valuesFamily(
     labelTensor: null,
     relabel: (config) => config,
     problemType: () => "single_label_classification",
+    // A convolution's filter gradient and sums over everything are cut by threads.
+    threadsMatter: true,
     textLimits: () => null,
   };
 }

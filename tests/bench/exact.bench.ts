@@ -1,7 +1,8 @@
 /**
  * `npm run bench:exact -- DATA_FOLDER [STEPS]`: the SHA-256 of the final model.safetensors of MiniLM on MRPC, with the
  * model's own dropout, clipping and several lengths, for 1, 2, 3 and 4 workers at the same global batch, for 4 with the
- * global batch said by gradient accumulation, and resumed from a checkpoint with another number of workers. One hash is what is wanted.
+ * global batch said by gradient accumulation, and resumed from a checkpoint with another number of workers. One hash is what is wanted;
+ * `coordinator verify` must find every step of all of them equal to those of one worker.
  * DATA_FOLDER holds msr_paraphrase_train.txt.
  */
 import { createHash } from "node:crypto";
@@ -109,6 +110,12 @@ async function main(): Promise<void> {
     const resume = ["--resume-from-checkpoint", checkpoint, "--workers", "3"];
     const resumed = join(folder, "resumed");
     rows.push(await trainOnce(`resumed after ${half}`, "2, then 3", resumed, resume));
+    const one = join(folder, "workers-1");
+    const reports: string[] = [];
+    for (const other of ["workers-2", "workers-3", "workers-4", "accumulated", "resumed"]) {
+      reports.push(await runCoordinator(["verify", one, join(folder, other)]));
+    }
+    console.log(`coordinator verify of 1 worker and 3:\n\n${reports[1]}`);
     const isOne = new Set(rows.map(({ sha256 }) => sha256)).size === 1;
     console.log(`MiniLM on MRPC, ${steps} steps of 4 microbatches of 8, dropout 0.1, clipping 0.5`);
     console.log(

@@ -110,7 +110,7 @@ describe("a run", () => {
       if (isOurs) process.kill(id, "SIGKILL");
     }
     assert.equal(await run.ended, 1, run.text());
-    assert.match(run.text(), /worker-1 \(rank 1\) was lost in step \d+: .*killed by SIGKILL/u);
+    assert.match(run.text(), /worker-1 \(rank 1\) was lost in step \d+ .*: .*killed by SIGKILL/u);
     const step = Math.max(...(await lossesOf(join(folder, "bereft"))).keys());
     assert.match(run.text(), new RegExp(`--resume-from-checkpoint .*checkpoint-${step}`, "u"));
     await stat(join(folder, "bereft", `checkpoint-${step}`, "optimizer.safetensors"));

@@ -1,0 +1,49 @@
+/** A process that trains two steps on fixed inputs and prints the hashes of gradients and state; for tests of threads. */
+import { createHash } from "node:crypto";
+import { createModel } from "../../worker/model/families.ts";
+import type { PrepareOptions } from "../../worker/engine/engine.ts";
+import { TfjsEngine } from "../../worker/engine/tfjs-engine.ts";
+import { parseTable } from "../../foundation/parameters/table.ts";
+import { someValues, sumStep } from "./engine-under-test.ts";
+
+const [, , bindingFile = "", jobJson = ""] = process.argv;
+// Only tests start this, with options that they have made.
+const job: PrepareOptions = {
+  ...(JSON.parse(jobJson) as Omit<PrepareOptions, "seed">),
+  seed: 7n,
+};
+
+const hashOf = (values: Float32Array): string =>
+  createHash("sha256").update(values).digest("hex").slice(0, 16);
+
+const engine = new TfjsEngine(
+  bindingFile,
+  (options) => createModel(options.family, options),
+  () => performance.now(),
+);
+const prepared = await engine.prepare(job);
+const model = await createModel(job.family, job);
+const table = parseTable(job.tableJson);
+const parameters = someValues(table.stateSize, 1).map((value) => value / 20);
+const zeros = new Float32Array(table.trainableSize);
+await engine.loadState({ parameters, firstMoment: zeros, secondMoment: zeros, step: 0 });
+const [shapeKey = ""] = [...model.shapes("train").keys()].slice(-1);
+const batches = [0, 1].map((variant) =>
+  model.exampleBatch(shapeKey, "train", variant === 0 ? 0 : 1),
+);
+const hashes: Record<string, string> = {};
+for (const step of [1, 2]) {
+  const sums = await sumStep(engine, prepared, batches, step);
+  const { gradNorm } = await engine.norm(sums);
+  if (!Number.isFinite(gradNorm)) throw new Error(`The norm is ${gradNorm}`);
+  hashes[`gradient ${step}`] = hashOf(sums);
+  hashes[`norm ${step}`] = String(gradNorm);
+  await engine.update({ step, learningRate: 0.01 });
+  const state = await engine.readState(true);
+  hashes[`weights ${step}`] = hashOf(state.parameters);
+  hashes[`moments ${step}`] = hashOf(state.secondMoment ?? zeros);
+}
+const { logits } = await engine.evaluate(model.exampleBatch(shapeKey, "evaluate", 0));
+hashes["logits"] = hashOf(logits);
+await engine.close();
+process.stdout.write(`${JSON.stringify(hashes)}\n`);

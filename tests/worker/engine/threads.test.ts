@@ -1,0 +1,85 @@
+/**
+ * The number of threads that compute changes no bit, or is fixed: workers share a machine's cores out, so it would go with
+ * their number.
+ * Each count is a process of its own, because TensorFlow reads it when it is loaded. The sizes are such that kernels do
+ * divide the work.
+ */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { threadsOf } from "../../../coordinator/launch/thread-share.ts";
+import { familyOf } from "../../../foundation/families/family.ts";
+import { parseJsonObject } from "../../../foundation/model-files/json-object.ts";
+import { bindingUnderTest, jobOf } from "../../support/engine-under-test.ts";
+import { tinyConfig } from "../../support/tiny-bert.ts";
+
+const run = promisify(execFile);
+const program = fileURLToPath(new URL("../../support/step-bits.ts", import.meta.url));
+const cacheFolder = mkdtempSync(join(tmpdir(), "threads-"));
+const bindingFile = await bindingUnderTest();
+
+const bert = tinyConfig({
+  vocab_size: 3000,
+  hidden_size: 192,
+  num_attention_heads: 6,
+  intermediate_size: 768,
+  max_position_embeddings: 128,
+  id2label: { 0: "no", 1: "yes" },
+  label2id: { no: 0, yes: 1 },
+});
+const convnet = JSON.stringify({
+  model_type: "tiny-convnet",
+  image_size: 32,
+  channels: 3,
+  filters: 32,
+  num_labels: 10,
+});
+
+/** Hashes of gradients, state and logits. */
+async function bitsWith(threads: number, configJson: string): Promise<unknown> {
+  const config = parseJsonObject(configJson, "config.json");
+  const family = familyOf(configJson);
+  const isText = family.textLimits(config) !== null;
+  const { seed: _, ...job } = jobOf({
+    family: family.name,
+    config,
+    specs: family.tensors(config),
+    microbatchSize: 8,
+    evalMicrobatchSize: 8,
+    bucketLengths: isText ? [128] : [],
+    maxLength: isText ? 128 : 1,
+    cacheFolder,
+  });
+  const { stdout } = await run(
+    process.execPath,
+    ["--import", "tsx", program, bindingFile, JSON.stringify(job)],
+    { env: { ...process.env, TF_NUM_INTRAOP_THREADS: String(threads) } },
+  );
+  return JSON.parse(stdout);
+}
+
+describe("threads that compute", () => {
+  after(() => rmSync(cacheFolder, { recursive: true, force: true }));
+
+  it("give BERT the same bits, 1, 2, 3, 4 or 8 of them", async () => {
+    const one = await bitsWith(1, bert);
+    for (const threads of [2, 3, 4, 8]) {
+      assert.deepEqual(await bitsWith(threads, bert), one, `${threads} threads`);
+    }
+  });
+
+  it("are part of the job for the convolutional net, which gets the same number everywhere", async () => {
+    const { threadsMatter } = familyOf(convnet);
+    const counts = [1, 2, 3, 8, 0].map((workersHere) =>
+      threadsOf({ wanted: null, cores: 2 + workersHere, workersHere, threadsMatter }),
+    );
+    assert.equal(new Set(counts).size, 1, counts.join());
+    const threads = counts[0]!;
+    assert.deepEqual(await bitsWith(threads, convnet), await bitsWith(threads, convnet));
+  });
+});
