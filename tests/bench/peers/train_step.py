@@ -29,7 +29,7 @@ class Job:
         vocabulary = model.config.vocab_size
         if self.world_size > 1:
             torch.distributed.init_process_group("gloo")
-            model = torch.nn.parallel.DistributedDataParallel(model)
+            model = torch.nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True)
         self.model = model
         self.compiled = None
         self.precision = precision

@@ -62,7 +62,9 @@ export async function startPausedRun(
       .filter((ms) => ms > 0);
   };
   const close = async (): Promise<void> => {
+    // Twice means now; two signals at once would be one.
     run.child.kill("SIGINT");
+    await sleep(pollMs);
     run.child.kill("SIGINT");
     const late = setTimeout(() => run.child.kill("SIGKILL"), 10_000);
     await run.ended;
