@@ -6,12 +6,12 @@
  * is then start + parts × (training and evaluation of the part). The article's code gets an eighth of each part.
  * FOLDER holds msr_paraphrase_{train,test}.txt. `--short`: a tiny model and little data, to try the harness; `--no-peer`.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { readBenchFlags, runBench } from "./support/bench-flags.ts";
 import { readEvents, runCoordinator } from "./support/coordinator.ts";
+import { benchFolder } from "./support/leftovers.ts";
 import { ensureMiniLm } from "./support/minilm.ts";
 import {
   dataLines,
@@ -185,7 +185,7 @@ async function main(): Promise<void> {
     "no-peer": false,
   });
   const files = findMrpc(flags.data);
-  const folder = mkdtempSync(join(tmpdir(), "ringmaster-epoch-"));
+  const folder = benchFolder("epoch");
   const asked = (["article", "max_length", "dynamic", "grouped"] as const).filter(
     (variant) => !flags["no-peer"] && flags.variants.includes(variant),
   );

@@ -4,12 +4,12 @@
  * 128 tokens, dropout 0.1, beside PyTorch, in turn. Ours is the real program: coordinator, worker and NATS.
  * `--short`: a tiny model, to try the harness; `--no-peer`: our side only.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { readBenchFlags, runBench } from "./support/bench-flags.ts";
 import { coordinatorKnows } from "./support/coordinator.ts";
 import { writeFullRows } from "./support/full-rows.ts";
+import { benchFolder } from "./support/leftovers.ts";
 import { startPausedRun } from "./support/paused-run.ts";
 import { watchStartedMemory, type PeakMemory } from "./support/process-memory.ts";
 import { bertShapes, shapeNames, writeRandomBert } from "./support/random-bert.ts";
@@ -100,7 +100,7 @@ async function main(): Promise<void> {
     (one) => flags.precision.includes(one) && (one === "fp32" || hasBf16),
   );
   if (!hasBf16) tellProgress("bf16 is left out: this coordinator has no --bf16");
-  const folder = mkdtempSync(join(tmpdir(), "ringmaster-memory-"));
+  const folder = benchFolder("memory");
   const results: Result[] = [];
   let versions: PeerVersions | null = null;
   try {

@@ -6,12 +6,12 @@
  * Trainer's for any. `--peer-results` names a file of the Trainer's lines from an earlier run.
  * `--short`: a tiny model and a part of the data, to try the harness; `--no-peer`: our side only.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { readBenchFlags, runBench } from "./support/bench-flags.ts";
 import { readEvents, runCoordinator } from "./support/coordinator.ts";
+import { benchFolder } from "./support/leftovers.ts";
 import { ensureMiniLm } from "./support/minilm.ts";
 import { findMrpc, mrpcColumns, writePart, type MrpcFiles } from "./support/mrpc-files.ts";
 import { runPeer } from "./support/peer-python.ts";
@@ -44,7 +44,7 @@ interface Job extends MrpcFiles {
 }
 
 async function oursOnce(job: Job, seed: number): Promise<Evaluation[]> {
-  const output = mkdtempSync(join(tmpdir(), "ringmaster-mrpc-"));
+  const output = benchFolder("mrpc");
   const settings = [
     ["--model", job.model],
     ["--train-file", job.train],
@@ -115,7 +115,7 @@ async function main(): Promise<void> {
     "no-peer": false,
   });
   const files = findMrpc(flags.data);
-  const folder = mkdtempSync(join(tmpdir(), "ringmaster-mrpc-"));
+  const folder = benchFolder("mrpc");
   const commit = sourceVersion();
   const ours: (readonly Evaluation[])[] = [];
   const theirs: (readonly Evaluation[])[] = [];

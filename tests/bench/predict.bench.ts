@@ -5,12 +5,12 @@
  * memory to labels in memory. A second column leaves our start out too: (lines − few) ÷ (time − time of few lines).
  * FOLDER holds msr_paraphrase_{train,test}.txt. `--short`: a tiny model, few lines, to try the harness; `--no-peer`.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { readBenchFlags, runBench } from "./support/bench-flags.ts";
 import { predictLabels, runCoordinator } from "./support/coordinator.ts";
+import { benchFolder } from "./support/leftovers.ts";
 import { ensureMiniLm } from "./support/minilm.ts";
 import { dataLines, findMrpc, type MrpcFiles } from "./support/mrpc-files.ts";
 import { startPeerRanks, type PeerRanks } from "./support/peer-ranks.ts";
@@ -141,7 +141,7 @@ async function main(): Promise<void> {
     "no-peer": false,
   });
   const files = findMrpc(flags.data);
-  const folder = mkdtempSync(join(tmpdir(), "ringmaster-predict-"));
+  const folder = benchFolder("predict");
   const { rounds } = flags;
   let peer: Peer | null = null;
   try {

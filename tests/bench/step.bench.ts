@@ -4,14 +4,14 @@
  * torch.compile, and the floor that this machine's best matrix product rate sets. Ours is the real program, paused while
  * others are measured. `--short`: a tiny model, to try the harness; `--no-peer`: our side only.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { glibcTunables } from "../../coordinator/launch/local-launcher.ts";
 import { readBenchFlags, runBench } from "./support/bench-flags.ts";
 import { coordinatorKnows } from "./support/coordinator.ts";
 import { modelProducts, stepFlops } from "./support/floor.ts";
 import { writeFullRows } from "./support/full-rows.ts";
+import { benchFolder } from "./support/leftovers.ts";
 import { MatmulRates } from "./support/matmul-rates.ts";
 import { startPausedRun } from "./support/paused-run.ts";
 import { bertShapes, shapeNames, writeRandomBert } from "./support/random-bert.ts";
@@ -247,7 +247,7 @@ async function main(): Promise<void> {
   const precisions = (["fp32", "bf16"] as const).filter(
     (one) => flags.precision.includes(one) && (one === "fp32" || hasBf16),
   );
-  const folder = mkdtempSync(join(tmpdir(), "ringmaster-step-"));
+  const folder = benchFolder("step");
   const tokens = flags.short ? 16 : 128;
   const { rounds, steps } = flags;
   const allocators: readonly Allocator[] = flags.short ? ["default"] : ["default", "ours"];

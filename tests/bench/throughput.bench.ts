@@ -4,11 +4,11 @@
  * program, every worker a process, exchange and update included. Both sides start once for each number of workers and
  * take turns in blocks of steps. `--short`: a tiny model, to try the harness; `--no-peer`: our side only.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { readBenchFlags, runBench } from "./support/bench-flags.ts";
 import { writeFullRows } from "./support/full-rows.ts";
+import { benchFolder } from "./support/leftovers.ts";
 import { startPausedRun } from "./support/paused-run.ts";
 import { bertShapes, writeRandomBert } from "./support/random-bert.ts";
 import { printReport, tellProgress } from "./support/report.ts";
@@ -90,7 +90,7 @@ async function main(): Promise<void> {
   });
   const shape = bertShapes[flags.short ? "tiny" : "minilm"]!;
   const tokens = flags.short ? 16 : 128;
-  const folder = mkdtempSync(join(tmpdir(), "ringmaster-throughput-"));
+  const folder = benchFolder("throughput");
   const sizing = { folder, tokens, rounds: flags.rounds, steps: flags.steps };
   const measured: Measured[] = [];
   let versions: PeerVersions | null = null;

@@ -1,11 +1,11 @@
 /** Our side of a bench: the real program, run as a user runs it, read by what it writes. */
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { closeSync, existsSync, openSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { benchFolder, endWithBench } from "./leftovers.ts";
 
 const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
 const program = join(root, "coordinator/bin.mjs");
@@ -35,6 +35,7 @@ export function startCoordinator(
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...env },
   });
+  endWithBench(child);
   let output = "";
   const keep = (bytes: Buffer): void => {
     output = (output + bytes.toString("utf8")).slice(-outputMax);
@@ -62,7 +63,7 @@ const predictionSchema = z.object({ label: z.string() });
 
 /** Labels of a file's texts (JSONL, column `text`), by `coordinator predict`, in order. */
 export async function predictLabels(model: string, file: string): Promise<readonly string[]> {
-  const folder = mkdtempSync(join(tmpdir(), "ringmaster-labels-"));
+  const folder = benchFolder("labels");
   const labels = join(folder, "labels.jsonl");
   const output = openSync(labels, "w");
   const args = ["predict", "--model", model, "--file", file, "--format", "jsonl"];
@@ -70,6 +71,7 @@ export async function predictLabels(model: string, file: string): Promise<readon
     const child = spawn(process.execPath, [program, ...args], {
       stdio: ["ignore", output, "inherit"],
     });
+    endWithBench(child);
     const [code] = await once(child, "close");
     if (code !== 0) throw new Error(`coordinator ${args.join(" ")} ended with ${code}`);
     return readFileSync(labels, "utf8")

@@ -7,6 +7,7 @@ import { glibcTunables } from "../../../coordinator/launch/local-launcher.ts";
 import { ensureNativeParts } from "../../../foundation/native/native-parts.ts";
 import { engineVariables } from "../../../worker/engine-environment.ts";
 import { productFlops, type Product } from "./floor.ts";
+import { endWithBench } from "./leftovers.ts";
 import { startPeerRanks, type PeerRanks } from "./peer-ranks.ts";
 
 /** A rate and where it was reached. */
@@ -23,12 +24,18 @@ const helloSchema = z.object({ torch: z.string() });
 const blockFlops = 1e10;
 
 async function messageFrom(child: ChildProcess): Promise<unknown> {
-  const exited = once(child, "exit").then(([code]) => {
+  const over = new AbortController();
+  const exited = once(child, "exit", { signal: over.signal }).then(([code]) => {
     throw new Error(`Cannot measure TensorFlow's matrix products: the process ended with ${code}`);
   });
   exited.catch(() => undefined);
-  const [message]: unknown[] = await Promise.race([once(child, "message"), exited]);
-  return message;
+  try {
+    const answer = once(child, "message", { signal: over.signal });
+    const [message]: unknown[] = await Promise.race([answer, exited]);
+    return message;
+  } finally {
+    over.abort();
+  }
 }
 
 /** Measures in rounds, beside what else is measured in them, and keeps the best of each. */
@@ -78,6 +85,7 @@ export class MatmulRates {
       stdio: ["ignore", "ignore", "ignore", "ipc"],
       env: { ...process.env, GLIBC_TUNABLES: glibcTunables, ...settings },
     });
+    endWithBench(ours);
     await messageFrom(ours);
     const peer = withPeer ? await startPeerRanks("matmul_rate.py", [], helloSchema) : null;
     return new MatmulRates({ products, precision, ours, peer, bindingFile });

@@ -7,6 +7,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { z } from "zod";
+import { endWithBench } from "./leftovers.ts";
 
 /** Where the scripts of the peers lie. */
 export const peersFolder = join(dirname(dirname(fileURLToPath(import.meta.url))), "peers");
@@ -38,9 +39,11 @@ export async function runPeer<T>(
   args: readonly string[],
   schema: z.ZodType<T>,
 ): Promise<T> {
-  const { stdout } = await run(ensurePeerPython(), [join(peersFolder, script), ...args], {
+  const running = run(ensurePeerPython(), [join(peersFolder, script), ...args], {
     maxBuffer: 64 * 1024 * 1024,
   });
+  endWithBench(running.child);
+  const { stdout } = await running;
   const line = stdout.trim().split("\n").at(-1) ?? "";
   return schema.parse(JSON.parse(line));
 }

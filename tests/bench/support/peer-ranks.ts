@@ -4,6 +4,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { z } from "zod";
+import { endWithBench } from "./leftovers.ts";
 import { ensurePeerPython, peersFolder } from "./peer-python.ts";
 
 /** Started ranks. */
@@ -35,6 +36,7 @@ class Rank {
 
   constructor(child: ChildProcessWithoutNullStreams) {
     this.child = child;
+    endWithBench(child);
     this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       this.#errors = (this.#errors + text).slice(-10_000);
