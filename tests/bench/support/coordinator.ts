@@ -66,7 +66,8 @@ export async function predictLabels(model: string, file: string): Promise<readon
   const folder = benchFolder("labels");
   const labels = join(folder, "labels.jsonl");
   const output = openSync(labels, "w");
-  const args = ["predict", "--model", model, "--file", file, "--format", "jsonl"];
+  const column = ["--text-column", "text"];
+  const args = ["predict", "--model", model, "--file", file, ...column, "--format", "jsonl"];
   try {
     const child = spawn(process.execPath, [program, ...args], {
       stdio: ["ignore", output, "inherit"],
