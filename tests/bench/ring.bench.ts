@@ -1,96 +1,131 @@
 /**
- * `npm run bench:ring [-- ROUNDS REPEATS]`: an exact sum of 4 to 250 MB as workers do it (exponents agreed, quantised,
- * reduced, scaled back) over 2 and 4 processes, beside gloo's float32 all-reduce, in turn.
+ * `npm run bench:ring [-- --repeats 7 --sizes 4,25,100,250 --processes 2,4 --transports auto,grpc]`: an exact sum as
+ * workers do it (exponents agreed, quantised, reduced, scaled back) beside gloo's float32 all-reduce. The groups live side
+ * by side and work in turn, one exchange each, so that whatever else the machine does meets all of them alike.
  */
-import { fork, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
-import { z } from "zod";
-import { runPeer } from "./support/peer-python.ts";
-import { printReport } from "./support/report.ts";
-import { formatSpread, median, spreadOf } from "./support/statistics.ts";
+import { readBenchFlags, runBench, WrongFlag } from "./support/bench-flags.ts";
+import { printReport, tellProgress } from "./support/report.ts";
+import { startGlooGroup, startOurGroup, type RingGroup } from "./support/ring-group.ts";
+import { formatSpread, spreadOf, type Spread } from "./support/statistics.ts";
 
-const rounds = Number(process.argv[2] ?? 7);
-const repeats = Number(process.argv[3] ?? 5);
-const megabytes = [4, 25, 100, 250];
+/** Exchanges before the first that counts. */
+const warmUps = 2;
 
-const timesSchema = z.record(z.string(), z.array(z.number()));
-const peerSchema = z.object({ ms: timesSchema, torch: z.string() });
-const addressSchema = z.object({ address: z.string() });
-const resultSchema = z.object({ ms: timesSchema, transport: z.string() });
+type TransportName = "auto" | "grpc";
 
-async function messageFrom<T>(child: ChildProcess, schema: z.ZodType<T>): Promise<T> {
-  const [message] = await once(child, "message");
-  return schema.parse(message);
+interface Plan {
+  readonly repeats: number;
+  readonly sizes: readonly number[];
+  readonly counts: readonly number[];
+  readonly transports: readonly TransportName[];
 }
 
-async function ours(
+function numbersOf(flag: string, texts: readonly string[]): readonly number[] {
+  const numbers = texts.map(Number);
+  if (numbers.some((number) => !(number > 0))) {
+    const found = texts.join(",");
+    throw new WrongFlag(`--${flag}: expected numbers above 0 with commas between, found ${found}`);
+  }
+  return numbers;
+}
+
+function readPlan(args: readonly string[]): Plan {
+  const flags = readBenchFlags(args, {
+    repeats: 7,
+    sizes: ["4", "25", "100", "250"],
+    processes: ["2", "4"],
+    transports: ["auto", "grpc"],
+  });
+  const transports = flags.transports.map((text) => {
+    if (text === "auto" || text === "grpc") return text;
+    throw new WrongFlag(`--transports: expected auto or grpc, found ${text}`);
+  });
+  return {
+    repeats: flags.repeats,
+    sizes: numbersOf("sizes", flags.sizes),
+    counts: numbersOf("processes", flags.processes),
+    transports,
+  };
+}
+
+interface Row {
+  readonly processes: number;
+  readonly megabytes: number;
+  readonly glooMs: Spread;
+  readonly ours: Readonly<Record<string, { readonly ms: Spread; readonly ratio: Spread }>>;
+}
+
+async function measureSize(
+  groups: readonly RingGroup[],
+  { megabytes, repeats }: { readonly megabytes: number; readonly repeats: number },
+): Promise<number[][]> {
+  for (const group of groups) await group.size(megabytes);
+  const times = groups.map((): number[] => []);
+  for (let i = 0; i < warmUps + repeats; i++) {
+    for (const [at, group] of groups.entries()) {
+      const ms = await group.run();
+      if (i >= warmUps) times[at]?.push(ms);
+    }
+  }
+  return times;
+}
+
+async function measureCount(
   count: number,
-  transport: "auto" | "grpc",
-): Promise<z.infer<typeof timesSchema>> {
-  const script = fileURLToPath(new URL("./support/ring-process.ts", import.meta.url));
-  const children = Array.from({ length: count }, () =>
-    fork(script, { execArgv: ["--import", "tsx"] }),
-  );
-  const hellos = await Promise.all(children.map((child) => messageFrom(child, addressSchema)));
-  const addresses = hellos.map((hello) => hello.address);
-  const results = children.map((child) => messageFrom(child, resultSchema));
-  children.forEach((child, rank) => child.send({ rank, addresses, transport, repeats, megabytes }));
-  const ends = children.map((child) => once(child, "exit"));
-  const [first] = await Promise.all(results);
-  await Promise.all(ends);
-  return first?.ms ?? {};
+  plan: Plan,
+): Promise<{ readonly rows: Row[]; readonly torch: string }> {
+  const gloo = await startGlooGroup(count);
+  const ours: RingGroup[] = [];
+  for (const transport of plan.transports) ours.push(await startOurGroup(count, transport));
+  const rows: Row[] = [];
+  for (const megabytes of plan.sizes) {
+    const [glooTimes = [], ...ourTimes] = await measureSize([gloo, ...ours], {
+      megabytes,
+      repeats: plan.repeats,
+    });
+    const entries = ourTimes.map((times, at) => {
+      const ratio = spreadOf(times.map((ms, i) => (glooTimes[i] ?? Number.NaN) / ms));
+      return [ours[at]?.name ?? "", { ms: spreadOf(times), ratio }] as const;
+    });
+    rows.push({
+      processes: count,
+      megabytes,
+      glooMs: spreadOf(glooTimes),
+      ours: Object.fromEntries(entries),
+    });
+    tellProgress(`${count} processes, ${megabytes} MB`);
+  }
+  for (const group of [...ours, gloo]) await group.leave();
+  return { rows, torch: gloo.torch };
 }
 
 async function main(): Promise<void> {
-  const rows = [2, 4].flatMap((count) =>
-    megabytes.map((size) => ({
-      count,
-      size,
-      auto: [] as number[],
-      grpc: [] as number[],
-      gloo: [] as number[],
-    })),
-  );
+  const plan = readPlan(process.argv.slice(2));
+  const { repeats, transports } = plan;
+  const results: Row[] = [];
   let torch = "";
-  for (let round = 0; round < rounds; round++) {
-    for (const count of [2, 4]) {
-      const peer = await runPeer(
-        "gloo_all_reduce.py",
-        [count, repeats, ...megabytes].map(String),
-        peerSchema,
-      );
-      torch = peer.torch;
-      const auto = await ours(count, "auto");
-      const grpc = await ours(count, "grpc");
-      for (const row of rows.filter((candidate) => candidate.count === count)) {
-        row.gloo.push(median(peer.ms[row.size] ?? []));
-        row.auto.push(median(auto[row.size] ?? []));
-        row.grpc.push(median(grpc[row.size] ?? []));
-      }
-    }
-    process.stderr.write(`round ${round + 1} of ${rounds}\n`);
+  for (const count of plan.counts) {
+    const measured = await measureCount(count, plan);
+    results.push(...measured.rows);
+    torch = measured.torch;
   }
-  const results = rows.map((row) => ({
-    processes: row.count,
-    megabytes: row.size,
-    sharedMs: spreadOf(row.auto),
-    grpcMs: spreadOf(row.grpc),
-    glooMs: spreadOf(row.gloo),
-    sharedRatio: spreadOf(row.auto.map((ms, i) => (row.gloo[i] ?? Number.NaN) / ms)),
-    grpcRatio: spreadOf(row.grpc.map((ms, i) => (row.gloo[i] ?? Number.NaN) / ms)),
-  }));
-  const title = `exact sum, ms, ${rounds} rounds in turn; ratio = gloo's time ÷ ours`;
-  const table = [
-    ["processes", "MB", "shared memory", "gRPC only", "gloo", "ratio", "ratio, gRPC only"],
-    ...results.map((r) => [
-      String(r.processes),
-      String(r.megabytes),
-      ...[r.sharedMs, r.grpcMs, r.glooMs].map((spread) => formatSpread(spread)),
-      ...[r.sharedRatio, r.grpcRatio].map((spread) => formatSpread(spread, 2)),
+  const names = { auto: "default transport", grpc: "gRPC only" };
+  const title =
+    `exact sum beside gloo's float32 all-reduce: ms of the slowest rank, median (least–most) of ${repeats} in turn; ` +
+    `ratio = gloo's time ÷ ours`;
+  const rows = [
+    ["processes", "MB", "gloo", ...transports.flatMap((transport) => [names[transport], "ratio"])],
+    ...results.map((row) => [
+      String(row.processes),
+      String(row.megabytes),
+      formatSpread(row.glooMs),
+      ...transports.flatMap((transport) => {
+        const own = row.ours[transport];
+        return own === undefined ? ["", ""] : [formatSpread(own.ms), formatSpread(own.ratio, 2)];
+      }),
     ]),
   ];
-  printReport("ring", [{ title, rows: table }], { versions: { torch }, rounds, repeats, results });
+  printReport("ring", [{ title, rows }], { versions: { torch }, repeats, results });
 }
 
-await main();
+await runBench(main);

@@ -8,97 +8,67 @@
  *   broadcast        ≤ N − 1 hops    K (0 for the last)
  *   barrier          N − 1 hops      N − 1 bytes
  */
-import { ringChunkBytes } from "../../proto/limits.ts";
-import type { Combination } from "./accumulate.ts";
-import { ChunkQueue } from "./chunk-queue.ts";
-import { LinkBroken, type Chunk, type Link } from "./link.ts";
+import { combineInto, type Combination } from "./accumulate.ts";
+import { checkChunk, cutChunks, walkRing, type Place } from "./ring-walk.ts";
 import { hopsOfHalf, ownedSegment, receivedSegment, sentSegment } from "./schedule.ts";
 import { cutSegments, type Segment } from "./segments.ts";
 
-/** A rank's place, and the count of its collectives: all ranks call the same collectives in the same order. */
-export interface Place {
-  readonly rank: number;
-  readonly rankCount: number;
-  readonly link: Link;
-  /** Next collective's number; advanced by each call. */
-  collective: number;
-}
-
-/** What to do with a chunk that has arrived, and whether its content is wanted further on. */
-interface Walk {
-  /** First and last hop, inclusive. */
-  readonly firstHop: number;
-  readonly lastHop: number;
-  /** Bytes of the segment that is received at a hop. */
-  bytesAt(hop: number): number;
-  /** The part to send at the first hop. */
-  readonly own: Uint8Array;
-  /** Takes the chunk in and returns the bytes to pass on. */
-  take(hop: number, offset: number, data: Uint8Array): Uint8Array;
-}
-
-function cutChunks(whole: Uint8Array): { readonly offset: number; readonly data: Uint8Array }[] {
-  const count = Math.ceil(whole.byteLength / ringChunkBytes);
-  return Array.from({ length: count }, (_, index) => {
-    const offset = index * ringChunkBytes;
-    return { offset, data: whole.subarray(offset, offset + ringChunkBytes) };
-  });
-}
-
-function checkChunk(chunk: Chunk, place: Place, walk: Walk): void {
-  const known =
-    chunk.collective === place.collective &&
-    chunk.hop >= walk.firstHop &&
-    chunk.hop <= walk.lastHop;
-  if (!known || chunk.offset + chunk.data.byteLength > walk.bytesAt(chunk.hop)) {
-    throw new LinkBroken(
-      `Cannot take chunk of collective ${chunk.collective}, hop ${chunk.hop}, offset ${chunk.offset}, ` +
-        `${chunk.data.byteLength} bytes as part of collective ${place.collective}, hops ${walk.firstHop} to ${walk.lastHop}`,
-    );
-  }
-}
-
-async function walkRing(place: Place, walk: Walk, signal: AbortSignal): Promise<void> {
-  let toReceive = 0;
-  let toSend = walk.own.byteLength;
-  for (let hop = walk.firstHop; hop <= walk.lastHop; hop++) {
-    toReceive += walk.bytesAt(hop);
-    if (hop < walk.lastHop) toSend += walk.bytesAt(hop);
-  }
-  // What is to be sent waits here by reference, never by copy: who receives must not wait for who sends, or a ring of full
-  // windows would wait for itself. What waits is not overwritten before: its place changes only after it has gone round.
-  const outgoing = new ChunkQueue<Chunk>(Number.POSITIVE_INFINITY);
-  const collective = place.collective;
-  for (const { offset, data } of cutChunks(walk.own)) {
-    await outgoing.push({ collective, hop: walk.firstHop, offset, data }, signal);
-  }
-  const sendAll = async (): Promise<void> => {
-    for (let sent = 0; sent < toSend;) {
-      const chunk = await outgoing.shift(signal);
-      await place.link.send(chunk, signal);
-      sent += chunk.data.byteLength;
-    }
-  };
-  const receiveAll = async (): Promise<void> => {
-    for (let received = 0; received < toReceive;) {
-      const chunk = await place.link.receive(signal);
-      checkChunk(chunk, place, walk);
-      received += chunk.data.byteLength;
-      const data = walk.take(chunk.hop, chunk.offset, chunk.data);
-      if (chunk.hop < walk.lastHop)
-        await outgoing.push({ ...chunk, hop: chunk.hop + 1, data }, signal);
-    }
-  };
-  try {
-    await Promise.all([sendAll(), receiveAll()]);
-  } finally {
-    outgoing.close(new LinkBroken("the collective is over"));
-  }
-  place.collective += 1;
-}
+export type { Place } from "./ring-walk.ts";
 
 /** What can be reduced. */
 export type Vector = Float32Array | Int32Array | Uint8Array;
+
+/**
+ * The collectives of one rank, however they travel. All ranks call the same ones in the same order, with vectors of the
+ * same lengths. Every call rejects with LinkBroken when a rank is gone, or with the signal's reason; the collectives
+ * cannot be used after that.
+ */
+export interface Collectives {
+  readonly rank: number;
+  readonly rankCount: number;
+  /** Combines a vector over all ranks, in place; every rank ends with the same bits. */
+  allReduce<V extends Vector>(
+    vector: V,
+    combination: Combination<V>,
+    signal: AbortSignal,
+  ): Promise<void>;
+  /**
+   * Combines a vector over all ranks; afterwards only the returned segment of it holds the result, the rest is undefined.
+   * Over all ranks the segments make up the vector.
+   */
+  reduceScatter<V extends Vector>(
+    vector: V,
+    combination: Combination<V>,
+    signal: AbortSignal,
+  ): Promise<Segment>;
+  /** Completes a vector of which each rank holds the segment that `reduceScatter` returned, in place. */
+  allGatherSegments(vector: Vector, signal: AbortSignal): Promise<void>;
+  /** Gathers one part from each rank, by rank; `sizes` are the parts' bytes, the same on all ranks. */
+  allGather(
+    own: Uint8Array,
+    sizes: readonly number[],
+    signal: AbortSignal,
+  ): Promise<readonly Uint8Array[]>;
+  /** Gives every rank the bytes that `root` holds, in place. */
+  broadcast(bytes: Uint8Array, root: number, signal: AbortSignal): Promise<void>;
+  /** Returns when every rank has called it. */
+  barrier(signal: AbortSignal): Promise<void>;
+}
+
+/** The collectives over a link. */
+export function collectivesOver(place: Place): Collectives {
+  return {
+    rank: place.rank,
+    rankCount: place.rankCount,
+    allReduce: (vector, combination, signal) => allReduce(place, vector, combination, signal),
+    reduceScatter: (vector, combination, signal) =>
+      reduceScatter(place, vector, combination, signal),
+    allGatherSegments: (vector, signal) => allGatherSegments(place, vector, signal),
+    allGather: (own, sizes, signal) => allGather(place, own, sizes, signal),
+    broadcast: (bytes, root, signal) => broadcast(place, bytes, root, signal),
+    barrier: (signal) => barrier(place, signal),
+  };
+}
 
 function part(vector: Vector, segment: Segment | undefined): Uint8Array {
   if (segment === undefined) {
@@ -138,8 +108,10 @@ async function walkVector<V extends Vector>(
         if (hop >= half || hops.combination === undefined) {
           target.set(data);
         } else {
-          const start = (target.byteOffset - vector.byteOffset) / vector.BYTES_PER_ELEMENT;
-          hops.combination.into(vector, start, data);
+          const width = vector.BYTES_PER_ELEMENT;
+          combineInto(target, { combination: hops.combination, width }, [
+            (other, start) => other.set(data.subarray(start, start + other.byteLength)),
+          ]);
         }
         return target;
       },
@@ -192,6 +164,19 @@ export async function allGatherSegments(
   if (half > 0) await walkVector(place, vector, { first: half, last: 2 * half - 1 }, signal);
 }
 
+/** Throws unless there is a size for each rank and the own one is right. */
+export function checkSizes(
+  own: Uint8Array,
+  sizes: readonly number[],
+  { rank, rankCount }: { readonly rank: number; readonly rankCount: number },
+): void {
+  if (sizes.length !== rankCount || sizes[rank] !== own.byteLength) {
+    throw new RangeError(
+      `Cannot gather parts as sizes for rank ${rank}: current value is [${sizes.join(", ")}]`,
+    );
+  }
+}
+
 /**
  * Gathers one part from each rank.
  * @param sizes bytes of each rank's part, by rank; the same on all ranks
@@ -204,11 +189,7 @@ export async function allGather(
   signal: AbortSignal,
 ): Promise<readonly Uint8Array[]> {
   const { rank, rankCount } = place;
-  if (sizes.length !== rankCount || sizes[rank] !== own.byteLength) {
-    throw new RangeError(
-      `Cannot gather parts as sizes for rank ${rank}: current value is [${sizes.join(", ")}]`,
-    );
-  }
+  checkSizes(own, sizes, place);
   const parts = sizes.map((size, index) => (index === rank ? own : new Uint8Array(size)));
   const at = (hop: number): Uint8Array => parts[receivedSegment(rank, rankCount, hop)] ?? own;
   if (rankCount === 1) return parts;

@@ -91,7 +91,10 @@ export class GrpcInlet {
     this.#reader =
       folder === null
         ? null
-        : openSharedReader({ ringKey, run, generation, writer: left.workerId }, folder);
+        : openSharedReader(
+            { ringKey, run, generation, writer: left.workerId, purpose: "link" },
+            folder,
+          );
     this.#call.write(create(PullRequestSchema, { sharedMemoryOpen: this.#reader !== null }));
   }
 

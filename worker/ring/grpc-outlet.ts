@@ -72,7 +72,8 @@ export class GrpcOutlet {
     } = this.#options;
     if (folder === null || opening.hostId !== hostId || !hasRoom(folder)) return null;
     try {
-      return createSharedWriter({ ringKey, run, generation, writer: workerId }, folder);
+      const key = { ringKey, run, generation, writer: workerId, purpose: "link" } as const;
+      return createSharedWriter(key, folder);
     } catch {
       return null;
     }

@@ -1,10 +1,12 @@
 /** A worker's place in the ring of one generation: the collectives as the train loop calls them. */
 import { maxBytes, sumFloats, sumIntegers } from "./accumulate.ts";
-import { allGather, allReduce, barrier, broadcast, type Place } from "./collectives.ts";
+import { collectivesOver, type Place } from "./collectives.ts";
 import { connectGrpcLink } from "./grpc-link.ts";
 import type { Neighbour, Transport } from "./link-options.ts";
-import type { Link } from "./link.ts";
+import { LinkBroken, type Link } from "./link.ts";
 import type { RingServer } from "./ring-server.ts";
+import { shareHost } from "./share-host.ts";
+import { SharedCollectives } from "./shared-collectives.ts";
 import { sharedMemoryFolder } from "./shared-memory.ts";
 
 export { startRingServer, type RingServer } from "./ring-server.ts";
@@ -73,6 +75,7 @@ function memberAt(members: readonly Neighbour[], rank: number): Neighbour {
 export async function joinRing(server: RingServer, options: JoinRingOptions): Promise<Ring> {
   const { run, generation, rank, members, ringKey, signal } = options;
   const own = memberAt(members, rank);
+  const folder = options.transport === "grpc" ? null : sharedMemoryFolder;
   const connected =
     members.length === 1
       ? null
@@ -85,31 +88,53 @@ export async function joinRing(server: RingServer, options: JoinRingOptions): Pr
           left: memberAt(members, rank - 1),
           right: memberAt(members, rank + 1),
           ringKey,
-          sharedMemoryFolder: options.transport === "grpc" ? null : sharedMemoryFolder,
+          sharedMemoryFolder: folder,
           signal,
         });
   const link = connected ?? lonelyLink();
   const place: Place = { rank, rankCount: members.length, link, collective: 0 };
+  const shared = connected === null ? null : await sharedOver(place, folder, options);
+  const collectives = shared ?? collectivesOver(place);
   return {
     rank,
     worldSize: members.length,
     generation,
-    allReduce: (vector, abort) => allReduce(place, vector, sumFloats, abort),
-    sumIntegers: (vector, abort) => allReduce(place, vector, sumIntegers, abort),
-    maxBytes: (bytes, abort) => allReduce(place, bytes, maxBytes, abort),
-    allGather: (part, sizes, abort) => allGather(place, part, sizes, abort),
-    broadcast: (bytes, root, abort) => broadcast(place, bytes, root, abort),
-    barrier: (abort) => barrier(place, abort),
+    allReduce: (vector, abort) => collectives.allReduce(vector, sumFloats, abort),
+    sumIntegers: (vector, abort) => collectives.allReduce(vector, sumIntegers, abort),
+    maxBytes: (bytes, abort) => collectives.allReduce(bytes, maxBytes, abort),
+    allGather: (part, sizes, abort) => collectives.allGather(part, sizes, abort),
+    broadcast: (bytes, root, abort) => collectives.broadcast(bytes, root, abort),
+    barrier: (abort) => collectives.barrier(abort),
     get counters(): RingCounters {
       return {
-        bytesSent: link.sentBytes,
-        bytesReceived: link.receivedBytes,
-        transport: connected?.transport ?? "none",
+        bytesSent: link.sentBytes + (shared?.counters.sentBytes ?? 0),
+        bytesReceived: link.receivedBytes + (shared?.counters.receivedBytes ?? 0),
+        transport: shared !== null ? "shm" : (connected?.transport ?? "none"),
       };
     },
     close() {
+      shared?.break(new LinkBroken(`ring of generation ${generation} is closed`));
       link.close();
+      shared?.close();
       return Promise.resolve();
     },
   };
+}
+
+/** The collectives through shared memory where all ranks agree on it. The link then only tells that a neighbour is gone. */
+async function sharedOver(
+  place: Place,
+  folder: string | null,
+  options: JoinRingOptions,
+): Promise<SharedCollectives | null> {
+  try {
+    const boards = await shareHost(place, { ...options, folder });
+    if (boards === null) return null;
+    const shared = new SharedCollectives(boards);
+    shared.watch(place.link);
+    return shared;
+  } catch (error) {
+    place.link.close();
+    throw error;
+  }
 }

@@ -23,19 +23,60 @@ export const sharedMemoryFolder = "/dev/shm";
 /** Slots of one link, one chunk each: 16 MiB, four links fit a container's default 64 MiB. */
 export const slotCount = 16;
 
-/** What both neighbours know, and nobody else: it names the file. */
-export interface SharedMemoryKey {
+/** What the processes that share a file know, and nobody else: it names the file. */
+export interface SharedFileKey {
   readonly ringKey: Uint8Array;
   readonly run: string;
   readonly generation: bigint;
-  /** Worker id of the left neighbour, who writes. */
+  /** Worker id of who writes. */
   readonly writer: string;
+  /** `link`: slots for the right neighbour; `board`: what all ranks of a host read. */
+  readonly purpose: "link" | "board";
 }
 
-function fileOf(key: SharedMemoryKey, folder: string): string {
+function fileOf(key: SharedFileKey, folder: string): string {
   const mac = createHmac("sha256", key.ringKey);
-  mac.update(`shared memory\0${key.run}\0${key.generation}\0${key.writer}`);
+  mac.update(`shared memory\0${key.purpose}\0${key.run}\0${key.generation}\0${key.writer}`);
   return join(folder, `ringmaster-${mac.digest("hex").slice(0, 32)}`);
+}
+
+/** Makes a file that only this user's processes can open. Throws when it exists or cannot be made. */
+export function createSharedFile(
+  key: SharedFileKey,
+  folder: string,
+): { readonly file: string; readonly descriptor: number } {
+  const file = fileOf(key, folder);
+  const { O_CREAT, O_EXCL, O_RDWR, O_NOFOLLOW } = constants;
+  return { file, descriptor: openSync(file, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, 0o600) };
+}
+
+/** Opens a file that another process has made. Null when it is not there or not of this user. */
+export function openSharedFile(
+  key: SharedFileKey,
+  folder: string,
+): { readonly file: string; readonly descriptor: number } | null {
+  const file = fileOf(key, folder);
+  let descriptor: number;
+  try {
+    descriptor = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW);
+  } catch {
+    return null;
+  }
+  const stat = fstatSync(descriptor);
+  if (stat.isFile() && (process.getuid === undefined || stat.uid === process.getuid())) {
+    return { file, descriptor };
+  }
+  closeSync(descriptor);
+  return null;
+}
+
+/** Removes a file's name, if it is still there. */
+export function removeName(file: string): void {
+  try {
+    unlinkSync(file);
+  } catch {
+    // The other side was first.
+  }
 }
 
 /** Whether the folder can take a file of this kind: it exists and has room for two. */
@@ -57,10 +98,8 @@ export interface SharedWriter {
 }
 
 /** Makes the file. Throws when it exists or cannot be made; the caller then sends payloads by gRPC. */
-export function createSharedWriter(key: SharedMemoryKey, folder: string): SharedWriter {
-  const file = fileOf(key, folder);
-  const { O_CREAT, O_EXCL, O_RDWR, O_NOFOLLOW } = constants;
-  const descriptor = openSync(file, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, 0o600);
+export function createSharedWriter(key: SharedFileKey, folder: string): SharedWriter {
+  const { file, descriptor } = createSharedFile(key, folder);
   let open = true;
   return {
     write(chunkNumber, data) {
@@ -81,14 +120,6 @@ export function createSharedWriter(key: SharedMemoryKey, folder: string): Shared
   };
 }
 
-function removeName(file: string): void {
-  try {
-    unlinkSync(file);
-  } catch {
-    // The other side was first.
-  }
-}
-
 /** The reader's end. */
 export interface SharedReader {
   /** Copies the payload of a chunk out of its slot into the front of `target`. */
@@ -97,20 +128,11 @@ export interface SharedReader {
 }
 
 /** Opens the file that the left neighbour has made, and removes its name. Null when it is not there or not ours. */
-export function openSharedReader(key: SharedMemoryKey, folder: string): SharedReader | null {
-  const file = fileOf(key, folder);
-  let descriptor: number;
-  try {
-    descriptor = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW);
-  } catch {
-    return null;
-  }
-  const stat = fstatSync(descriptor);
-  if (!stat.isFile() || (process.getuid !== undefined && stat.uid !== process.getuid())) {
-    closeSync(descriptor);
-    return null;
-  }
-  removeName(file);
+export function openSharedReader(key: SharedFileKey, folder: string): SharedReader | null {
+  const opened = openSharedFile(key, folder);
+  if (opened === null) return null;
+  const { descriptor } = opened;
+  removeName(opened.file);
   let open = true;
   return {
     read(chunkNumber, bytes, target) {

@@ -1,6 +1,7 @@
-"""The peer of bench:ring: torch.distributed.all_reduce of float32 over gloo. Prints one JSON line from rank 0.
+"""The peer of bench:ring: one rank of torch.distributed.all_reduce of float32 over gloo, told by its parent what to do.
 
-usage: gloo_all_reduce.py WORLD_SIZE REPEATS MEGABYTES [MEGABYTES ...]
+usage: gloo_all_reduce.py RANK WORLD_SIZE PORT    then, line by line on its standard input: `size MEGABYTES` or `run`.
+Each line is answered by one line of JSON.
 """
 
 import json
@@ -10,29 +11,29 @@ import time
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 
-def run(rank, world_size, repeats, sizes, port):
+def main(rank, world_size, port):
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // world_size))
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), GLOO_SOCKET_IFNAME="lo")
     dist.init_process_group("gloo", rank=rank, world_size=world_size)
-    results = {}
-    for size in sizes:
-        vector = torch.randn(size * 1_000_000 // 4)
-        times = []
-        for _ in range(repeats + 2):
+    print(json.dumps({"torch": torch.__version__}), flush=True)
+    vector = torch.zeros(1)
+    for line in sys.stdin:
+        word, *rest = line.split()
+        if word == "size":
+            vector = torch.randn(int(float(rest[0]) * 1_000_000) // 4)
+            print(json.dumps({}), flush=True)
+        else:
             dist.barrier()
             start = time.perf_counter()
             dist.all_reduce(vector)
-            times.append((time.perf_counter() - start) * 1000)
-        results[str(size)] = times[2:]
-    if rank == 0:
-        print(json.dumps({"ms": results, "torch": torch.__version__}))
+            ms = (time.perf_counter() - start) * 1000
+            # Sums of sums grow beyond float32; the values do not matter otherwise.
+            vector.mul_(1.0 / world_size)
+            print(json.dumps({"ms": ms}), flush=True)
     dist.destroy_process_group()
 
 
 if __name__ == "__main__":
-    count = int(sys.argv[1])
-    arguments = (count, int(sys.argv[2]), [int(size) for size in sys.argv[3:]], 20000 + os.getpid() % 20000)
-    mp.spawn(run, args=arguments, nprocs=count)
+    main(*(int(argument) for argument in sys.argv[1:4]))

@@ -1,63 +1,85 @@
-/** One rank of bench:ring, a process of its own: joins the ring that its parent names and times exact sums. */
+/** One rank of bench:ring, a process of its own: joins the ring that its parent names and times one exact sum at a time. */
 import { z } from "zod";
 import { ExactSum } from "../../../worker/exact/exact-sum.ts";
-import { joinRing, startRingServer } from "../../../worker/ring/ring.ts";
+import { joinRing, startRingServer, type Ring } from "../../../worker/ring/ring.ts";
 
-const startSchema = z.object({
-  rank: z.number(),
-  addresses: z.array(z.string()),
-  transport: z.enum(["auto", "grpc"]),
-  repeats: z.number(),
-  megabytes: z.array(z.number()),
-});
+const orderSchema = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("join"),
+    rank: z.number(),
+    addresses: z.array(z.string()),
+    transport: z.enum(["auto", "grpc"]),
+  }),
+  z.object({ kind: z.literal("size"), megabytes: z.number() }),
+  z.object({ kind: z.literal("run") }),
+  z.object({ kind: z.literal("leave") }),
+]);
 
 const signal = new AbortController().signal;
 const server = await startRingServer({ listenHost: "127.0.0.1", advertiseHost: "127.0.0.1" });
+let ring: Ring | null = null;
+let sum: ExactSum | null = null;
+let gradient = new Float32Array(0);
 
-async function measure(message: unknown): Promise<void> {
-  const { rank, addresses, transport, repeats, megabytes } = startSchema.parse(message);
-  const members = addresses.map((ringAddress, index) => ({
-    workerId: `worker-${index}`,
-    ringAddress,
-    hostId: "here",
-  }));
-  const ringKey = new Uint8Array(32).fill(9);
-  const ring = await joinRing(server, {
-    run: `bench-${process.ppid}`,
-    generation: 1n,
-    rank,
-    members,
-    ringKey,
-    signal,
-    transport,
-  });
-  const ms: Record<string, number[]> = {};
-  for (const size of megabytes) {
-    const length = (size * 1_000_000) / 4;
-    const sum = new ExactSum([length], 1);
-    const gradient = Float32Array.from({ length }, (_, i) => Math.sin(i + rank));
-    const times: number[] = [];
-    for (let i = 0; i < repeats + 2; i++) {
-      sum.slot(0).set(gradient);
-      sum.begin();
-      await ring.barrier(signal);
-      const start = performance.now();
-      await sum.addGroup(1, addresses.length, ring, signal);
-      times.push(performance.now() - start);
-    }
-    ms[String(size)] = times.slice(2);
+function makeGradient(length: number, seed: number): Float32Array<ArrayBuffer> {
+  const values = new Float32Array(length);
+  let state = seed;
+  for (let i = 0; i < length; i++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
+    values[i] = state / 2 ** 31;
   }
-  process.send?.({ ms, transport: ring.counters.transport });
-  await ring.barrier(signal);
-  await ring.close();
-  await server.close();
-  process.disconnect();
+  return values;
 }
 
-process.once("message", (message) => {
-  measure(message).catch((error: unknown) => {
-    console.error(error);
-    process.exit(1);
-  });
+async function obey(message: unknown): Promise<unknown> {
+  const order = orderSchema.parse(message);
+  if (order.kind === "join") {
+    const members = order.addresses.map((ringAddress, index) => ({
+      workerId: `worker-${index}`,
+      ringAddress,
+      hostId: "here",
+    }));
+    ring = await joinRing(server, {
+      run: `bench-${process.ppid}-${order.transport}`,
+      generation: 1n,
+      rank: order.rank,
+      members,
+      ringKey: new Uint8Array(32).fill(9),
+      signal,
+      transport: order.transport,
+    });
+    return {};
+  }
+  if (ring === null) throw new Error("Cannot measure as the ring is not formed");
+  if (order.kind === "size") {
+    const length = Math.floor((order.megabytes * 1_000_000) / 4);
+    sum = new ExactSum([length], 1);
+    gradient = makeGradient(length, ring.rank + 1);
+    return { transport: ring.counters.transport };
+  }
+  if (order.kind === "leave") {
+    await ring.barrier(signal);
+    await ring.close();
+    await server.close();
+    process.disconnect();
+    return {};
+  }
+  if (sum === null) throw new Error("Cannot measure as no size is set");
+  sum.slot(0).set(gradient);
+  sum.begin();
+  await ring.barrier(signal);
+  const start = performance.now();
+  await sum.addGroup(1, ring.worldSize, ring, signal);
+  return { ms: performance.now() - start };
+}
+
+process.on("message", (message) => {
+  obey(message).then(
+    (answer) => process.connected && process.send?.(answer),
+    (error: unknown) => {
+      console.error(error);
+      process.exit(1);
+    },
+  );
 });
 process.send?.({ address: server.address });

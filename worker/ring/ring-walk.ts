@@ -1,0 +1,91 @@
+/**
+ * The walk that every collective over a link is: send the own part; add or copy every chunk that arrives, and pass it on
+ * unless that was the last hop.
+ */
+import { ringChunkBytes } from "../../proto/limits.ts";
+import { ChunkQueue } from "./chunk-queue.ts";
+import { LinkBroken, type Chunk, type Link } from "./link.ts";
+
+/** A rank's place, and the count of its collectives: all ranks call the same collectives in the same order. */
+export interface Place {
+  readonly rank: number;
+  readonly rankCount: number;
+  readonly link: Link;
+  /** Next collective's number; advanced by each call. */
+  collective: number;
+}
+
+/** What to do with a chunk that has arrived, and whether its content is wanted further on. */
+export interface Walk {
+  /** First and last hop, inclusive. */
+  readonly firstHop: number;
+  readonly lastHop: number;
+  /** Bytes of the segment that is received at a hop. */
+  bytesAt(hop: number): number;
+  /** The part to send at the first hop. */
+  readonly own: Uint8Array;
+  /** Takes the chunk in and returns the bytes to pass on. */
+  take(hop: number, offset: number, data: Uint8Array): Uint8Array;
+}
+
+export function cutChunks(
+  whole: Uint8Array,
+): { readonly offset: number; readonly data: Uint8Array }[] {
+  const count = Math.ceil(whole.byteLength / ringChunkBytes);
+  return Array.from({ length: count }, (_, index) => {
+    const offset = index * ringChunkBytes;
+    return { offset, data: whole.subarray(offset, offset + ringChunkBytes) };
+  });
+}
+
+export function checkChunk(chunk: Chunk, place: Place, walk: Walk): void {
+  const known =
+    chunk.collective === place.collective &&
+    chunk.hop >= walk.firstHop &&
+    chunk.hop <= walk.lastHop;
+  if (!known || chunk.offset + chunk.data.byteLength > walk.bytesAt(chunk.hop)) {
+    throw new LinkBroken(
+      `Cannot take chunk of collective ${chunk.collective}, hop ${chunk.hop}, offset ${chunk.offset}, ` +
+        `${chunk.data.byteLength} bytes as part of collective ${place.collective}, hops ${walk.firstHop} to ${walk.lastHop}`,
+    );
+  }
+}
+
+export async function walkRing(place: Place, walk: Walk, signal: AbortSignal): Promise<void> {
+  let toReceive = 0;
+  let toSend = walk.own.byteLength;
+  for (let hop = walk.firstHop; hop <= walk.lastHop; hop++) {
+    toReceive += walk.bytesAt(hop);
+    if (hop < walk.lastHop) toSend += walk.bytesAt(hop);
+  }
+  // What is to be sent waits here by reference, never by copy: who receives must not wait for who sends, or a ring of full
+  // windows would wait for itself. What waits is not overwritten before: its place changes only after it has gone round.
+  const outgoing = new ChunkQueue<Chunk>(Number.POSITIVE_INFINITY);
+  const collective = place.collective;
+  for (const { offset, data } of cutChunks(walk.own)) {
+    await outgoing.push({ collective, hop: walk.firstHop, offset, data }, signal);
+  }
+  const sendAll = async (): Promise<void> => {
+    for (let sent = 0; sent < toSend;) {
+      const chunk = await outgoing.shift(signal);
+      await place.link.send(chunk, signal);
+      sent += chunk.data.byteLength;
+    }
+  };
+  const receiveAll = async (): Promise<void> => {
+    for (let received = 0; received < toReceive;) {
+      const chunk = await place.link.receive(signal);
+      checkChunk(chunk, place, walk);
+      received += chunk.data.byteLength;
+      const data = walk.take(chunk.hop, chunk.offset, chunk.data);
+      if (chunk.hop < walk.lastHop)
+        await outgoing.push({ ...chunk, hop: chunk.hop + 1, data }, signal);
+    }
+  };
+  try {
+    await Promise.all([sendAll(), receiveAll()]);
+  } finally {
+    outgoing.close(new LinkBroken("the collective is over"));
+  }
+  place.collective += 1;
+}

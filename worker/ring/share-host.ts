@@ -1,0 +1,89 @@
+/**
+ * Whether all ranks of a ring can share memory, found out by all of them together: each says over the ring how large
+ * pieces it has room for, makes its board, and opens the others'. If one cannot, none does.
+ */
+import type { Neighbour } from "./link-options.ts";
+import { allGather, type Place } from "./collectives.ts";
+import { choosePieceBytes, OtherBoard, OwnBoard } from "./shared-board.ts";
+import type { Boards } from "./shared-rounds.ts";
+
+/** What the agreement needs. */
+export interface ShareHostOptions {
+  readonly run: string;
+  readonly generation: bigint;
+  readonly ringKey: Uint8Array;
+  /** Members in rank order. */
+  readonly members: readonly Neighbour[];
+  /** Folder for shared memory, or null to share none. */
+  readonly folder: string | null;
+  readonly signal: AbortSignal;
+}
+
+/** Boards of which nothing is known but that they may be closed. */
+interface Opened {
+  own: OwnBoard | null;
+  readonly others: (OtherBoard | null)[];
+}
+
+async function leastOf(place: Place, own: number, signal: AbortSignal): Promise<number> {
+  const vote = new Uint8Array(Uint32Array.of(own).buffer);
+  const sizes = Array.from({ length: place.rankCount }, () => vote.byteLength);
+  const votes = await allGather(place, vote, sizes, signal);
+  return Math.min(...votes.map((bytes) => Buffer.from(bytes).readUInt32LE()));
+}
+
+function attempt(action: () => void): boolean {
+  try {
+    action();
+    return true;
+  } catch {
+    // Whatever it was, the ring does without.
+    return false;
+  }
+}
+
+function closeAll({ own, others }: Opened): void {
+  own?.close();
+  for (const other of others) other?.close();
+}
+
+/** Boards of all ranks, or null when they do not all share a host, or there is no room. Every rank gets the same answer. */
+export async function shareHost(place: Place, options: ShareHostOptions): Promise<Boards | null> {
+  const { members, run, generation, ringKey, folder, signal } = options;
+  const { rank, rankCount } = place;
+  if (rankCount === 1 || new Set(members.map(({ hostId }) => hostId)).size > 1) return null;
+  const keyOf = (member: Neighbour) =>
+    ({ run, generation, ringKey, writer: member.workerId, purpose: "board" }) as const;
+  const opened: Opened = { own: null, others: [] };
+  try {
+    const room = folder === null ? 0 : choosePieceBytes(folder, rankCount);
+    const pieceBytes = await leastOf(place, room, signal);
+    if (pieceBytes === 0 || folder === null) return null;
+    const layout = { rankCount, pieceBytes };
+    const made = attempt(() => {
+      const self = members[rank];
+      if (self === undefined) throw new RangeError(`Cannot find member of rank ${rank}`);
+      opened.own = new OwnBoard(keyOf(self), folder);
+      opened.own.reserve(layout);
+    });
+    const allMade = (await leastOf(place, made ? 1 : 0, signal)) === 1;
+    const open =
+      allMade &&
+      attempt(() => {
+        for (const [index, member] of members.entries()) {
+          const other = index === rank ? null : new OtherBoard(keyOf(member), folder, layout);
+          opened.others.push(other);
+        }
+      });
+    const allOpen = (await leastOf(place, open ? 1 : 0, signal)) === 1;
+    if (!allOpen || opened.own === null) {
+      closeAll(opened);
+      return null;
+    }
+    opened.own.unlink();
+    return { rank, rankCount, pieceBytes, own: opened.own, others: opened.others };
+  } catch (error) {
+    closeAll(opened);
+    throw error;
+  }
+}

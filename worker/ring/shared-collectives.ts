@@ -1,0 +1,210 @@
+/**
+ * The collectives of ranks that all share one host's memory. Each rank adds up its own segment straight from what the
+ * others show, and takes their segments straight from them. A ring of N − 1 hops would copy every byte N − 1 times; here a
+ * worker writes and reads, for K bytes and N ranks:
+ *
+ *   published for the others    K (N−1)/N written        read from the others   K (N−1)/N
+ *   the own result              K/N written              read from the others   K (N−1)/N
+ *
+ * Vectors go in rounds of a piece of every segment, so boards stay small and what is read lies in the processor's caches.
+ */
+import { combineInto, type Combination } from "./accumulate.ts";
+import { checkSizes, type Collectives, type Vector } from "./collectives.ts";
+import { LinkBroken, type Link } from "./link.ts";
+import { cutSegments, type Segment } from "./segments.ts";
+import { SharedRounds, type Boards } from "./shared-rounds.ts";
+
+/** Payload bytes so far: what others have been shown to take, each of them, and what was taken from them. */
+export interface SharedCounters {
+  sentBytes: number;
+  receivedBytes: number;
+}
+
+function bytesOf(vector: Vector): Uint8Array {
+  return new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
+}
+
+/** The collectives over boards. */
+export class SharedCollectives implements Collectives {
+  readonly rank: number;
+  readonly rankCount: number;
+  readonly counters: SharedCounters = { sentBytes: 0, receivedBytes: 0 };
+  readonly #boards: Boards;
+  readonly #rounds: SharedRounds;
+
+  constructor(boards: Boards) {
+    this.#boards = boards;
+    this.#rounds = new SharedRounds(boards);
+    this.rank = boards.rank;
+    this.rankCount = boards.rankCount;
+  }
+
+  /** Watches the link of a ring that sends nothing any more: it breaks when the left neighbour leaves. */
+  watch(link: Link): void {
+    link.receive(new AbortController().signal).then(
+      () => this.break(new LinkBroken("a neighbour sent a chunk though memory is shared")),
+      (error: unknown) => this.break(error instanceof Error ? error : new LinkBroken("gone")),
+    );
+  }
+
+  /** Ends all waiting: a rank is gone, or the ring is closed. */
+  break(reason: Error): void {
+    this.#rounds.break(reason);
+  }
+
+  /** Lets go of the memory; after `break`, when no call is under way. */
+  close(): void {
+    this.#boards.own.close();
+    for (const other of this.#boards.others) other?.close();
+  }
+
+  async allReduce<V extends Vector>(
+    vector: V,
+    combination: Combination<V>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    await this.#walk(vector, { combination, gather: true }, signal);
+  }
+
+  async reduceScatter<V extends Vector>(
+    vector: V,
+    combination: Combination<V>,
+    signal: AbortSignal,
+  ): Promise<Segment> {
+    await this.#walk(vector, { combination, gather: false }, signal);
+    const segment = cutSegments(vector.length, this.rankCount)[this.rank];
+    if (segment === undefined) throw new RangeError(`Cannot own a segment as rank ${this.rank}`);
+    return segment;
+  }
+
+  async allGatherSegments(vector: Vector, signal: AbortSignal): Promise<void> {
+    await this.#walk(vector, { combination: null, gather: true }, signal);
+  }
+
+  async allGather(
+    own: Uint8Array,
+    sizes: readonly number[],
+    signal: AbortSignal,
+  ): Promise<readonly Uint8Array[]> {
+    checkSizes(own, sizes, this);
+    const parts = sizes.map((size, rank) => (rank === this.rank ? own : new Uint8Array(size)));
+    await this.#gather(parts, signal);
+    return parts;
+  }
+
+  async broadcast(bytes: Uint8Array, root: number, signal: AbortSignal): Promise<void> {
+    const nothing = new Uint8Array(0);
+    const parts = Array.from({ length: this.rankCount }, (_, rank) =>
+      rank === root ? bytes : nothing,
+    );
+    await this.#gather(parts, signal);
+  }
+
+  async barrier(signal: AbortSignal): Promise<void> {
+    await this.#rounds.run(1, {}, signal);
+  }
+
+  /** Shows the own part and fills the others', piece by piece. */
+  async #gather(parts: readonly Uint8Array[], signal: AbortSignal): Promise<void> {
+    const { pieceBytes } = this.#boards;
+    const rounds = Math.max(...parts.map((part) => Math.ceil(part.byteLength / pieceBytes)));
+    const pieces = (index: number): readonly Uint8Array[] =>
+      parts.map((part) => part.subarray(index * pieceBytes, (index + 1) * pieceBytes));
+    await this.#rounds.run(
+      rounds,
+      {
+        reduce: (round, index) => {
+          const piece = pieces(index)[this.rank];
+          if (piece !== undefined) this.#showResult(round, piece, 0);
+        },
+        collect: (round, index) => this.#takeResults(round, pieces(index)),
+      },
+      signal,
+    );
+  }
+
+  async #walk<V extends Vector>(
+    vector: V,
+    halves: { readonly combination: Combination<V> | null; readonly gather: boolean },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { combination, gather } = halves;
+    const width = vector.BYTES_PER_ELEMENT;
+    const bytes = bytesOf(vector);
+    const segments = cutSegments(vector.length, this.rankCount);
+    const { pieceBytes } = this.#boards;
+    // Segment 0 is the largest.
+    const rounds = Math.ceil(((segments[0]?.end ?? 0) * width) / pieceBytes);
+    const pieces = (index: number): readonly Uint8Array[] =>
+      segments.map(({ start, end }) => {
+        const from = Math.min(start * width + index * pieceBytes, end * width);
+        return bytes.subarray(from, Math.min(from + pieceBytes, end * width));
+      });
+    await this.#rounds.run(
+      rounds,
+      {
+        publish: (round, index) => {
+          if (combination !== null) this.#publish(round, pieces(index));
+        },
+        reduce: (round, index) => {
+          const own = pieces(index)[this.rank];
+          if (own === undefined) return;
+          if (combination !== null) {
+            this.#reduce(own, { combination, width, round, show: gather });
+          } else {
+            this.#showResult(round, own, 0);
+          }
+        },
+        collect: (round, index) => {
+          if (gather) this.#takeResults(round, pieces(index));
+        },
+      },
+      signal,
+    );
+  }
+
+  #publish(round: number, pieces: readonly Uint8Array[]): void {
+    for (const [rank, piece] of pieces.entries()) {
+      if (rank === this.rank || piece.byteLength === 0) continue;
+      this.#boards.own.show({ round, of: { publishedTo: rank }, offset: 0 }, piece);
+      this.counters.sentBytes += piece.byteLength;
+    }
+  }
+
+  #reduce<V extends Vector>(
+    own: Uint8Array,
+    how: {
+      readonly combination: Combination<V>;
+      readonly width: number;
+      readonly round: number;
+      readonly show: boolean;
+    },
+  ): void {
+    const { round } = how;
+    const of = { publishedTo: this.rank };
+    const sources = this.#boards.others
+      .filter((other) => other !== null)
+      .map((other) => (target: Uint8Array, offset: number) => {
+        other.read({ round, of, offset }, target);
+        this.counters.receivedBytes += target.byteLength;
+      });
+    combineInto(own, how, sources, (piece, offset) => {
+      if (how.show) this.#showResult(round, piece, offset);
+    });
+  }
+
+  #showResult(round: number, bytes: Uint8Array, offset: number): void {
+    if (bytes.byteLength === 0) return;
+    this.#boards.own.show({ round, of: "results", offset }, bytes);
+    this.counters.sentBytes += bytes.byteLength * (this.rankCount - 1);
+  }
+
+  #takeResults(round: number, pieces: readonly Uint8Array[]): void {
+    for (const [rank, other] of this.#boards.others.entries()) {
+      const piece = pieces[rank];
+      if (other === null || piece === undefined || piece.byteLength === 0) continue;
+      other.read({ round, of: "results", offset: 0 }, piece);
+      this.counters.receivedBytes += piece.byteLength;
+    }
+  }
+}
