@@ -50,6 +50,8 @@ function nextLines(folder: string, next: NextSteps): string[] {
 export function describeEnd(outcome: RunOutcome, next: NextSteps): readonly string[] {
   const { kind, reason, step, modelFolder } = outcome;
   const table = evaluationTable(outcome.evaluations);
+  // The report of the loss has said how, and how to go on.
+  if (kind === "failed") return table;
   if (modelFolder === null) {
     return [...table, "", `${kind} after step ${step}: ${reason}`, ...resumeLine(outcome)];
   }

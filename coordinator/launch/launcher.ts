@@ -17,8 +17,8 @@ export interface LaunchOrder {
 
 /** How a worker's process ended, and what it last said. */
 export interface WorkerEnd {
-  /** Null when it has not ended, or is not ours to know. */
-  readonly end: ChildEnd | null;
+  /** `running` when it has not ended; null when that is not ours to know. */
+  readonly end: ChildEnd | { readonly kind: "running" } | null;
   /** Last lines of its log, oldest first. */
   readonly lastLines: readonly string[];
   /** Where its whole log is, or null. */

@@ -80,7 +80,8 @@ export class LocalLauncher implements Launcher {
     const worker = this.#workers.get(workerId);
     if (worker === undefined) return { end: null, lastLines: [], logFile: null };
     const patience = new AbortController();
-    const late = sleep(endWaitMs, null, { signal: patience.signal }).catch(() => null);
+    const running = { kind: "running" } as const;
+    const late = sleep(endWaitMs, running, { signal: patience.signal }).catch(() => running);
     const end = await Promise.race([worker.child.ended, late]);
     patience.abort();
     return { end, lastLines: await readTail(worker.logFile), logFile: worker.logFile };

@@ -2,7 +2,7 @@
  * The checkpoints of a run and its final model, from the state of a worker to the files on disk.
  */
 import { stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { LoadedModel } from "../../foundation/model-files/load-model.ts";
 import type { ParameterTable } from "../../foundation/parameters/table.ts";
 import {
@@ -37,6 +37,7 @@ export class Checkpoints {
   readonly #means: CheckpointMeans;
   /** Steps whose checkpoints this run has written, or started from; a folder of an earlier run does not count. */
   readonly #written = new Set<number>();
+  readonly #from: { readonly folder: string; readonly step: number } | null;
   #last: string | null;
 
   /** @param from the checkpoint that the run goes on from, or null */
@@ -45,6 +46,7 @@ export class Checkpoints {
     from: { readonly folder: string; readonly step: number } | null,
   ) {
     this.#means = means;
+    this.#from = from;
     this.#last = from?.folder ?? null;
     if (from !== null && resolve(from.folder) === resolve(this.folderOf(from.step))) {
       this.#written.add(from.step);
@@ -84,7 +86,7 @@ export class Checkpoints {
       state,
       job,
       resume: progress.resumePoint(this.#means.rateChanges(), nowMs()),
-      trainerState: progress.trainerState(this.#bestFolder()),
+      trainerState: progress.trainerState(this.#savedBest(state.step)),
     });
     this.#last = folder;
     this.#written.add(state.step);
@@ -106,7 +108,7 @@ export class Checkpoints {
   /** Writes `trainer_state.json` into the output folder. */
   async writeTrainerState(): Promise<void> {
     const { progress, outputDir } = this.#means;
-    const content = jsonText(progress.trainerState(this.#bestFolder()));
+    const content = jsonText(progress.trainerState(this.#savedBest(null)));
     await replaceFile(join(outputDir, "trainer_state.json"), content);
   }
 
@@ -114,8 +116,18 @@ export class Checkpoints {
     return this.#means.keepsBest ? (this.#means.progress.standing.best?.step ?? null) : null;
   }
 
+  /** Where the best evaluation's checkpoint belongs: beside the one that the run goes on from, if it is older. */
   #bestFolder(): string | null {
     const step = this.#means.progress.standing.best?.step;
-    return step === undefined ? null : this.folderOf(step);
+    if (step === undefined) return null;
+    const isOlder = this.#from !== null && step <= this.#from.step;
+    return isOlder ? join(dirname(this.#from.folder), checkpointName(step)) : this.folderOf(step);
+  }
+
+  /** The same as HF names it: only what is saved, or is being saved now. */
+  #savedBest(now: number | null): string | null {
+    const step = this.#means.progress.standing.best?.step ?? -1;
+    const isSaved = this.#written.has(step) || step === now || step <= (this.#from?.step ?? -1);
+    return isSaved ? this.#bestFolder() : null;
   }
 }

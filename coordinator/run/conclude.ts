@@ -31,6 +31,10 @@ async function finalWeights(run: RunContext, signal: AbortSignal): Promise<Float
     );
     return checkpoints.weightsOf(best);
   }
+  if (settings.loadBestModelAtEnd && progress.standing.best !== null) {
+    const missing = `there is no checkpoint of the best evaluation, after step ${progress.standing.best.step}`;
+    view.say(`${missing}: the model is that of the last step`);
+  }
   const { step } = progress;
   if (checkpoints.has(step)) return checkpoints.weightsOf(checkpoints.folderOf(step));
   const member = fleet.members[0];

@@ -1,6 +1,6 @@
 /** The one report of a run that lost a worker: which, when, how, its last words, and how to go on. Pure. */
-import type { ChildEnd } from "../launch/guard.ts";
 import { describeEnd } from "../launch/guard.ts";
+import type { WorkerEnd } from "../launch/launcher.ts";
 
 /** What is known of the loss. */
 export interface Loss {
@@ -15,7 +15,7 @@ export interface Loss {
   /** What the worker itself said of it; empty when nothing. */
   readonly detail: string;
   /** How its process ended; null when that is not ours to know. */
-  readonly end: ChildEnd | null;
+  readonly end: WorkerEnd["end"];
   readonly lastLines: readonly string[];
   readonly logFile: string | null;
   /** Last committed step and the folder of the checkpoint to go on from, if any; null when nothing was trained. */
@@ -26,7 +26,7 @@ export interface Loss {
 export function lossReport(loss: Loss): readonly string[] {
   const { workerId, rank, manner, reason, end, detail, lastLines, logFile, training } = loss;
   const place = rank === null ? "" : ` (rank ${rank})`;
-  const how = end === null ? reason : `${reason}; its process: ${describeEnd(end)}`;
+  const how = end === null ? reason : `${reason}; its process: ${fateOf(end)}`;
   const words = [...(detail === "" ? [] : detail.split("\n")), ...lastLines];
   const log =
     words.length === 0 ? [] : [`  its last words${logFile === null ? "" : ` (${logFile})`}:`];
@@ -36,6 +36,10 @@ export function lossReport(loss: Loss): readonly string[] {
     ...words.map((line) => `    ${line}`),
     ...(training === null ? [] : [adviceOf(training.checkpoint)]),
   ];
+}
+
+function fateOf(end: NonNullable<WorkerEnd["end"]>): string {
+  return end.kind === "running" ? "still there" : describeEnd(end);
 }
 
 function whenOf({ rank, manner, training, at }: Loss): string {

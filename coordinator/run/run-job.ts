@@ -69,6 +69,9 @@ async function carryThrough(started: StartedRun): Promise<RunOutcome> {
   const { context: run } = started;
   const firstStep = run.progress.step;
   const { leave, finish } = run.interrupts;
+  const tellFinishing = (): void =>
+    run.view.say("finishing the step under way; Ctrl-C once more leaves now");
+  finish.addEventListener("abort", tellFinishing, { once: true });
   try {
     await started.takePlaces();
     const end = await trainSteps(run, leave);
@@ -79,6 +82,7 @@ async function carryThrough(started: StartedRun): Promise<RunOutcome> {
   } catch (error) {
     const isEarly = finish.aborted && run.progress.step === firstStep;
     if (leave.aborted || isEarly) {
+      run.fleet.finish("interrupted");
       await recordEnd(run, "interrupted", "interrupted");
       return outcomeOf(run, "interrupted", "interrupted", false);
     }

@@ -91,7 +91,7 @@ export async function startRun(
     source: trainingSource({ ...context, train: planned.train, startState: () => startState }),
   });
   closers.add(() => server.close());
-  closers.add(() => launcher.stop(stopGraceMs));
+  closers.add(() => launcher.stop(options.interrupts.leave.aborted ? 0 : stopGraceMs));
   await writeRunFile(outputDir, {
     run,
     processId: options.processId,

@@ -15,7 +15,13 @@ import type {
   JoinRequest,
   JoinResponse,
 } from "../../proto/gen/ringmaster/v1/run_pb.ts";
-import { directiveQueueMax, leaseMs, nonceBytes, reportTextMax } from "../../proto/limits.ts";
+import {
+  directiveQueueMax,
+  keepaliveTimeoutMs,
+  leaseMs,
+  nonceBytes,
+  reportTextMax,
+} from "../../proto/limits.ts";
 import { BoundedQueue } from "./bounded-queue.ts";
 import { CallError, signalOf } from "./call-stream.ts";
 import { candidateOf } from "./candidate.ts";
@@ -163,8 +169,9 @@ export class Roster {
       for await (const message of messages as AsyncIterable<AttendRequest>) {
         await this.#hear(member, seat, message, signal);
       }
+      if (signal.aborted) reason = this.#breakOf(member);
     } catch {
-      reason = "its connection broke";
+      reason = this.#breakOf(member);
     } finally {
       this.#remove(member, reason);
     }
@@ -226,6 +233,14 @@ export class Roster {
     }
     await this.events.put({ kind: "report", member, generation, report }, signal);
     this.#membership = heard(this.#membership, member.workerId, this.#options.nowMs());
+  }
+
+  /** Why a connection broke: a process that hangs answers no pings either, and loses it before its lease. */
+  #breakOf({ workerId }: Member): string {
+    const lastHeardMs = this.#membership.members.get(workerId)?.lastHeardMs ?? 0;
+    const silentMs = this.#options.nowMs() - lastHeardMs;
+    if (silentMs < keepaliveTimeoutMs) return "its connection broke";
+    return `nothing heard for ${(silentMs / 1000).toFixed(1)} s, its connection is dead`;
   }
 
   #remove(member: Member, reason: string): void {

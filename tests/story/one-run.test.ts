@@ -1,19 +1,12 @@
-/** The story of a run: trained by one worker or four, interrupted, resumed, and losing a worker or its coordinator. */
+/** The story of a run: trained by one worker or four, resumed, killed along with its coordinator and resumed again. */
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
-import { mkdtemp, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
-import { lossesOf, processesNaming, startRun } from "../support/story-run.ts";
+import { nothingLeft, portsOf } from "../support/leftovers.ts";
+import { hashOf, lossesOf, startRun } from "../support/story-run.ts";
 import { writeTinyJob } from "../support/tiny-job.ts";
-
-async function hashOf(file: string): Promise<string> {
-  return createHash("sha256")
-    .update(await readFile(file))
-    .digest("hex");
-}
 
 describe("a run", () => {
   let folder: string;
@@ -25,6 +18,7 @@ describe("a run", () => {
   });
   after(() => rm(folder, { recursive: true, force: true }));
 
+  const weightsOf = (output: string) => hashOf(join(output, "model.safetensors"));
   const train = (name: string, workers: number, ...flags: string[]) =>
     startRun([
       "train",
@@ -32,14 +26,14 @@ describe("a run", () => {
       "--workers",
       String(workers),
       "--output-dir",
-      join(folder, name),
+      resolve(folder, name),
       "--save-strategy",
       "steps",
       ...flags,
     ]);
 
   it("ends with the same weights for one to four workers, and for one that was resumed", async () => {
-    const steps = ["--max-steps", "10"];
+    const steps = ["--max-steps", "24"];
     for (const [name, workers] of [
       ["four", 4],
       ["one", 1],
@@ -61,18 +55,18 @@ describe("a run", () => {
     assert.equal(await resumed.ended, 0, resumed.text());
 
     const four = await lossesOf(join(folder, "four"));
-    assert.deepEqual([...four.keys()], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    assert.deepEqual([...four.keys()].length, 24);
     assert.deepEqual(await lossesOf(join(folder, "one")), four);
     assert.deepEqual(
       await lossesOf(join(folder, "resumed")),
       new Map([...four].filter(([step]) => step > 4)),
     );
-    const weights = (name: string) => hashOf(join(folder, name, "model.safetensors"));
+    const weights = await weightsOf(join(folder, "four"));
     for (const name of ["one", "two", "three", "resumed"]) {
-      assert.equal(await weights(name), await weights("four"), name);
+      assert.equal(await weightsOf(join(folder, name)), weights, name);
       const verified = startRun(["verify", join(folder, "four"), join(folder, name)]);
       assert.equal(await verified.ended, 0, verified.text());
-      assert.match(verified.text(), name === "resumed" ? /Steps 5–10: / : /Steps 1–10: /u);
+      assert.match(verified.text(), name === "resumed" ? /Steps 5–24: / : /Steps 1–24: /u);
       assert.match(verified.text(), /The weights are the same after step .*8/u);
     }
 
@@ -80,7 +74,7 @@ describe("a run", () => {
       await readFile(join(folder, "four", "trainer_state.json"), "utf8"),
     );
     const { log_history: history } = state as { log_history: Record<string, number>[] };
-    assert.equal(history.filter((entry) => "eval_loss" in entry).length, 2);
+    assert.equal(history.filter((entry) => "eval_loss" in entry).length, 3);
     assert.ok(history.at(-1)?.["train_samples_per_second"]);
     const names = await readdir(join(folder, "four"));
     for (const name of ["config.json", "job.yaml", "events.jsonl", "checkpoint-8"]) {
@@ -89,43 +83,26 @@ describe("a run", () => {
     assert.ok(!names.some((name) => name.includes("partial") || name === "control.json"));
   });
 
-  it("finishes its step at the first Ctrl-C, writes a checkpoint and leaves nothing behind", async () => {
-    const run = train("interrupted", 2);
-    await run.until("step 10/");
-    run.interrupt();
-    assert.equal(await run.ended, 130, run.text());
-    const step = Math.max(...(await lossesOf(join(folder, "interrupted"))).keys());
-    await stat(join(folder, "interrupted", `checkpoint-${step}`, "resume.json"));
-    assert.deepEqual(await processesNaming(join(folder, "interrupted")), []);
-  });
-
-  it("tells which worker was killed, when and how, and saves what the others have", async () => {
-    const run = train("bereft", 2);
-    await run.until("step 10/");
-    const workers = await processesNaming("RINGMASTER_LOCAL_RANK=1");
-    for (const id of workers) {
-      const text = await readFile(`/proc/${id}/environ`, "utf8").catch(() => "");
-      const command = await readFile(`/proc/${id}/cmdline`, "utf8").catch(() => "");
-      const isOurs = text.includes("RINGMASTER_RUN=bereft") && command.startsWith(process.execPath);
-      if (isOurs) process.kill(id, "SIGKILL");
-    }
-    assert.equal(await run.ended, 1, run.text());
-    assert.match(run.text(), /worker-1 \(rank 1\) was lost in step \d+ .*: .*killed by SIGKILL/u);
-    const step = Math.max(...(await lossesOf(join(folder, "bereft"))).keys());
-    assert.match(run.text(), new RegExp(`--resume-from-checkpoint .*checkpoint-${step}`, "u"));
-    await stat(join(folder, "bereft", `checkpoint-${step}`, "optimizer.safetensors"));
-  });
-
-  it("leaves no process behind when its coordinator is killed", async () => {
-    const run = train("orphaned", 2);
-    await run.until("step 10/");
-    const named = join(folder, "orphaned");
-    assert.notDeepEqual(await processesNaming("RINGMASTER_RUN=orphaned"), []);
+  it("leaves nothing behind when its coordinator is killed, is told as crashed, and goes on with other workers", async () => {
+    const output = join(folder, `orphaned-${basename(folder)}`);
+    const run = train(output, 2, "--max-steps", "24");
+    await run.until("checkpoint-4\n");
+    const ports = await portsOf(output);
     run.child.kill("SIGKILL");
     assert.equal(await run.ended, "SIGKILL");
-    const remain = async (): Promise<number> =>
-      (await processesNaming("RINGMASTER_RUN=orphaned")).length +
-      (await processesNaming(named)).length;
-    while ((await remain()) > 0) await sleep(100);
+    await nothingLeft(output, ports);
+
+    const listing = startRun(["runs", output, "--format", "jsonl"]);
+    assert.equal(await listing.ended, 0, listing.text());
+    assert.equal((JSON.parse(listing.text()) as { state: string }).state, "crashed");
+
+    // As a machine that went down would leave them.
+    await mkdir(join(output, "nats", "jetstream"), { recursive: true });
+    await writeFile(join(output, "control.json"), "{}");
+    const last = ["--resume-from-checkpoint", "last", "--output-dir", output, "--workers", "3"];
+    const resumed = startRun(last);
+    assert.equal(await resumed.ended, 0, resumed.text());
+    await nothingLeft(output, []);
+    assert.equal(await weightsOf(output), await weightsOf(join(folder, "four")));
   });
 });

@@ -35,18 +35,21 @@ describe("describeEnd", () => {
   });
 
   it("says how to go on with a run that did not come to its end", () => {
-    const failed: RunOutcome = {
+    const interrupted: RunOutcome = {
       ...completed,
-      kind: "failed",
+      kind: "interrupted",
       modelFolder: null,
-      reason: "worker-1 is lost",
-      exitCode: 1,
+      reason: "interrupted",
+      exitCode: 130,
     };
-    const text = describeEnd(failed, next).join("\n");
-    assert.match(text, /failed after step 4: worker-1 is lost/);
+    const text = describeEnd(interrupted, next).join("\n");
+    assert.match(text, /interrupted after step 4/);
     assert.match(text, /--resume-from-checkpoint/);
     assert.doesNotMatch(text, /coordinator predict/);
-    const bare = describeEnd({ ...failed, checkpoint: null, evaluations: [] }, next).join("\n");
-    assert.doesNotMatch(bare, /--resume-from-checkpoint|epoch/);
+    const bare = describeEnd({ ...interrupted, checkpoint: null, evaluations: [] }, next);
+    assert.doesNotMatch(bare.join("\n"), /--resume-from-checkpoint|epoch/);
+    // The report of a loss has said how, and how to go on.
+    const failed = describeEnd({ ...interrupted, kind: "failed", exitCode: 1 }, next).join("\n");
+    assert.doesNotMatch(failed, /after step|--resume-from-checkpoint/);
   });
 });
