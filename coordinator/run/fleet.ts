@@ -5,8 +5,7 @@
 import { create } from "@bufbuild/protobuf";
 import { FormRingSchema, FinishSchema } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import type { AttendRequest, Prepare, Prepared } from "../../proto/gen/ringmaster/v1/run_pb.ts";
-import { BadInput } from "../../foundation/bad-input.ts";
-import { WorkerLost } from "./worker-lost.ts";
+import { failureOf, WorkerLost } from "./worker-lost.ts";
 import { planRing } from "../server/ring-plan.ts";
 import type { RingPlan } from "../server/ring-plan.ts";
 import type { Member } from "../server/membership.ts";
@@ -231,7 +230,7 @@ export class Fleet {
       case "report": {
         const { member, report, generation } = event;
         if (report.case === "failed")
-          throw failureOf(member, this.#rankOrNull(member), report.value);
+          throw failureOf(member.workerId, this.#rankOrNull(member), report.value);
         if (report.case === "leaving") return this.#noteParting(member, report.value.reason);
         if (generation !== this.#generation) return null;
         return { member, report, rank: this.rankOf(member.workerId) };
@@ -288,17 +287,4 @@ export class Fleet {
       if (report.case === "ringReady") ready.add(member.workerId);
     }
   }
-}
-
-function failureOf(
-  member: Member,
-  rank: number | null,
-  failure: { readonly message: string; readonly detail: string; readonly badInput: boolean },
-): Error {
-  if (!failure.badInput) {
-    const { message: reason, detail } = failure;
-    return new WorkerLost(member.workerId, { rank, reason, detail });
-  }
-  // The worker has said it in full already.
-  return Object.assign(new BadInput({ expected: "" }), { message: failure.message });
 }

@@ -1,4 +1,5 @@
 /** The error that a worker's loss is, wherever the run was waiting. */
+import { BadInput } from "../../foundation/bad-input.ts";
 
 /** A worker is gone, or is about to go, without the coordinator having told it to leave. */
 export class WorkerLost extends Error {
@@ -28,4 +29,18 @@ export class WorkerLost extends Error {
     this.reason = loss.reason;
     this.detail = loss.detail ?? "";
   }
+}
+
+/** The error that a worker's own report of its failure stands for: the user's input, or its loss. */
+export function failureOf(
+  workerId: string,
+  rank: number | null,
+  failure: { readonly message: string; readonly detail: string; readonly badInput: boolean },
+): Error {
+  if (!failure.badInput) {
+    const { message: reason, detail } = failure;
+    return new WorkerLost(workerId, { rank, reason, detail });
+  }
+  // The worker has said it in full already.
+  return Object.assign(new BadInput({ expected: "" }), { message: failure.message });
 }
