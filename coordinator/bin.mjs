@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 // Starts the coordinator from any folder. Plain JavaScript that an old Node can parse: it says what is missing before
-// anything modern is loaded, then lets tsx read the TypeScript beside it.
+// anything modern is loaded.
 const [major, minor] = process.versions.node.split(".").map(Number);
 
 async function start() {
+  const { loadProgram } = await import("../foundation/bundle/load-program.mjs");
+  let program;
   try {
-    const { register } = await import("tsx/esm/api");
-    register();
+    program = await loadProgram(new URL("./main.ts", import.meta.url));
   } catch (error) {
     if (error.code !== "ERR_MODULE_NOT_FOUND") throw error;
     process.stderr.write(
@@ -14,8 +15,7 @@ async function start() {
     );
     return 1;
   }
-  const { main } = await import("./main.ts");
-  return main(process);
+  return program.main(process);
 }
 
 if (major < 20 || (major === 20 && minor < 19)) {

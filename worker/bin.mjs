@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Starts a worker from any folder. Plain JavaScript that an old Node can read: it says what is missing before anything
-// modern is loaded, then lets tsx read the TypeScript beside it.
+// modern is loaded.
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
 if (major < 20 || (major === 20 && minor < 19)) {
   process.stderr.write(
@@ -9,14 +9,14 @@ if (major < 20 || (major === 20 && minor < 19)) {
   process.exit(1);
 }
 
+const { loadProgram } = await import("../foundation/bundle/load-program.mjs");
+let program;
 try {
-  const { register } = await import("tsx/esm/api");
-  register();
+  program = await loadProgram(new URL("./main.ts", import.meta.url));
 } catch (error) {
   if (error?.code !== "ERR_MODULE_NOT_FOUND") throw error;
   process.stderr.write("worker: expected its packages, found none (run `npm ci` in the clone)\n");
   process.exit(1);
 }
-const { main } = await import("./main.ts");
 // Threads and sockets of work that is abandoned must not keep the process.
-process.exit(await main(process));
+process.exit(await program.main(process));

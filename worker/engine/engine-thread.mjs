@@ -1,5 +1,4 @@
-// Starts the engine's thread: loads TypeScript, then its main module.
-import { register } from "tsx/esm/api";
+// Starts the engine's thread: loads its main module as its program was loaded.
+import { loadProgram } from "../../foundation/bundle/load-program.mjs";
 
-register();
-await import("./engine-thread-main.ts");
+await loadProgram(new URL("./engine-thread-main.ts", import.meta.url));

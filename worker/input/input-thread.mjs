@@ -1,5 +1,4 @@
-// Starts the input thread: loads TypeScript, then its main module.
-import { register } from "tsx/esm/api";
+// Starts the input thread: loads its main module as its program was loaded.
+import { loadProgram } from "../../foundation/bundle/load-program.mjs";
 
-register();
-await import("./input-thread-main.ts");
+await loadProgram(new URL("./input-thread-main.ts", import.meta.url));
