@@ -8,6 +8,7 @@ import {
 } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import { stateChunkBytes } from "../proto/limits.ts";
 import type { EngineState } from "./engine/engine.ts";
+import { allocateShared } from "./engine/shared-vector.ts";
 
 const elementBytes = Float32Array.BYTES_PER_ELEMENT;
 
@@ -25,8 +26,10 @@ function openSection(chunk: StateChunk, table: ParameterTable): Section {
       `Cannot load state section ${chunk.section} of ${chunk.sectionBytes} bytes: the table has ${elements * elementBytes}`,
     );
   }
-  const memory = new SharedArrayBuffer(elements * elementBytes);
-  return { bytes: new Uint8Array(memory), values: new Float32Array(memory), received: 0 };
+  // Aligned: the engine reads it where it lies.
+  const values = allocateShared(elements);
+  const { buffer, byteOffset, byteLength } = values;
+  return { bytes: new Uint8Array(buffer, byteOffset, byteLength), values, received: 0 };
 }
 
 /** Puts a state together in shared memory. Throws when a piece is missing, out of order, or not of the table's size. */

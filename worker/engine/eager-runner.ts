@@ -4,8 +4,9 @@ import type { ParameterTable, TableEntry } from "../../foundation/parameters/tab
 import type { Batch, Model } from "../model/model.ts";
 import type { EngineOptimizer, EngineState } from "./engine.ts";
 import type { Feeds, ProgramRunner, UpdateScalars } from "./program-runner.ts";
-import { evaluationKey, phaseKey, programSources } from "./program-set.ts";
-import { seedInput } from "./dropout.ts";
+import { seedInput } from "./dropout-seed.ts";
+import { evaluationKey, phaseKey } from "./program-index.ts";
+import { programSources } from "./program-set.ts";
 import { inputTensors, makeVariables, runInContext, type ModelVariables } from "./model-context.ts";
 import type { ProgramSource } from "./program-source.ts";
 import { layOutReduction, type ReductionLayout } from "./reduction-layout.ts";

@@ -1,7 +1,6 @@
 /** The engine's thread: owns TensorFlow, whose calls block, and answers one call after the other. */
 import { parentPort, workerData } from "node:worker_threads";
 import { packError } from "../input/input-messages.ts";
-import { createModel } from "../model/families.ts";
 import type { EngineAnswer, EngineRequest, EngineThreadOptions } from "./engine-messages.ts";
 import type { Engine } from "./engine.ts";
 import { TfjsEngine } from "./tfjs-engine.ts";
@@ -50,7 +49,11 @@ const { bindingFile } = workerData as EngineThreadOptions;
 try {
   const engine = new TfjsEngine(
     bindingFile,
-    (options) => createModel(options.family, options),
+    async (options) => {
+      // Loaded where it is needed: programs in the cache were recorded from the same model.
+      const { createModel } = await import("../model/families.ts");
+      return await createModel(options.family, options);
+    },
     () => performance.now(),
   );
   let last: Promise<void> = Promise.resolve();

@@ -6,8 +6,8 @@ import type { EngineState } from "./engine.ts";
 import { graphNames, updateScalarNames, type Section } from "./graph-names.ts";
 import { GraphSession, type Fed } from "./graph-session.ts";
 import type { Feeds, ProgramRunner, UpdateScalars } from "./program-runner.ts";
-import { evaluationKey, phaseKey, type ProgramIndex } from "./program-set.ts";
-import { seedInput } from "./dropout.ts";
+import { evaluationKey, phaseKey, type ProgramIndex } from "./program-index.ts";
+import { seedInput } from "./dropout-seed.ts";
 import { layOutReduction, type ReductionLayout } from "./reduction-layout.ts";
 import { alignedLength, alignedView, allocateShared } from "./shared-vector.ts";
 import { normRow } from "./update-graph.ts";
@@ -44,11 +44,16 @@ export class GraphRunner implements ProgramRunner {
   }
 
   loadState(state: EngineState): void {
-    this.#assign("parameters", state.parameters);
+    const values = new Map<Section, Float32Array>([["parameters", state.parameters]]);
     const { trainableSize } = this.#table;
-    if (!this.#training || trainableSize === 0) return;
-    this.#assign("firstMoment", state.firstMoment ?? new Float32Array(trainableSize));
-    this.#assign("secondMoment", state.secondMoment ?? new Float32Array(trainableSize));
+    if (this.#training && trainableSize > 0) {
+      const zeros = allocateShared(
+        state.firstMoment === undefined || state.secondMoment === undefined ? trainableSize : 0,
+      );
+      values.set("firstMoment", state.firstMoment ?? zeros);
+      values.set("secondMoment", state.secondMoment ?? zeros);
+    }
+    this.#assign(values);
   }
 
   readState(withOptimizer: boolean, step: number): EngineState {
@@ -152,15 +157,14 @@ export class GraphRunner implements ProgramRunner {
     }));
   }
 
-  #assign(section: Section, values: Float32Array): void {
-    const view = alignedView(values);
-    const whole = view ?? allocateShared(alignedLength(values.length));
-    if (view === null) whole.set(values);
-    const tensor = this.#session.tensor(whole, "float32");
-    this.#session.fetch(
-      [{ name: graphNames.assignValues(section), tensor }],
-      [graphNames.assigned(section)],
-    );
+  /** Sets sections in one run: TensorFlow prepares every set of programs that is run together, which takes it long. */
+  #assign(values: ReadonlyMap<Section, Float32Array>): void {
+    const fed = [...values].map(([section, vector]): Fed => ({
+      name: graphNames.assignValues(section),
+      tensor: this.#session.tensor(aligned(vector), "float32"),
+    }));
+    const done = [...values.keys()].map((section) => graphNames.assigned(section));
+    this.#session.fetch(fed, done);
   }
 
   #read(section: Section, size: number): Float32Array {
@@ -169,6 +173,15 @@ export class GraphRunner implements ProgramRunner {
     this.#session.write(graphNames.read(section), () => [], vector);
     return vector;
   }
+}
+
+/** The vector itself where TensorFlow can use its memory, else a copy that it can use. */
+function aligned(vector: Float32Array): Float32Array {
+  const view = alignedView(vector);
+  if (view !== null) return view;
+  const copy = allocateShared(alignedLength(vector.length));
+  copy.set(vector);
+  return copy;
 }
 
 function valuesOf(spec: InputSpec, batch: Batch, feeds: Feeds | null): TensorValues {

@@ -2,7 +2,8 @@
 import * as tf from "@tensorflow/tfjs";
 import type { ParameterTable, TableEntry } from "../../foundation/parameters/table.ts";
 import type { InputSpec, PhaseContext } from "../model/model.ts";
-import { dropoutMask, seedInput } from "./dropout.ts";
+import { dropoutMask } from "./dropout.ts";
+import { seedInput } from "./dropout-seed.ts";
 import type { ProgramSource } from "./program-source.ts";
 import type { TensorFlowBackend } from "./tensorflow-backend.ts";
 

@@ -18,7 +18,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import type { PrepareOptions } from "./engine.ts";
-import type { ProgramIndex, ProgramSet } from "./program-set.ts";
+import type { ProgramIndex } from "./program-index.ts";
+import type { ProgramSet } from "./program-set.ts";
 
 /** Sets that are kept: a job has one, a freeze schedule a few. A set takes about 1 MB. */
 const setsMax = 64;

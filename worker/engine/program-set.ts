@@ -1,31 +1,14 @@
 /** Which programs a job needs, recorded from its model; and what can be kept of them on disk. */
 import type { ParameterTable } from "../../foundation/parameters/table.ts";
-import type { InputSpec, Model } from "../model/model.ts";
+import type { Model } from "../model/model.ts";
 import type { PhaseInfo, PrepareOptions } from "./engine.ts";
 import { assembleGraph } from "./program-graph.ts";
+import { evaluationKey, phaseKey, type ProgramIndex } from "./program-index.ts";
 import { evaluationSource, phaseSource, type ProgramSource } from "./program-source.ts";
 import { recordPrograms } from "./record-programs.ts";
 import type { RecordedProgram } from "./recorded-graph.ts";
 import { encodeSavedModel } from "./saved-model.ts";
 import type { TensorFlowBackend } from "./tensorflow-backend.ts";
-
-/** Key of a phase's program. */
-export function phaseKey(phase: number, shapeKey: string): string {
-  return `phase_${phase}_${shapeKey}`;
-}
-
-/** Key of an evaluation's program. */
-export function evaluationKey(shapeKey: string): string {
-  return `evaluate_${shapeKey}`;
-}
-
-/** What running the programs needs to know of them; stored beside the graph as JSON. */
-export interface ProgramIndex {
-  readonly tableVersion: string;
-  readonly phases: readonly PhaseInfo[];
-  /** Inputs of each program, by key. */
-  readonly inputs: Readonly<Record<string, readonly InputSpec[]>>;
-}
 
 /** A graph with its index. */
 export interface ProgramSet {

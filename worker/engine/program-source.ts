@@ -1,7 +1,7 @@
 /** A model's programs, as they are recorded or run eagerly: what they are fed, what they give, and examples. */
 import type * as tf from "@tensorflow/tfjs";
 import type { Batch, InputSpec, Model, Phase, PhaseContext, PhaseOutputs } from "../model/model.ts";
-import { dropoutSeed, seedInput } from "./dropout.ts";
+import { dropoutSeed, seedInput } from "./dropout-seed.ts";
 
 function flatten(outputs: PhaseOutputs): Record<string, tf.Tensor> {
   const named: Record<string, tf.Tensor> = {};

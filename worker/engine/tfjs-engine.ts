@@ -5,8 +5,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { withProcessLock } from "../../foundation/cache/process-lock.ts";
 import { parseTable, type ParameterTable } from "../../foundation/parameters/table.ts";
 import type { Batch, Model } from "../model/model.ts";
-import { dropoutSeed } from "./dropout.ts";
-import { EagerRunner } from "./eager-runner.ts";
+import { loadBinding, type TensorFlowBinding } from "./binding.ts";
+import { dropoutSeed } from "./dropout-seed.ts";
 import type {
   Engine,
   EngineState,
@@ -27,9 +27,8 @@ import {
   writeStored,
 } from "./program-cache.ts";
 import type { ProgramRunner } from "./program-runner.ts";
-import { phaseInfos, recordProgramSet, type ProgramIndex } from "./program-set.ts";
+import type { ProgramIndex } from "./program-index.ts";
 import { layOutReduction } from "./reduction-layout.ts";
-import { startBackend, type TensorFlowBackend } from "./tensorflow-backend.ts";
 
 /** Makes the model of a job: injected, so that the engine knows no model. */
 export type ModelMaker = (options: PrepareOptions) => Promise<Model>;
@@ -43,7 +42,8 @@ interface Prepared {
 
 /** Computes in the thread that made it. */
 export class TfjsEngine implements Engine {
-  readonly #backend: TensorFlowBackend;
+  readonly #bindingFile: string;
+  readonly #binding: TensorFlowBinding;
   readonly #makeModel: ModelMaker;
   readonly #nowMs: () => number;
   #prepared: Prepared | null = null;
@@ -52,7 +52,8 @@ export class TfjsEngine implements Engine {
   #norm: NormResult | null = null;
 
   constructor(bindingFile: string, makeModel: ModelMaker, nowMs: () => number) {
-    this.#backend = startBackend(bindingFile);
+    this.#bindingFile = bindingFile;
+    this.#binding = loadBinding(bindingFile);
     this.#makeModel = makeModel;
     this.#nowMs = nowMs;
   }
@@ -78,22 +79,24 @@ export class TfjsEngine implements Engine {
   }
 
   async #eager(options: PrepareOptions, table: ParameterTable) {
+    const { runEagerly } = await this.#fromModel();
     const model = await this.#makeModel(options);
-    const { training, optimizer } = options;
-    return {
-      runner: new EagerRunner(this.#backend, model, { table, training, optimizer }),
-      phases: training ? phaseInfos(model, table) : [],
-      fromCache: false,
-    };
+    return { ...runEagerly(this.#bindingFile, model, table, options), fromCache: false };
+  }
+
+  /** tfjs and the model's code, which recorded programs do without. */
+  #fromModel() {
+    return import("./from-model.ts");
   }
 
   async #recorded(options: PrepareOptions, table: ParameterTable) {
     const { cacheFolder, training } = options;
     const load = (folder: string, index: ProgramIndex): GraphRunner =>
-      new GraphRunner(this.#backend.recorder.real, folder, { index, table, training });
+      new GraphRunner(this.#binding, folder, { index, table, training });
     const record = async (folder: string): Promise<ProgramIndex> => {
+      const { recordModel } = await this.#fromModel();
       const model = await this.#makeModel(options);
-      const set = recordProgramSet(this.#backend, model, table, options);
+      const set = recordModel(this.#bindingFile, model, table, options);
       writeStored(folder, set);
       return set.index;
     };
@@ -107,7 +110,7 @@ export class TfjsEngine implements Engine {
         await rm(parent, { recursive: true, force: true });
       }
     }
-    const key = programKey(options, this.#backend.recorder.real.TF_Version);
+    const key = programKey(options, this.#binding.TF_Version);
     const folder = programFolder(cacheFolder, key);
     const stored = readStoredIndex(folder);
     if (stored !== null)

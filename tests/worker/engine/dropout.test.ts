@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
 import * as tf from "@tensorflow/tfjs";
-import { dropoutMask, dropoutSeed } from "../../../worker/engine/dropout.ts";
+import { dropoutMask } from "../../../worker/engine/dropout.ts";
+import { dropoutSeed } from "../../../worker/engine/dropout-seed.ts";
 import { startBackend, type TensorFlowBackend } from "../../../worker/engine/tensorflow-backend.ts";
 import { bindingUnderTest } from "../../support/engine-under-test.ts";
 
