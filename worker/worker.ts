@@ -3,6 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
 import { BadInput } from "../foundation/bad-input.ts";
 import { cacheFolder } from "../foundation/cache/cache-folder.ts";
+import { availableCores } from "../foundation/host/available-cores.ts";
 import { formatAddress, parseListenAddress } from "../foundation/telemetry/listen-address.ts";
 import { WorkerFailedSchema, WorkerLeavingSchema } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import { reportTextMax } from "../proto/limits.ts";
@@ -109,7 +110,8 @@ async function joinAndWork(
     ringServer,
     starters: {
       startEngine(threads) {
-        setEngineEnvironment(world.env, { threads, ...options });
+        // TensorFlow itself counts the machine's cores, whatever the container may use of them.
+        setEngineEnvironment(world.env, { ...options, threads: threads || availableCores() });
         return startEngineThread({ bindingFile: native.bindingFile });
       },
       startInput: startInputThread,

@@ -1,5 +1,5 @@
 /** Opens a fine-tuned model for `predict` and `eval`, and asks workers about records. */
-import { availableParallelism } from "node:os";
+import { availableCores } from "../../foundation/host/available-cores.ts";
 import { BadInput } from "../../foundation/bad-input.ts";
 import { cacheFolder } from "../../foundation/cache/cache-folder.ts";
 import { resolveModel, type HubAccess } from "../../foundation/hub/hub.ts";
@@ -108,7 +108,7 @@ export async function* predictions(
     native,
     env,
     platform,
-    cores: availableParallelism(),
+    cores: availableCores(),
     clock: context,
     say: (line) => void stderr.write(`${line}\n`),
     signal: interrupts.finish,

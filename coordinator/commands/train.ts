@@ -1,5 +1,5 @@
 /** `coordinator train`: from what the user gave to a run, with everything checked before anything starts. */
-import { availableParallelism } from "node:os";
+import { availableCores } from "../../foundation/host/available-cores.ts";
 import { createProgressSink, type ProgressSink } from "../../foundation/native/progress.ts";
 import { say, type CommandContext } from "./command-context.ts";
 import { chooseView } from "./choose-view.ts";
@@ -77,7 +77,7 @@ async function runOpened(
     data,
     env,
     platform,
-    cores: availableParallelism(),
+    cores: availableCores(),
     processId,
     view: chooseView(context, settings.loggingSteps),
     clock: { nowMs: context.nowMs, now: context.now },
@@ -125,7 +125,7 @@ export async function runTrain(
   const { "dry-run": dryRun, ...flags } = given;
   const job = await prepareJob(jobFile, flags, context);
   await checkFreePorts(job.launch);
-  sayAll(context, describeStart({ ...job, cores: availableParallelism() }));
+  sayAll(context, describeStart({ ...job, cores: availableCores() }));
   sayNotes(context, job.notes);
   return carryOut(job, dryRun === "true", context);
 }
