@@ -11,6 +11,7 @@ import { z } from "zod";
 import { installFolder } from "../cache/install-folder.ts";
 import type { FetchContext } from "./fetch-pinned.ts";
 import { runGuarded, type CommandOptions } from "./guarded-command.ts";
+import { patchBindingSource } from "./binding-patch.ts";
 import { tensorflowVersion } from "./pins.ts";
 import { loaderFolder, type Platform } from "./platform.ts";
 import { SetupProblem } from "./setup-problem.ts";
@@ -61,7 +62,7 @@ export async function readBindingInput(
   return {
     platform,
     tensorflow,
-    sources: [...packaged, ...own],
+    sources: [...packaged.map(patchBindingSource), ...own],
     nodeApiVersion: z.object({ version: z.string() }).parse(JSON.parse(nodeApi)).version,
     nodeApiInclude: join(dirname(nodeApiFile), "include"),
   };
