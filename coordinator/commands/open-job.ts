@@ -9,9 +9,11 @@ import { createMetricTally } from "../../foundation/metrics/metric-tally.ts";
 import { loadModel, type LoadedModel } from "../../foundation/model-files/load-model.ts";
 import type { ProgressSink } from "../../foundation/native/progress.ts";
 import { layOutTable } from "../../foundation/parameters/table.ts";
+import type { Dataset } from "../data/dataset.ts";
 import { openData, type OpenedData } from "../data/open-data.ts";
 import { ensureQuickstart } from "../quickstart/quickstart.ts";
 import { maxLengthOf } from "../run/prepare-message.ts";
+import { surveyLengths, type LengthSurvey } from "../run/survey-lengths.ts";
 import { statedLabels } from "./stated-labels.ts";
 
 /** The world of an opening. */
@@ -104,6 +106,34 @@ function checkMetric(settings: JobSettings, model: LoadedModel): void {
   }
 }
 
+/** Lengths of the data; null for a model that reads no text. Throws BadInput for lengths that do not fit the longest. */
+async function surveyed(
+  train: Dataset,
+  settings: JobSettings & { readonly maxLength: number },
+  model: LoadedModel,
+  signal: AbortSignal,
+): Promise<LengthSurvey | null> {
+  const { maxLength, bucketLengths, padding } = settings;
+  if (model.tokenizerFiles.size === 0) return null;
+  const [given, isOneLength] = [bucketLengths.length > 0, padding === "max_length"];
+  if (given && (bucketLengths.at(-1) !== maxLength || (isOneLength && bucketLengths.length > 1))) {
+    throw new BadInput({
+      flag: "--bucket-lengths",
+      expected: isOneLength ? `only ${maxLength}` : `lengths up to ${maxLength}, the longest`,
+      found: bucketLengths.join(" "),
+      remedy: "left out, they are chosen",
+    });
+  }
+  return surveyLengths(train, { settings, model, maxLength, signal });
+}
+
+function paddingNotes(survey: LengthSurvey | null): readonly string[] {
+  if (survey === null) return [];
+  const { bucketLengths, paddingShare } = survey;
+  const share = Math.round(100 * paddingShare);
+  return [`sequences are padded to ${bucketLengths.join(", ")} tokens: about ${share} % padding`];
+}
+
 /** Opens a training job. Throws BadInput; then nothing stays open. */
 export async function openJob(
   asked: JobSettings,
@@ -130,7 +160,9 @@ export async function openJob(
     const { settings: watched, notes } = evaluated(asked, data);
     checkMetric(watched, model);
     const whole = withWholeIntervals(watched, totalStepsOf(watched, train.size));
-    const settings = { ...whole, maxLength };
+    const measured = { ...whole, maxLength };
+    const survey = await surveyed(train, measured, model, signal);
+    const settings = { ...measured, bucketLengths: survey?.bucketLengths ?? [] };
     const { configJson } = model;
     const plan = planRun({
       settings,
@@ -140,7 +172,13 @@ export async function openJob(
       configJson,
       maxLength,
     });
-    return { settings, data, model, plan, notes: [...data.notes, ...model.notes, ...notes] };
+    return {
+      settings,
+      data: { ...data, train: survey?.train ?? train },
+      model,
+      plan,
+      notes: [...data.notes, ...model.notes, ...notes, ...paddingNotes(survey)],
+    };
   } catch (error) {
     await closeData(data);
     throw error;

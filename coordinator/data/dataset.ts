@@ -19,8 +19,8 @@ export interface Dataset {
   readonly size: number;
   /** Whether records carry labels. */
   readonly labelled: boolean;
-  /** About as many UTF-8 bytes as text and pair of the record have (to within 5 %); never reads the file. */
-  bytesOf(index: number): number;
+  /** About how many tokens text and pair of the record will be (`estimateLength`, to within 5 %); never reads the file. */
+  lengthOf(index: number): number;
   /**
    * The records in the order asked for. Rejects with the signal's reason, with RangeError for an index out of range,
    * and with an Error when a file has changed since it was opened.

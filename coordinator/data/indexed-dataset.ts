@@ -57,9 +57,9 @@ export function createIndexedDataset(
   return {
     size,
     labelled: view.scheme !== null,
-    bytesOf(index) {
+    lengthOf(index) {
       const { file, record } = placeOf(index);
-      return files[file]?.index.bytesOf(record) ?? 0;
+      return files[file]?.index.lengthOf(record) ?? 0;
     },
     async read(indices, signal) {
       signal.throwIfAborted();

@@ -1,5 +1,6 @@
 /** One file of records: a pass that checks every row and makes the index, then reading at random. */
 import { BadInput } from "../../foundation/bad-input.ts";
+import { estimateLength } from "./estimate-length.ts";
 import { createRecordIndexBuilder, type Block, type RecordIndex } from "./record-index.ts";
 import { scanRecords, type FoundRecord } from "./record-scan.ts";
 import type { Columns } from "./columns.ts";
@@ -86,8 +87,8 @@ async function indexRecords(
     if (isFirst && source.rows.hasHeader) return;
     const row = rowOf(text, reader, columns);
     naming(columns.label, () => plan.accept(row, { file: file.path, line }));
-    const textBytes = Buffer.byteLength(row.text) + Buffer.byteLength(row.textPair ?? "");
-    builder.add({ start, end, textBytes });
+    const length = estimateLength(row.text) + estimateLength(row.textPair ?? "");
+    builder.add({ start, end, length });
   };
   await scanRecords({ file: file.path, chunks, splitter, unit }, take);
   const index = builder.finish();

@@ -15,26 +15,28 @@ export interface Block {
 /** The finished index of one file. */
 export interface RecordIndex {
   readonly recordCount: number;
-  /** UTF-8 bytes of a record's texts, to within 5 %. */
-  bytesOf(record: number): number;
+  /** Estimated tokens of a record's texts, as they were given, to within 5 %. */
+  lengthOf(record: number): number;
   blockOf(record: number): Block;
 }
 
 /** Takes records in file order. */
 export interface RecordIndexBuilder {
   /** `start` and `end` as byte offsets, separators included: records follow each other without gaps. */
-  add(record: { readonly start: number; readonly end: number; readonly textBytes: number }): void;
+  add(record: { readonly start: number; readonly end: number; readonly length: number }): void;
   finish(): RecordIndex;
 }
 
 const blockBytesMin = 8192;
-/** Steps of the logarithmic length code in a doubling: 256 codes reach 64 KiB, and longer texts count as 64 KiB. */
+/** Steps of the logarithmic length code in a doubling: 256 codes reach 65,535 tokens, and longer texts count as that. */
 const codesPerDoubling = 16;
 const codeMax = 255;
 
-function lengthCode(bytes: number): number {
-  return Math.min(codeMax, Math.round(codesPerDoubling * Math.log2(1 + bytes)));
+function lengthCode(length: number): number {
+  return Math.min(codeMax, Math.round(codesPerDoubling * Math.log2(1 + length)));
 }
+
+const shortCodes = Uint8Array.from({ length: 1024 }, (_, length) => lengthCode(length));
 
 function codedLength(code: number): number {
   return Math.round(2 ** (code / codesPerDoubling) - 1);
@@ -66,12 +68,12 @@ export function createRecordIndexBuilder(): RecordIndexBuilder {
         blockStarts.push(record.start);
         blockFirsts.push(lengthCodes.length);
       }
-      lengthCodes.push(lengthCode(record.textBytes));
+      lengthCodes.push(shortCodes[record.length] ?? lengthCode(record.length));
       end = record.end;
     },
     finish: () => ({
       recordCount: lengthCodes.length,
-      bytesOf: (record) => codedLength(lengthCodes.at(record)),
+      lengthOf: (record) => codedLength(lengthCodes.at(record)),
       blockOf(record) {
         const block = findBlock(record);
         return {

@@ -5,7 +5,8 @@
  *
  * Without lengths a batch is the next `trainBatchSize` values of the epoch's permutation. With lengths, as HF's
  * `group_by_length` does, the permutation is cut into windows of up to 50 batches; within a window samples are sorted
- * by length, cut into batches, and the batches shuffled. Only one window is in memory.
+ * by length, cut into batches, and the batches shuffled, but for the first window's longest batch, which comes first:
+ * what does not fit into memory is known at the first step. Only one window is in memory.
  */
 import { permutation } from "./permutation.ts";
 
@@ -22,7 +23,7 @@ export interface EpochOptions {
   /** Samples of a microbatch; the last one of a batch may be smaller. */
   readonly microbatchSize: number;
   /** A sample's length in any unit, the same at each call; with it batches hold samples of like length. */
-  readonly bytesOf?: (index: number) => number;
+  readonly lengthOf?: (index: number) => number;
 }
 
 /** The batches of an epoch, made as they are asked for. */
@@ -63,10 +64,10 @@ function cut(samples: readonly number[], pieceSize: number): readonly (readonly 
 }
 
 /** Longest first; samples of equal length keep their order. */
-function sortByLength(samples: readonly number[], bytesOf: (index: number) => number): number[] {
+function sortByLength(samples: readonly number[], lengthOf: (index: number) => number): number[] {
   return samples
-    .map((sample, place) => ({ sample, place, bytes: bytesOf(sample) }))
-    .sort((left, right) => right.bytes - left.bytes || left.place - right.place)
+    .map((sample, place) => ({ sample, place, length: lengthOf(sample) }))
+    .sort((left, right) => right.length - left.length || left.place - right.place)
     .map(({ sample }) => sample);
 }
 
@@ -77,7 +78,7 @@ function sortByLength(samples: readonly number[], bytesOf: (index: number) => nu
 function shuffledBatches(
   sorted: readonly number[],
   batchSize: number,
-  key: readonly number[],
+  { key, isFirst }: { readonly key: readonly number[]; readonly isFirst: boolean },
 ): readonly (readonly number[])[] {
   const batchCount = Math.ceil(sorted.length / batchSize);
   const shortSize = sorted.length - (batchCount - 1) * batchSize;
@@ -92,19 +93,21 @@ function shuffledBatches(
   );
   const after = sorted.slice(before.length + short.length);
   const full = [...cut(before, batchSize), ...cut(after, batchSize)];
-  const order = permutation(full.length, [...key, purposes.window]);
-  const batches = full.map((_, slot) => full[order(slot)] ?? []);
+  const shuffle = permutation(full.length, [...key, purposes.window]);
+  const order = full.map((_, slot) => shuffle(slot));
+  if (isFirst) order.sort((left, right) => Number(right === 0) - Number(left === 0));
+  const batches = order.map((slot) => full[slot] ?? []);
   return short.length === 0 ? batches : [...batches, short];
 }
 
 /** The order of one epoch. Throws RangeError on sizes that are no counts. */
 export function planEpoch(options: EpochOptions): EpochPlan {
   checkOptions(options);
-  const { size, seed, epoch, trainBatchSize, microbatchSize, bytesOf } = options;
+  const { size, seed, epoch, trainBatchSize, microbatchSize, lengthOf } = options;
   const batchCount = Math.ceil(size / trainBatchSize);
   const order = permutation(size, [seed, epoch, purposes.epoch]);
   const windowBatches =
-    bytesOf === undefined
+    lengthOf === undefined
       ? 1
       : Math.max(1, Math.min(windowBatchesMax, Math.floor(size / (windowsMin * trainBatchSize))));
   const windowSize = windowBatches * trainBatchSize;
@@ -117,9 +120,12 @@ export function planEpoch(options: EpochOptions): EpochPlan {
       order(start + place),
     );
     const batches =
-      bytesOf === undefined
+      lengthOf === undefined
         ? [samples]
-        : shuffledBatches(sortByLength(samples, bytesOf), trainBatchSize, [seed, epoch, window]);
+        : shuffledBatches(sortByLength(samples, lengthOf), trainBatchSize, {
+            key: [seed, epoch, window],
+            isFirst: window === 0,
+          });
     cached = { window, batches };
     return batches;
   }
@@ -144,7 +150,7 @@ export interface EvaluationOptions {
   readonly size: number;
   readonly microbatchSize: number;
   /** With it microbatches hold samples of like length. */
-  readonly bytesOf?: (index: number) => number;
+  readonly lengthOf?: (index: number) => number;
 }
 
 /** The microbatches of an evaluation; each sample counts once. */
@@ -157,7 +163,7 @@ const evaluationWindowMicrobatches = 64;
 
 /** The data in its own order, sorted by length within windows when lengths are given. */
 export function planEvaluation(options: EvaluationOptions): EvaluationPlan {
-  const { size, microbatchSize, bytesOf } = options;
+  const { size, microbatchSize, lengthOf } = options;
   const windowSize = microbatchSize * evaluationWindowMicrobatches;
   let cached: { window: number; microbatches: readonly (readonly number[])[] } | null = null;
   function microbatchesOf(window: number): readonly (readonly number[])[] {
@@ -167,7 +173,7 @@ export function planEvaluation(options: EvaluationOptions): EvaluationPlan {
       { length: Math.min(windowSize, size - start) },
       (_, place) => start + place,
     );
-    const sorted = bytesOf === undefined ? samples : sortByLength(samples, bytesOf);
+    const sorted = lengthOf === undefined ? samples : sortByLength(samples, lengthOf);
     cached = { window, microbatches: cut(sorted, microbatchSize) };
     return cached.microbatches;
   }

@@ -80,7 +80,7 @@ export class Evaluator {
     const plan = planEvaluation({
       size: dataset.size,
       microbatchSize,
-      ...(groupByLength ? { bytesOf: (index) => dataset.bytesOf(index) } : {}),
+      ...(groupByLength ? { lengthOf: (index) => dataset.lengthOf(index) } : {}),
     });
     const evaluation = ++this.#count;
     this.#running = { evaluation, plan, dataset };

@@ -102,7 +102,7 @@ function planSteps(settings: JobSettings, train: Dataset, totalSteps: number): T
         epoch,
         trainBatchSize,
         microbatchSize,
-        ...(groupByLength ? { bytesOf: (index: number) => train.bytesOf(index) } : {}),
+        ...(groupByLength ? { lengthOf: (index: number) => train.lengthOf(index) } : {}),
       }),
   });
 }

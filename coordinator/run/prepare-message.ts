@@ -7,7 +7,7 @@ import { serializeTable } from "../../foundation/parameters/table.ts";
 import type { ParameterTable } from "../../foundation/parameters/table.ts";
 import { OptimizerSettingsSchema, PrepareSchema } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import type { Prepare } from "../../proto/gen/ringmaster/v1/run_pb.ts";
-import { bucketLengthsOf } from "./bucket-lengths.ts";
+import { blindBuckets } from "./bucket-lengths.ts";
 
 /** The longest sequence that is computed, in tokens. Throws BadInput for one beyond the model's position table. */
 export function maxLengthOf(
@@ -48,7 +48,9 @@ export function trainingPrepare(
     microbatchSize: settings.perDeviceTrainBatchSize,
     evalMicrobatchSize: settings.perDeviceEvalBatchSize,
     maxLength,
-    bucketLengths: [...bucketLengthsOf(maxLength, settings.padding)],
+    bucketLengths: [
+      ...(settings.bucketLengths.length > 0 ? settings.bucketLengths : blindBuckets(maxLength)),
+    ],
     seed: BigInt(settings.seed),
     freeze: [...settings.freeze],
     labelSmoothing: settings.labelSmoothingFactor,
@@ -79,7 +81,7 @@ export function predictionPrepare(
     microbatchSize,
     evalMicrobatchSize: microbatchSize,
     maxLength,
-    bucketLengths: [...bucketLengthsOf(maxLength, "bucket")],
+    bucketLengths: [...blindBuckets(maxLength)],
     threads: threads ?? 0,
     tableJson: serializeTable(table),
     microbatchesPerStep: 1,

@@ -157,6 +157,7 @@ const sharedJobKeys = [
   "groupByLength",
   "maxLength",
   "padding",
+  "bucketLengths",
   "resumeFromCheckpoint",
   "loggingSteps",
   "eager",

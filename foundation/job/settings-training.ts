@@ -5,6 +5,7 @@ import { schedulerTypes } from "./settings.ts";
 
 const samplesMax = 1_048_576;
 const stepsMax = 1_000_000_000;
+const tokensMax = 1_048_576;
 
 /** How samples become batches. */
 export const batchSettings = {
@@ -46,7 +47,7 @@ export const batchSettings = {
     onResume: "free",
     aliases: ["per-gpu-eval-batch-size"],
   }),
-  maxLength: setting(z.number().int().min(8).max(1_048_576).nullable().default(null), {
+  maxLength: setting(z.number().int().min(8).max(tokensMax).nullable().default(null), {
     group: "Batches and length",
     form: "number",
     placeholder: "tokens",
@@ -64,6 +65,22 @@ export const batchSettings = {
     expected: "bucket or max_length",
     onResume: "fixed",
   }),
+  bucketLengths: setting(
+    z
+      .array(z.coerce.number().int().min(1).max(tokensMax))
+      .max(64)
+      .refine((lengths) => lengths.every((length, at) => length > (lengths[at - 1] ?? 0)))
+      .default([]),
+    {
+      group: "Batches and length",
+      form: "list",
+      placeholder: "tokens...",
+      help: "sequence lengths that are compiled; the last is --max-length",
+      expected: "ascending whole numbers of tokens",
+      onResume: "fixed",
+      defaultText: "at most six, chosen from the data's lengths",
+    },
+  ),
   groupByLength: setting(z.boolean().default(true), {
     group: "Batches and length",
     form: "boolean",

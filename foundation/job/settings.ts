@@ -90,6 +90,8 @@ export interface JobSettings {
   /** null takes the model's own limit. */
   readonly maxLength: number | null;
   readonly padding: "bucket" | "max_length";
+  /** Sequence lengths that are compiled, ascending, the last `maxLength`; empty until the data has been looked at. */
+  readonly bucketLengths: readonly number[];
   /** A checkpoint folder, `last`, or null. */
   readonly resumeFromCheckpoint: string | null;
   readonly loggingSteps: number;

@@ -19,7 +19,7 @@ const epochs: fc.Arbitrary<EpochOptions> = fc
     microbatchSize: fc.integer({ min: 1, max: 12 }),
     grouped: fc.boolean(),
   })
-  .map(({ grouped, ...options }) => (grouped ? { ...options, bytesOf: lengthOf } : options));
+  .map(({ grouped, ...options }) => (grouped ? { ...options, lengthOf: lengthOf } : options));
 
 function allBatches(options: EpochOptions): (readonly (readonly number[])[])[] {
   const plan = planEpoch(options);
@@ -150,9 +150,12 @@ describe("planEpoch", () => {
         .map((batch) => batch.flat().map(lengthOf))
         .reduce((sum, lengths) => sum + Math.max(...lengths) - Math.min(...lengths), 0) /
       batches.length;
-    const grouped = allBatches({ ...options, bytesOf: lengthOf });
+    const grouped = allBatches({ ...options, lengthOf: lengthOf });
     assert.ok(spread(allBatches(options)) > 400);
     assert.ok(spread(grouped) < 30);
+    const [first, ...others] = grouped;
+    const window = others.slice(0, 49).map((batch) => Math.max(...batch.flat().map(lengthOf)));
+    assert.ok(Math.max(...first!.flat().map(lengthOf)) >= Math.max(...window), "longest first");
     const firsts = grouped.map((batch) => lengthOf(batch[0]?.[0] ?? 0));
     const rises = firsts.filter((length, index) => index > 0 && length > firsts[index - 1]!).length;
     assert.ok(rises > 0.4 * firsts.length && rises < 0.6 * firsts.length, `${rises} rises`);
@@ -178,7 +181,7 @@ describe("planEvaluation", () => {
           const plan = planEvaluation({
             size,
             microbatchSize,
-            ...(sorted ? { bytesOf: lengthOf } : {}),
+            ...(sorted ? { lengthOf: lengthOf } : {}),
           });
           const samples = Array.from({ length: plan.microbatchCount }, (_, index) =>
             plan.microbatch(index),

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import fc from "fast-check";
 import { earlyStop, noStanding, stand } from "../../../coordinator/run/best-model.ts";
-import { bucketLengthsOf } from "../../../coordinator/run/bucket-lengths.ts";
+import { blindBuckets, chooseBuckets } from "../../../coordinator/run/bucket-lengths.ts";
 import { commandsToReplay } from "../../../coordinator/run/control.ts";
 import { learningRateOf } from "../../../coordinator/run/learning-rate.ts";
 import { lossReport } from "../../../coordinator/run/lost-worker.ts";
@@ -105,9 +106,32 @@ describe("rotation", () => {
 
 describe("buckets", () => {
   it("end with the longest sequence and are few", () => {
-    assert.deepEqual(bucketLengthsOf(128, "bucket"), [32, 64, 96, 128]);
-    assert.deepEqual(bucketLengthsOf(512, "bucket"), [32, 64, 128, 256, 512]);
-    assert.deepEqual(bucketLengthsOf(512, "max_length"), [512]);
+    assert.deepEqual(blindBuckets(128), [32, 64, 96, 128]);
+    assert.deepEqual(blindBuckets(512), [32, 64, 128, 256, 512]);
+  });
+
+  it("are where the data's lengths are, the longest sequence always among them", () => {
+    const longest = [10, 11, 12, 40, 40, 40, 40, 100];
+    assert.deepEqual(chooseBuckets(longest, 512), [16, 40, 104, 512]);
+    assert.deepEqual(chooseBuckets([], 512), [512]);
+    assert.deepEqual(chooseBuckets([30, 30, 30], 30), [30]);
+  });
+
+  it("compute no more tokens than any other choice of as many", () => {
+    const multiples = [8, 16, 24, 32, 40, 48, 56, 60];
+    const costOf = (buckets: readonly number[], longest: readonly number[]): number =>
+      longest.reduce((sum, tokens) => sum + (buckets.find((length) => length >= tokens) ?? 0), 0);
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 60 }), { maxLength: 40 }), (longest) => {
+        const chosen = chooseBuckets(longest, 60);
+        assert.ok(chosen.length <= 6 && chosen.at(-1) === 60);
+        const choices = Array.from({ length: 2 ** 7 }, (_, bits) =>
+          multiples.filter((_length, place) => place === 7 || (bits & (2 ** place)) !== 0),
+        ).filter(({ length }) => length <= 6);
+        const best = Math.min(...choices.map((buckets) => costOf(buckets, longest)));
+        assert.ok(costOf(chosen, longest) <= 1.01 * best);
+      }),
+    );
   });
 });
 

@@ -1,0 +1,78 @@
+/**
+ * A process that does with a file what the coordinator does with it: checks and indexes it, then draws microbatches all
+ * over it. Its parent names the file; it answers with times and memory. Started with --expose-gc.
+ */
+import { z } from "zod";
+import { openData } from "../../../coordinator/data/open-data.ts";
+import { planEpoch } from "../../../coordinator/data/sampler.ts";
+
+const startSchema = z.object({ file: z.string(), cacheFolder: z.string(), batches: z.number() });
+
+const microbatchSize = 8;
+const trainBatchSize = 32;
+const signal = new AbortController().signal;
+const silent = { begin: () => ({ advance: () => {}, end: () => {} }) };
+
+/** Bytes in use now, garbage left out. */
+function memory(): { readonly rss: number; readonly held: number } {
+  globalThis.gc?.();
+  const { rss, heapUsed, arrayBuffers } = process.memoryUsage();
+  return { rss, held: heapUsed + arrayBuffers };
+}
+
+async function measure(message: unknown): Promise<void> {
+  const { file, cacheFolder, batches } = startSchema.parse(message);
+  const columns = { textColumn: "text", textPairColumn: null, labelColumn: "label" };
+  const files = { dataset: null, trainFiles: [file], validationFiles: [], testFiles: [] };
+  const before = memory();
+  const start = performance.now();
+  const data = await openData(
+    { ...files, ...columns, validationSplit: 0 },
+    {
+      labels: null,
+      cacheFolder,
+      hub: { env: {}, cacheFolder, progress: silent, signal },
+      signal,
+    },
+  );
+  const indexMs = performance.now() - start;
+  const { train } = data;
+  if (train === null) throw new Error("no training data");
+  const indexed = memory();
+  const plan = planEpoch({
+    size: train.size,
+    seed: 42,
+    epoch: 0,
+    trainBatchSize,
+    microbatchSize,
+    lengthOf: (index) => train.lengthOf(index),
+  });
+  const drawStart = performance.now();
+  let drawn = 0;
+  for (let turn = 0; turn < batches; turn++) {
+    const batch = Math.floor((turn * plan.batchCount) / batches);
+    for (const microbatch of plan.batch(batch)) {
+      drawn += (await train.read(microbatch, signal)).length;
+    }
+  }
+  const drawMs = performance.now() - drawStart;
+  const after = memory();
+  process.send?.({
+    records: train.size,
+    indexMs,
+    drawMs,
+    drawn,
+    heldBytes: indexed.held - before.held,
+    rssBytes: after.rss,
+    peakBytes: process.resourceUsage().maxRSS * 1024,
+  });
+  await train.close();
+  process.disconnect();
+}
+
+process.once("message", (message) => {
+  measure(message).catch((error: unknown) => {
+    console.error(error);
+    process.exit(1);
+  });
+});
