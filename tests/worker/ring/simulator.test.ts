@@ -1,0 +1,76 @@
+/** The real schedule with many ranks, over memory links: hops, bytes and sums of rings that no machine here could hold. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { sumIntegers } from "../../../worker/ring/accumulate.ts";
+import { allReduce } from "../../../worker/ring/collectives.ts";
+import type { Link } from "../../../worker/ring/link.ts";
+import { createMemoryRing } from "../../../worker/ring/memory-link.ts";
+import { allReduceBytes } from "../../../worker/ring/schedule.ts";
+
+interface Seen {
+  /** Hops at which the rank sent something. */
+  readonly hops: Set<number>;
+  chunks: number;
+}
+
+function watched(link: Link, seen: Seen): Link {
+  return {
+    send: (chunk, signal) => {
+      seen.hops.add(chunk.hop);
+      seen.chunks += 1;
+      return link.send(chunk, signal);
+    },
+    receive: (signal) => link.receive(signal),
+    get sentBytes() {
+      return link.sentBytes;
+    },
+    get receivedBytes() {
+      return link.receivedBytes;
+    },
+    close: () => link.close(),
+  };
+}
+
+async function simulate(rankCount: number, length: number): Promise<void> {
+  const links = createMemoryRing(rankCount);
+  const seen = links.map((): Seen => ({ hops: new Set(), chunks: 0 }));
+  const vectors = links.map((_, rank) => Int32Array.from({ length }, (_value, i) => rank * 3 + i));
+  await Promise.all(
+    links.map((link, rank) =>
+      allReduce(
+        { rank, rankCount, link: watched(link, seen[rank]!), collective: 0 },
+        vectors[rank]!,
+        sumIntegers,
+        new AbortController().signal,
+      ),
+    ),
+  );
+  const ranksSum = (3 * rankCount * (rankCount - 1)) / 2;
+  const expected = Int32Array.from({ length }, (_, i) => ranksSum + rankCount * i);
+  const hops = 2 * (rankCount - 1);
+  let bytes = 0;
+  for (const [rank, link] of links.entries()) {
+    assert.deepEqual(vectors[rank], expected);
+    assert.equal(seen[rank]!.hops.size, hops);
+    assert.equal(seen[rank]!.chunks, hops);
+    // Segments differ by one element at most, so each rank sends the average but for one element a hop.
+    const average = allReduceBytes(length * 4, rankCount);
+    assert.ok(Math.abs(link.sentBytes - average) <= hops * 4);
+    bytes += link.sentBytes;
+  }
+  assert.equal(bytes, rankCount * allReduceBytes(length * 4, rankCount));
+}
+
+describe("a ring of many", () => {
+  for (const [rankCount, length] of [
+    [2, 101],
+    [3, 1000],
+    [7, 7919],
+    [16, 10_007],
+    [64, 5003],
+    [256, 1000],
+  ] as const) {
+    it(`of ${rankCount} ranks takes 2 (N − 1) hops and 2·K·(N−1)/N bytes a rank`, () =>
+      simulate(rankCount, length));
+  }
+});
