@@ -41,6 +41,7 @@ type Evaluation = z.infer<typeof evaluationSchema>;
 interface Job extends MrpcFiles {
   readonly model: string;
   readonly epochs: number;
+  readonly maxLength: number;
 }
 
 async function oursOnce(job: Job, seed: number): Promise<Evaluation[]> {
@@ -59,7 +60,7 @@ async function oursOnce(job: Job, seed: number): Promise<Evaluation[]> {
     ["--learning-rate", "5e-5"],
     ["--weight-decay", "0.01"],
     ["--num-train-epochs", String(job.epochs)],
-    ["--max-length", job.model.endsWith("tiny") ? "64" : "128"],
+    ["--max-length", String(job.maxLength)],
     ["--seed", String(seed)],
     ["--save-strategy", "no"],
   ];
@@ -98,6 +99,7 @@ async function shortJob(files: MrpcFiles, folder: string): Promise<Job> {
     train: join(folder, "train.tsv"),
     test: join(folder, "test.tsv"),
     epochs: 1,
+    maxLength: bertShapes["tiny"]!.positions,
   };
   await writeRandomBert(job.model, bertShapes["tiny"]!, 0.1);
   writePart(files.train, job.train, { part: 0, parts: shortParts });
@@ -125,7 +127,7 @@ async function main(): Promise<void> {
   try {
     const job = flags.short
       ? await shortJob(files, folder)
-      : { ...files, model: await ensureMiniLm(), epochs };
+      : { ...files, model: await ensureMiniLm(), epochs, maxLength: 128 };
     epochs = job.epochs;
     const storedOurs = readStored(flags.results, ourSchema).filter(
       (one) => one.commit === commit && one.evaluations.length === epochs,
@@ -142,7 +144,7 @@ async function main(): Promise<void> {
     }
     for (const seed of flags["no-peer"] ? [] : seeds) {
       const found = storedPeers.find((one) => one.seed === seed);
-      const args = [job.model, job.train, job.test, String(seed), String(epochs)];
+      const args = [job.model, job.train, job.test, seed, epochs, job.maxLength].map(String);
       const peer = found ?? (await runPeer("mrpc_trainer.py", args, peerSchema));
       if (found === undefined) store(flags.results, peer);
       theirs.push(peer.evaluations);

@@ -1,9 +1,9 @@
 """The peer of bench:mrpc: fine-tunes a BERT on MRPC with transformers' Trainer, and prints one JSON line.
 
-usage: mrpc_trainer.py MODEL_FOLDER TRAIN_TSV TEST_TSV SEED [EPOCHS]
+usage: mrpc_trainer.py MODEL_FOLDER TRAIN_TSV TEST_TSV SEED [EPOCHS MAX_LENGTH]
 
 Settings are those of our run: global batch 32, lr 5e-5, linear schedule, decay 0.01, clipping at 1, dynamic padding,
-at most 128 tokens, evaluation after each epoch.
+at most 128 tokens unless another length is given, evaluation after each epoch.
 """
 
 import json
@@ -32,9 +32,9 @@ def read_pairs(path):
 
 
 class Pairs(torch.utils.data.Dataset):
-    def __init__(self, rows, tokenizer):
+    def __init__(self, rows, tokenizer, max_length):
         self.items = [
-            {**tokenizer(first, second, truncation=True, max_length=128), "label": quality}
+            {**tokenizer(first, second, truncation=True, max_length=max_length), "label": quality}
             for quality, first, second in rows
         ]
 
@@ -57,6 +57,7 @@ def metrics(prediction):
 def main():
     folder, train_file, test_file, seed = sys.argv[1:5]
     epochs = int(sys.argv[5]) if len(sys.argv) > 5 else 3
+    max_length = int(sys.argv[6]) if len(sys.argv) > 6 else 128
     transformers.set_seed(int(seed))
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
@@ -79,8 +80,8 @@ def main():
         trainer = Trainer(
             model=model,
             args=arguments,
-            train_dataset=Pairs(read_pairs(train_file), tokenizer),
-            eval_dataset=Pairs(read_pairs(test_file), tokenizer),
+            train_dataset=Pairs(read_pairs(train_file), tokenizer, max_length),
+            eval_dataset=Pairs(read_pairs(test_file), tokenizer, max_length),
             data_collator=DataCollatorWithPadding(tokenizer),
             compute_metrics=metrics,
         )
