@@ -1,5 +1,5 @@
 /** What `coordinator train` says at the end. Pure. */
-import { metricText, tableText } from "../live/format.ts";
+import { cutText, metricText, shareText, tableText } from "../live/format.ts";
 import type { EvaluationView } from "../live/run-view.ts";
 import type { RunOutcome } from "../run/run-outcome.ts";
 
@@ -11,6 +11,13 @@ function evaluationTable(evaluations: readonly EvaluationView[]): readonly strin
     ...names.map((name) => (metrics[name] === undefined ? "" : metricText(metrics[name]))),
   ]);
   return rows.length === 0 ? [] : ["", ...tableText([["epoch", "step", ...names], ...rows])];
+}
+
+/** Padding, and what was cut, under the table. */
+function lengthLines({ lengths }: RunOutcome): readonly string[] {
+  if (lengths === null || lengths.padding === 0) return [];
+  const cut = cutText(lengths, lengths.maxLength) ?? "no sample was cut";
+  return ["", `lengths: ${cut}; padding was ${shareText(lengths.padding)} of the computed tokens`];
 }
 
 /** A word of a command line, quoted where a shell needs it. */
@@ -49,7 +56,7 @@ function nextLines(folder: string, next: NextSteps): string[] {
 /** The closing lines of a run. */
 export function describeEnd(outcome: RunOutcome, next: NextSteps): readonly string[] {
   const { kind, reason, step, modelFolder } = outcome;
-  const table = evaluationTable(outcome.evaluations);
+  const table = [...evaluationTable(outcome.evaluations), ...lengthLines(outcome)];
   // The report of the loss has said how, and how to go on.
   if (kind === "failed") return table;
   if (modelFolder === null) {

@@ -22,6 +22,23 @@ export function rateText(value: number): string {
   return value === 0 ? "0" : value.toExponential(2).replace(/\.?0+e/u, "e");
 }
 
+/** `8 %`, and for what is rare, `0.3 %` or `under 0.1 %`. @param share from 0 to 1 */
+export function shareText(share: number): string {
+  const percent = 100 * share;
+  if (percent > 0 && percent < 0.1) return "under 0.1 %";
+  return `${percent > 0 && percent < 1 ? percent.toFixed(1) : Math.round(percent)} %`;
+}
+
+/** That samples were cut at the longest sequence, and what to do about it; null when none were. */
+export function cutText(
+  shares: { readonly truncated: number },
+  maxLength: number | null,
+): string | null {
+  if (shares.truncated === 0) return null;
+  const at = maxLength === null ? "the longest sequence" : `${maxLength} tokens`;
+  return `${shareText(shares.truncated)} of the samples were cut at ${at} (--max-length)`;
+}
+
 /** Rows as columns of equal width, the first row underlined. */
 export function tableText(rows: readonly (readonly string[])[]): readonly string[] {
   const widths = (rows[0] ?? []).map((_, column) =>

@@ -5,7 +5,7 @@
  *   loss 0.4312 · learning rate 3.1e-5 · 61.2 samples/s · 12 s left · padding 8 %
  *   rank 0  worker-0  compute    data    1  compute  102  exchange   12  update    8 ms
  */
-import { durationText, metricText, rateText } from "./format.ts";
+import { durationText, metricText, rateText, shareText } from "./format.ts";
 import { evaluationText } from "./plain-view.ts";
 import type { EvaluationView, RunView, StepView, WorkerLine } from "./run-view.ts";
 
@@ -49,7 +49,8 @@ function stepLines(step: StepView): readonly string[] {
     `learning rate ${rateText(step.learningRate)}`,
     ...(step.samplesPerSecond === null ? [] : [`${step.samplesPerSecond.toFixed(1)} samples/s`]),
     ...(step.etaMs === null ? [] : [`${durationText(step.etaMs)} left`]),
-    `padding ${Math.round(100 * step.paddingShare)} %`,
+    `padding ${shareText(step.lengths.padding)}`,
+    ...(step.lengths.truncated === 0 ? [] : [`cut ${shareText(step.lengths.truncated)}`]),
   ];
   const epochs = Number.isInteger(step.epochs) ? step.epochs : step.epochs.toFixed(2);
   return [

@@ -3,6 +3,14 @@
  * terminal, `plain-view.ts` writes lines for a pipe or a log.
  */
 
+/** Shares from 0 to 1 of what was computed. */
+export interface LengthShares {
+  /** Of the samples, those cut at the longest sequence. */
+  readonly truncated: number;
+  /** Of the computed tokens, those that were padding. */
+  readonly padding: number;
+}
+
 /** Where a worker's step went, in milliseconds. */
 export interface WorkerTimings {
   readonly dataMs: number;
@@ -35,8 +43,8 @@ export interface StepView {
   readonly samplesPerSecond: number | null;
   /** Until the last step, evaluations not counted; null before two steps are done. */
   readonly etaMs: number | null;
-  /** Share of the computed tokens that were padding, so far. */
-  readonly paddingShare: number;
+  /** What became of the samples' lengths so far. */
+  readonly lengths: LengthShares;
 }
 
 /** One evaluation of the closing table. */

@@ -10,6 +10,7 @@ import type { Control } from "./control.ts";
 import type { Evaluator } from "./evaluation.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Journal } from "./journal.ts";
+import type { LengthTally } from "./length-tally.ts";
 import type { Progress } from "./progress.ts";
 import type { EventSink } from "./run-events.ts";
 import type { Speedometer } from "./speedometer.ts";
@@ -55,6 +56,7 @@ export interface RunContext {
   /** Where each worker's last step went, by worker id. */
   readonly timings: Map<string, WorkerTimings>;
   readonly speedometer: Speedometer;
+  readonly lengths: LengthTally;
   readonly clock: Clock;
   readonly interrupts: Interrupts;
 }

@@ -138,6 +138,7 @@ function outcomeOf(
     checkpoint: checkpoints.last,
     step: progress.step,
     evaluations: progress.logHistory.flatMap(evaluationOf),
+    lengths: { ...run.lengths.shares, maxLength: settings.maxLength },
   };
 }
 
@@ -163,6 +164,7 @@ function interruptedEarly(outputDir: string): RunOutcome {
     checkpoint: null,
     step: 0,
     evaluations: [],
+    lengths: null,
   };
 }
 

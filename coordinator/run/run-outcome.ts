@@ -1,5 +1,5 @@
 /** How a run ended, for the command that started it. */
-import type { EvaluationView } from "../live/run-view.ts";
+import type { EvaluationView, LengthShares } from "../live/run-view.ts";
 
 /** The end of a run. */
 export interface RunOutcome {
@@ -17,4 +17,6 @@ export interface RunOutcome {
   /** Last committed step. */
   readonly step: number;
   readonly evaluations: readonly EvaluationView[];
+  /** What became of the samples' lengths; null when no step was computed. */
+  readonly lengths: (LengthShares & { readonly maxLength: number | null }) | null;
 }

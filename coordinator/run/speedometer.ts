@@ -1,5 +1,4 @@
-/** Speed, time left and padding, from the last steps' commits. Pure but for what it remembers. */
-import type { StepReduced } from "../../proto/gen/ringmaster/v1/run_pb.ts";
+/** Speed and time left, from the last steps' commits. Pure but for what it remembers. */
 
 const windowSteps = 20;
 
@@ -11,8 +10,6 @@ interface Mark {
 /** Keeps the times of the last steps. */
 export class Speedometer {
   readonly #marks: Mark[] = [];
-  #tokens = 0;
-  #paddedTokens = 0;
 
   /** Takes a committed step; gives the milliseconds since the one before, or null after a pause. */
   step(atMs: number, samples: number): number | null {
@@ -25,14 +22,6 @@ export class Speedometer {
   /** Something other than steps went on: the time since the last step says nothing. */
   pause(): void {
     this.#marks.length = 0;
-  }
-
-  /** Takes the ranks' reports of a step. */
-  reported(reports: Iterable<Pick<StepReduced, "tokens" | "paddedTokens">>): void {
-    for (const { tokens, paddedTokens } of reports) {
-      this.#tokens += Number(tokens);
-      this.#paddedTokens += Number(paddedTokens);
-    }
   }
 
   /** Samples per second over the last steps; null before there are two. */
@@ -50,10 +39,5 @@ export class Speedometer {
     const last = this.#marks.at(-1);
     if (first === undefined || last === undefined || this.#marks.length < 2) return null;
     return (steps * (last.atMs - first.atMs)) / (this.#marks.length - 1);
-  }
-
-  /** Share of the computed tokens that were padding. */
-  get paddingShare(): number {
-    return this.#paddedTokens === 0 ? 0 : 1 - this.#tokens / this.#paddedTokens;
   }
 }

@@ -22,6 +22,7 @@ import { Fleet } from "./fleet.ts";
 import type { FleetObserver } from "./fleet.ts";
 import { gather } from "./gather.ts";
 import { Journal } from "./journal.ts";
+import { LengthTally } from "./length-tally.ts";
 import type { RunPlan } from "./plan-run.ts";
 import { trainingPrepare } from "./prepare-message.ts";
 import { Progress } from "./progress.ts";
@@ -194,6 +195,7 @@ function assemble(
     states: new StateRequests(table),
     weights: new WeightCheck(),
     speedometer: new Speedometer(),
+    lengths: new LengthTally(),
     timings: new Map<string, WorkerTimings>(),
     clock,
     interrupts,

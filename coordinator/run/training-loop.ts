@@ -12,6 +12,7 @@ import {
   RunStepSchema,
 } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import type { StepReduced } from "../../proto/gen/ringmaster/v1/run_pb.ts";
+import { cutText } from "../live/format.ts";
 import { dealMicrobatches } from "../data/deal.ts";
 import { eventOf } from "../nats/cloud-event.ts";
 import { decideStep } from "../server/commit.ts";
@@ -47,12 +48,14 @@ export async function trainSteps(run: RunContext, signal: AbortSignal): Promise<
   const { plan, progress, settings } = run;
   const early = await catchUp(run, signal);
   if (early !== null) return early;
-  for (let step = progress.step + 1; step <= plan.totalSteps; step++) {
+  const firstStep = progress.step + 1;
+  for (let step = firstStep; step <= plan.totalSteps; step++) {
     const end = await atBoundary(run, step, signal);
     if (end !== null) return end;
     if (plan.startsEpoch(step)) announceEpoch(run, step);
     const facts = await carryOut(run, step, signal);
     const due = plan.due(step, settings);
+    if (due.epochEnd && plan.epochOf(step) === plan.epochOf(firstStep)) tellCut(run);
     if (due.log || step === plan.totalSteps) progress.log(facts);
     if (isVerified(run, step)) await run.weights.check(run, signal);
     if (due.evaluate) await evaluateNow(run, { counts: true }, signal);
@@ -61,6 +64,12 @@ export async function trainSteps(run: RunContext, signal: AbortSignal): Promise<
     if (reason !== null) return { kind: "stopped", reason };
   }
   return { kind: "completed", reason: `all ${plan.totalSteps} steps are done` };
+}
+
+/** After the first epoch of this start: whether texts were too long, while there is time to do something about it. */
+function tellCut({ view, lengths, settings }: RunContext): void {
+  const line = cutText(lengths.shares, settings.maxLength);
+  if (line !== null) view.say(line);
 }
 
 /** Makes the evaluation that an interrupt or a loss left out right after the step that the run goes on from. */
@@ -163,9 +172,9 @@ function rateOf(run: RunContext, step: number): number {
 
 /** Tells everybody who listens; the workers are busy with the update meanwhile. */
 function tell(run: RunContext, facts: StepFacts, reports: ReadonlyMap<number, StepReduced>): void {
-  const { speedometer, clock, plan, telemetry, view, fleet, settings, progress } = run;
+  const { speedometer, lengths, clock, plan, telemetry, view, fleet, settings, progress } = run;
   const stepMs = speedometer.step(clock.nowMs(), facts.samples);
-  speedometer.reported(reports.values());
+  lengths.add(reports.values());
   const { epoch } = progress;
   const { step, samples, loss, learningRate, gradNorm } = facts;
   telemetry.stepCommitted({ ...facts, epoch, stepMs });
@@ -185,7 +194,7 @@ function tell(run: RunContext, facts: StepFacts, reports: ReadonlyMap<number, St
     gradNorm,
     samplesPerSecond: speedometer.samplesPerSecond,
     etaMs: speedometer.timeOf(plan.totalSteps - step),
-    paddingShare: speedometer.paddingShare,
+    lengths: lengths.shares,
   });
   run.events.publish(
     eventOf({

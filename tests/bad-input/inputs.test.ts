@@ -9,6 +9,7 @@ import {
   writeTinyBert,
   type ConfigChanges,
 } from "../support/tiny-bert.ts";
+import { parquetFile } from "../coordinator/data/support/packings.ts";
 import { checkRows, type BadInputRow } from "./check-rows.ts";
 
 const goodRows = "text\tlabel\nham and eggs\tgood\nspam\tbad\n";
@@ -81,8 +82,9 @@ checkRows("data", [
     { "train.jsonl": '{"text": "a", "label": 1}\n{"text": "b", "label": 0, "__proto__": {}}\n' },
     ["train.jsonl, line 2", "__proto__"],
   ),
-  dataRow("a truncated Parquet file", { "train.parquet": "PAR1 and then nothing" }, [
-    "train.parquet",
+  dataRow("no Parquet file", { "train.parquet": "PAR1 and then nothing" }, ["train.parquet"]),
+  dataRow("a truncated Parquet file", { "train.parquet": parquetFile("SNAPPY").subarray(0, -30) }, [
+    "train.parquet: expected a whole Parquet file",
   ]),
   dataRow("a truncated gzip file", { "train.tsv.gz": Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0) }, [
     "train.tsv.gz",
@@ -98,6 +100,18 @@ checkRows("data", [
     { "train.tsv": goodRows },
     ["--max-length: expected at most 32", "found 64"],
     ["--max-length", "64"],
+  ),
+  dataRow(
+    "lengths that end before the longest sequence",
+    { "train.tsv": goodRows },
+    ["--bucket-lengths: expected lengths up to 32, the longest", "found 8 16"],
+    ["--bucket-lengths", "8", "16"],
+  ),
+  dataRow(
+    "a split that holds out nothing",
+    { "train.tsv": goodRows },
+    ["--validation-split: expected a share that leaves records on both sides"],
+    ["--validation-split", "0.000001"],
   ),
   dataRow(
     "a pattern that freezes nothing",

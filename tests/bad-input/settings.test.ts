@@ -33,6 +33,16 @@ checkRows("flags", [
     says: ["--gradient-accumulation-steps: expected 2", "found 4"],
   },
   {
+    name: "lengths that do not ascend",
+    args: [...job, "--bucket-lengths", "64", "32"],
+    says: ["--bucket-lengths: expected ascending whole numbers of tokens", '["64","32"]'],
+  },
+  {
+    name: "a validation file and a split",
+    args: [...job, "--validation-file", "dev.tsv", "--validation-split", "0.1"],
+    says: ["--validation-split: expected a validation file or a split, found both"],
+  },
+  {
     name: "an unknown flag",
     args: [...job, "--lerning-rate", "1"],
     says: ["found --lerning-rate (did you mean --learning-rate?)"],

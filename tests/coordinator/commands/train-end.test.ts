@@ -15,6 +15,7 @@ const completed: RunOutcome = {
     { step: 2, epoch: 1, split: "validation", metrics: { loss: 0.5, accuracy: 0.75 } },
     { step: 4, epoch: 2, split: "validation", metrics: { loss: 0.25, accuracy: 0.875 } },
   ],
+  lengths: { truncated: 0.034, padding: 0.104, maxLength: 128 },
 };
 const next = { example: "a text", examplePair: null, isQuickstart: true };
 
@@ -27,6 +28,18 @@ describe("describeEnd", () => {
     assert.ok(text.includes(String.raw`coordinator predict --model 'runs/it'\''s' 'a text'`));
     assert.match(text, /--metrics-listen/);
     assert.match(text, /--train-file train\.csv/);
+  });
+
+  it("says what was cut, and how much was padding", () => {
+    assert.ok(
+      describeEnd(completed, next).includes(
+        "lengths: 3 % of the samples were cut at 128 tokens (--max-length); padding was 10 % of the computed tokens",
+      ),
+    );
+    const whole = { ...completed, lengths: { truncated: 0, padding: 0.004, maxLength: 128 } };
+    assert.match(describeEnd(whole, next).join("\n"), /no sample was cut; padding was 0\.4 % of/);
+    const imageModel = { ...completed, lengths: { truncated: 0, padding: 0, maxLength: 0 } };
+    assert.doesNotMatch(describeEnd(imageModel, next).join("\n"), /lengths/);
   });
 
   it("shows pairs as pairs", () => {

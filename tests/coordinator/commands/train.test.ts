@@ -23,6 +23,11 @@ async function historyOf(output: string): Promise<readonly Record<string, number
   return state.log_history;
 }
 
+async function bucketLengthsOf(output: string): Promise<unknown> {
+  const text = await readFile(join(folder, output, "job.yaml"), "utf8");
+  return readJobFile(text, "job.yaml").find(({ name }) => name === "bucket-lengths")?.raw;
+}
+
 describe("coordinator train", () => {
   before(async () => {
     const { signal } = new AbortController();
@@ -64,6 +69,9 @@ describe("coordinator train", () => {
     assert.equal(code, 0, `${stdout}\n${stderr}`);
     assert.match(stdout, /step 4\/4/);
     assert.match(stdout, /validation after step 2/);
+    // "c d e f" and "a b" with [CLS] and [SEP] are 6 and 4 tokens; 8 are computed.
+    assert.match(stdout, /sequences are padded to 8, 32 tokens: about 38 % padding/);
+    assert.match(stdout, /lengths: no sample was cut; padding was \d+ % of the computed tokens/);
     assert.match(stdout, /the model is in out\n/);
     assert.match(stdout, /coordinator predict --model out/);
     const names = await readdir(join(folder, "out"));
@@ -96,10 +104,57 @@ describe("coordinator train", () => {
         loss === undefined ? [] : [`${step}: ${loss.toFixed(5)}`],
       );
     assert.deepEqual(losses(resumed), losses(whole));
+    const lengths = await Promise.all(["out", "again"].map(bucketLengthsOf));
+    assert.deepEqual(
+      lengths,
+      [
+        ["8", "32"],
+        ["8", "32"],
+      ],
+      "chosen once, then the checkpoint's",
+    );
+    const other = await coordinator(...resume, "--bucket-lengths", "16", "32");
+    assert.equal(other.code, 2);
+    assert.match(other.stderr, /--bucket-lengths: expected the checkpoint's \[8,32\], or nothing/);
     assert.equal(whole.length, resumed.length);
   });
 
-  it("lists both runs", async () => {
+  it("skips evaluation aloud without validation data, or holds a part of the data out", async () => {
+    const job = ["--model", "model", "--train-file", "train.tsv", "--max-steps", "1"];
+    const without = await coordinator(...job, "--dry-run");
+    assert.equal(without.code, 0, without.stderr);
+    assert.match(without.stdout, /60 to train on, none to evaluate/);
+    assert.match(
+      without.stdout,
+      /evaluation is skipped; --validation-split 0\.1 holds out a tenth/,
+    );
+    const texts = Array.from({ length: 40 }, (_, row) => `a ${row}\t${row % 2 === 0 ? "x" : "y"}`);
+    await writeFile(join(folder, "split.tsv"), ["text\tlabel", ...texts, ""].join("\n"));
+    const split = ["--train-file", "split.tsv", "--validation-split", "0.1"];
+    const fixed = ["--output-dir", "split", "--save-strategy", "no", "--max-steps", "1"];
+    const held = await coordinator("--model", "model", ...split, ...fixed);
+    assert.equal(held.code, 0, `${held.stdout}\n${held.stderr}`);
+    const [, kept, out] = /(\d+) to train on, (\d+) to evaluate/.exec(held.stdout) ?? [];
+    assert.equal(Number(kept) + Number(out), 40);
+    assert.ok(Number(out) > 0 && Number(out) < 12, held.stdout);
+    assert.match(held.stdout, /validation after step 1 /);
+  });
+
+  it("says how many samples were cut", async () => {
+    const job = ["--model", "model", "--train-file", "long.tsv", "--num-train-epochs", "1"];
+    const short = ["--max-length", "8", "--save-strategy", "no"];
+    const rows = Array.from({ length: 16 }, (_, row) =>
+      row % 4 === 0 ? "abcdefghijk\tx" : "a\ty",
+    );
+    await writeFile(join(folder, "long.tsv"), ["text\tlabel", ...rows, ""].join("\n"));
+    const args = [...job, ...short, "--output-dir", "cut"];
+    const { code, stdout, stderr } = await coordinator(...args);
+    assert.equal(code, 0, `${stdout}\n${stderr}`);
+    assert.match(stdout, /\n25 % of the samples were cut at 8 tokens \(--max-length\)\n/);
+    assert.match(stdout, /lengths: 25 % of the samples were cut at 8 tokens/);
+  });
+
+  it("lists all runs", async () => {
     const { code, stdout } = await coordinator("runs", ".", "--format", "jsonl");
     assert.equal(code, 0);
     const runs = stdout
@@ -111,6 +166,6 @@ describe("coordinator train", () => {
       const { state, step, metric } = known.get(name) ?? {};
       assert.deepEqual([state, step, metric], ["completed", 4, "accuracy"]);
     }
-    assert.equal(runs.length, 2);
+    assert.equal(runs.length, 4);
   });
 });
