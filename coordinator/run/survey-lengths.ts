@@ -34,10 +34,10 @@ export interface SurveyOptions {
 /** Estimated tokens of a data set that is tokenised whole; a second's work. */
 const wholeTokensMax = 250_000;
 /** Records that stand for a larger one. */
-const sampleRecordsMax = 2048;
+const sampleRecordsMax = 1024;
 const recordsAtOnce = 256;
-/** More characters of one text than tokenizers need to fill the longest sequence. */
-const charactersPerToken = 16;
+/** Characters of one text that fill the longest sequence; English has about five a token. */
+const charactersPerToken = 8;
 /** The sample does not depend on the job's seed, so that all its runs compile the same lengths. */
 const sampleKey = [0x1e9c7];
 
@@ -47,14 +47,14 @@ interface Sample {
   readonly isWhole: boolean;
 }
 
-/** Everything, where it is little; else as many records, drawn evenly, as are no more work. */
+/** Everything, where it is little; else some records, drawn evenly. */
 function takeSample(train: Dataset, maxLength: number): Sample {
   const order = permutation(train.size, sampleKey);
   const indices: number[] = [];
   let tokens = 0;
   for (let place = 0; place < train.size; place++) {
     const index = order(place);
-    tokens += Math.min(train.lengthOf(index), charactersPerToken * maxLength);
+    tokens += Math.min(train.lengthOf(index), maxLength);
     indices.push(index);
     if (tokens <= wholeTokensMax) continue;
     return { indices: indices.slice(0, sampleRecordsMax), isWhole: false };
