@@ -109,8 +109,8 @@ function describeSteps(plan: Plan): string {
 
 /** What `--dry-run` prints beside that: memory and bytes. */
 export function describePlan(plan: Plan, workers: number): string[] {
-  const { weights, optimizer, gradients, activations } = plan.memoryPerWorker;
-  const known = weights + optimizer + gradients;
+  const { weights, optimizer, gradients, activations, copies, runtime } = plan.memoryPerWorker;
+  const known = weights + optimizer + gradients + copies + runtime;
   const estimate =
     activations === null ? "" : `, activations about ${describeBytes(activations)} at the longest`;
   return [
@@ -120,7 +120,7 @@ export function describePlan(plan: Plan, workers: number): string[] {
     ),
     line(
       "memory",
-      `${describeBytes(known + (activations ?? 0))} a worker: weights ${describeBytes(weights)}, optimiser ${describeBytes(optimizer)}, gradients ${describeBytes(gradients)}${estimate}; TensorFlow itself comes on top`,
+      `about ${describeBytes(known + (activations ?? 0))} a worker at its peak: weights ${describeBytes(weights)}, optimiser ${describeBytes(optimizer)}, gradients ${describeBytes(gradients)}${estimate}, copies of the state ${describeBytes(copies)}, TensorFlow and Node ${describeBytes(runtime)}`,
     ),
   ];
 }

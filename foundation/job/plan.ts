@@ -17,13 +17,23 @@ export interface PlanInput {
   readonly maxLength: number;
 }
 
-/** Bytes of one worker. Weights, optimiser and gradients are exact; activations are an estimate, null if unknown. */
+/**
+ * Bytes of one worker at its peak. Weights, optimiser and gradients are exact; activations are an estimate, null if unknown;
+ * the rest is calibrated (docs/performance.md).
+ */
 export interface MemoryEstimate {
   readonly weights: number;
   readonly optimizer: number;
   readonly gradients: number;
   readonly activations: number | null;
+  /** The state once more, as it is received at the start and read out for a checkpoint. */
+  readonly copies: number;
+  /** Node, TensorFlow's libraries and the loaded programs. */
+  readonly runtime: number;
 }
+
+/** What a worker of a model of next to nothing has: Node 60 MB, the libraries 230 MB, programs and pools the rest. */
+const runtimeBytes = 380e6;
 
 /** The figures of a run. */
 export interface Plan {
@@ -123,6 +133,8 @@ export function planRun(input: PlanInput): Plan {
       optimizer: 2 * table.trainableSize * floatBytes,
       gradients: 2 * reduced * floatBytes,
       activations: activationBytes(input.configJson, microbatch, input.maxLength),
+      copies: (table.stateSize + 2 * table.trainableSize) * floatBytes,
+      runtime: runtimeBytes,
     },
   };
 }

@@ -24,7 +24,14 @@ const plan: Plan = {
   parameters: 22_700_000,
   trainedParameters: 11_350_000,
   exchangeBytesPerStep: 68_000_000,
-  memoryPerWorker: { weights: 1e8, optimizer: 2e8, gradients: 2e8, activations: 5e8 },
+  memoryPerWorker: {
+    weights: 1e8,
+    optimizer: 2e8,
+    gradients: 2e8,
+    activations: 5e8,
+    copies: 3e8,
+    runtime: 4e8,
+  },
 };
 
 describe("what is said at the start", () => {
@@ -77,7 +84,7 @@ describe("what is said at the start", () => {
     assert.match(text, /68 MB sent by each of 4 workers a step/);
     assert.match(
       text,
-      /1\.0 GB a worker: weights 100 MB, optimiser 200 MB, gradients 200 MB, activations about 500 MB/,
+      /about 1\.7 GB a worker at its peak: weights 100 MB, optimiser 200 MB, gradients 200 MB, activations about 500 MB at the longest, copies of the state 300 MB, TensorFlow and Node 400 MB/,
     );
   });
 });

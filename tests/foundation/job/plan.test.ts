@@ -66,6 +66,8 @@ describe("planRun", () => {
       optimizer: 200 * 4,
       gradients: 220 * 4,
       activations: null,
+      copies: 358 * 4,
+      runtime: 380e6,
     });
   });
 
