@@ -9,6 +9,7 @@ import {
 } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import type { Engine, PhaseInfo } from "./engine/engine.ts";
 import { TensorHasher } from "./hashing/tensor-hasher.ts";
+import type { RowPart } from "./exact/block-layout.ts";
 import { abortable } from "./input/feed.ts";
 import type { InputThread } from "./input/input-thread.ts";
 import type { InputSettings } from "./input/input-messages.ts";
@@ -32,6 +33,8 @@ export interface PreparedJob {
   readonly phases: readonly StepPhase[];
   /** Elements of the parts of the vector that a step reduces. */
   readonly reductionParts: readonly number[];
+  /** Parts that are exchanged by rows. */
+  readonly rowParts: readonly RowPart[];
   readonly training: boolean;
   readonly microbatchSize: number;
   readonly evalMicrobatchSize: number;
@@ -74,7 +77,7 @@ async function makeJob(
     startProgrammedEngine(prepare, starters),
   );
   const { engine, outcome } = made;
-  const { tableVersion, prepareMs, fromCache, phases, reductionParts } = outcome;
+  const { tableVersion, prepareMs, fromCache, phases, reductionParts, rowParts } = outcome;
   const { training, microbatchSize, evalMicrobatchSize, microbatchesPerStep } = prepare;
   const job = {
     engine,
@@ -82,6 +85,7 @@ async function makeJob(
     table,
     phases: stepPhases(phases),
     reductionParts,
+    rowParts,
     training,
     microbatchSize,
     evalMicrobatchSize,

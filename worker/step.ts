@@ -117,7 +117,9 @@ async function runSumPhase(course: Course, phase: PhaseRun, signal: AbortSignal)
   for (const [group, [first, end]] of sum.groups(runStep.microbatchCount).entries()) {
     const own = runStep.microbatches.filter((index) => index >= first && index < end);
     for (const [slot, microbatch] of own.entries()) {
-      await runMicrobatch(course, phase, { microbatch, into: sum.slot(slot) }, signal);
+      const place = { microbatch, into: sum.slot(slot) };
+      const { touched } = await runMicrobatch(course, phase, place, signal);
+      if (touched !== undefined) sum.touch(slot, touched);
     }
     await watch.time("exchange", () => {
       if (group === 0) sum.begin();

@@ -50,11 +50,11 @@ export class TrainingMeansMaker {
   }
 
   /** One sum serves all generations, until one needs to hold more microbatches. */
-  #sumFor({ reductionParts }: PreparedJob, ownPerStep: number): ExactSum {
+  #sumFor({ reductionParts, rowParts }: PreparedJob, ownPerStep: number): ExactSum {
     const length = reductionParts.reduce((sum, size) => sum + size, 0);
     const slotCount = Math.min(ownPerStep, groupMicrobatches(length));
     if (this.#held === null || this.#held.slotCount < slotCount) {
-      const sum = new ExactSum(reductionParts, slotCount);
+      const sum = new ExactSum(reductionParts, slotCount, rowParts);
       // A survivor may be asked for the last step's gradient by those that lack it.
       if (this.#held !== null) sum.takeOver(this.#held.sum);
       this.#held = { slotCount, sum };

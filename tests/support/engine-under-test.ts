@@ -6,6 +6,7 @@ import { allocateShared } from "../../worker/engine/shared-vector.ts";
 import { TfjsEngine } from "../../worker/engine/tfjs-engine.ts";
 import type { Engine, PreparedPrograms, PrepareOptions } from "../../worker/engine/engine.ts";
 import { ensureNativeParts } from "../../foundation/native/native-parts.ts";
+import { wholeVector } from "./whole-vector.ts";
 import { layOutTable, serializeTable, type TensorSpec } from "../../foundation/parameters/table.ts";
 
 /** The addon's file, installed on first use. TensorFlow's settings are put into the environment before it is loaded. */
@@ -83,7 +84,10 @@ export async function sumStep(
       const at = { step, microbatch, microbatchCount: batches.length };
       const outputs = await engine.runPhase(number, batch, at, { gathered, into });
       if (outputs.gathered !== undefined) parts.push(outputs.gathered);
-      else for (const [i, value] of into.entries()) sums[i]! += value;
+      else {
+        const whole = wholeVector(prepared, into, outputs);
+        for (const [i, value] of whole.entries()) sums[i]! += value;
+      }
     }
     if (phase.collective === "sum") continue;
     const later = prepared.phases.slice(number + 1).flatMap((next) => next.gathered);

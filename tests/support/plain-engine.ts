@@ -99,6 +99,7 @@ export function createPlainEngine(options: { readonly withGather?: boolean } = {
         fromCache: false,
         reductionSize: length + 2,
         reductionParts: [featureCount, 1, 1, 1],
+        rowParts: [],
         phases:
           options.withGather === true
             ? [

@@ -33,6 +33,7 @@ export function createTableEngine(faults: Faults = {}): Engine {
         fromCache: false,
         reductionSize: table.stateSize + 2,
         reductionParts: [...sizes, 1, 1],
+        rowParts: [],
         phases: [{ name: "loss", collective: "sum" as const, gathered: [] }],
       });
     },

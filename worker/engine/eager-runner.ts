@@ -1,6 +1,7 @@
 /** Runs a model's programs eagerly, op by op: for debugging, and as the reference of the recorded graphs. */
 import * as tf from "@tensorflow/tfjs";
 import type { ParameterTable, TableEntry } from "../../foundation/parameters/table.ts";
+import type { TouchedRows } from "../exact/slots.ts";
 import type { Batch, Model } from "../model/model.ts";
 import type { EngineOptimizer, EngineState } from "./engine.ts";
 import type { Feeds, ProgramRunner, UpdateScalars } from "./program-runner.ts";
@@ -10,6 +11,7 @@ import { programSources } from "./program-set.ts";
 import { inputTensors, makeVariables, runInContext, type ModelVariables } from "./model-context.ts";
 import type { ProgramSource } from "./program-source.ts";
 import { layOutReduction, type ReductionLayout } from "./reduction-layout.ts";
+import { rowsOfBatch } from "./row-tensors.ts";
 import { allocateShared } from "./shared-vector.ts";
 import type { TensorFlowBackend } from "./tensorflow-backend.ts";
 
@@ -88,8 +90,9 @@ export class EagerRunner implements ProgramRunner {
     );
   }
 
-  runSum(phase: number, batch: Batch, feeds: Feeds, into: Float32Array): void {
-    this.#run(phaseKey(phase, batch.shapeKey), batch, feeds, (outputs) => {
+  runSum(phase: number, batch: Batch, feeds: Feeds, into: Float32Array): readonly TouchedRows[] {
+    const key = phaseKey(phase, batch.shapeKey);
+    return this.#run(key, batch, feeds, (outputs, touched) => {
       let offset = 0;
       const put = (name: string): void => {
         const values = floatsOf(outputs[name]);
@@ -100,6 +103,7 @@ export class EagerRunner implements ProgramRunner {
       for (const entry of this.#layout.buffers) put(`buffer/${entry.name}`);
       put("loss");
       put("weight");
+      return touched;
     });
   }
 
@@ -164,20 +168,22 @@ export class EagerRunner implements ProgramRunner {
     key: string,
     batch: Batch,
     feeds: Feeds | null,
-    use: (outputs: Readonly<Record<string, tf.Tensor>>) => T,
+    use: (outputs: Readonly<Record<string, tf.Tensor>>, touched: readonly TouchedRows[]) => T,
   ): T {
     const source = this.#sources.get(key);
     if (source === undefined)
       throw new Error(`Cannot run program ${key}: the model has no such shape`);
+    const rows = rowsOfBatch(source.rowTensors, batch.arrays);
     const arrays = {
       ...feeds?.gathered,
       ...batch.arrays,
+      ...rows.arrays,
       [seedInput.name]: feeds?.seed ?? new Int32Array(2),
     };
     const inputs = inputTensors(source.inputs, arrays);
     const outputs = runInContext(this.#backend, this.#variables, inputs, source);
     try {
-      return use(outputs);
+      return use(outputs, rows.touched);
     } finally {
       tf.dispose(outputs);
       tf.dispose(inputs);

@@ -2,6 +2,8 @@
  * What the train loop asks of whoever computes: one microbatch at a time, sums before the exchange, one update after the
  * commit. Implemented by recorded graphs, by eager tfjs for debugging, and by a proxy that runs either in a thread.
  */
+import type { RowPart } from "../exact/block-layout.ts";
+import type { TouchedRows } from "../exact/slots.ts";
 import type { Batch, Collective, InputSpec } from "../model/model.ts";
 
 /** Settings of AdamW and clipping; the learning rate comes with each update. */
@@ -54,6 +56,8 @@ export interface PreparedPrograms {
   readonly reductionSize: number;
   /** Elements of its parts in order (each trainable tensor, each buffer, loss, weight). */
   readonly reductionParts: readonly number[];
+  /** Parts of which a microbatch gives the rows that it touches, in order. */
+  readonly rowParts: readonly RowPart[];
 }
 
 /** Vectors of a state, laid out by the parameter table. */
@@ -89,6 +93,14 @@ export interface EvaluationResult {
   readonly weight: number;
 }
 
+/** What a phase gives beside its vector. */
+export interface PhaseResult {
+  /** Of a gather phase: outputs by name. */
+  readonly gathered?: Record<string, Float32Array>;
+  /** Of a sum phase: the rows in its vector, by row part. */
+  readonly touched?: readonly TouchedRows[];
+}
+
 /** One worker's computing. Calls must not overlap, and no variable changes but in loadState and update. */
 export interface Engine {
   prepare(options: PrepareOptions): Promise<PreparedPrograms>;
@@ -96,8 +108,8 @@ export interface Engine {
   /** Reads the state into shared memory, which the next `readState` fills anew. */
   readState(withOptimizer: boolean): Promise<EngineState>;
   /**
-   * Runs a phase over one microbatch. A sum phase writes its vector [gradients | buffers | loss | weight] to `into`
-   * (without a copy, if that starts at a multiple of 64 bytes of a shared memory of WebAssembly, and 64-byte blocks of
+   * Runs a phase over one microbatch. A sum phase writes its vector [gradients | buffers | loss | weight], which has of
+   * row parts only the rows that it returns as `touched`, to the front of `into` (without a copy, if that starts at a multiple of 64 bytes of a shared memory of WebAssembly, and 64-byte blocks of
    * it are nobody else's); a gather phase returns its outputs by name.
    */
   runPhase(
@@ -108,7 +120,7 @@ export interface Engine {
       readonly gathered: Readonly<Record<string, Float32Array>>;
       readonly into: Float32Array;
     },
-  ): Promise<{ readonly gathered?: Record<string, Float32Array> }>;
+  ): Promise<PhaseResult>;
   /**
    * Looks at a reduced vector without changing anything. `update` then applies that vector, which must stay as it is
    * until then: it is not copied.

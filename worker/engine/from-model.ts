@@ -8,6 +8,7 @@ import { EagerRunner } from "./eager-runner.ts";
 import type { PhaseInfo, PrepareOptions } from "./engine.ts";
 import type { ProgramRunner } from "./program-runner.ts";
 import { phaseInfos, recordProgramSet, type ProgramSet } from "./program-set.ts";
+import { rowTensorsOf, type RowTensor } from "./row-tensors.ts";
 import { startBackend } from "./tensorflow-backend.ts";
 
 /** Records every program of a model. */
@@ -26,10 +27,15 @@ export function runEagerly(
   model: Model,
   table: ParameterTable,
   options: PrepareOptions,
-): { readonly runner: ProgramRunner; readonly phases: readonly PhaseInfo[] } {
+): {
+  readonly runner: ProgramRunner;
+  readonly phases: readonly PhaseInfo[];
+  readonly rowTensors: readonly RowTensor[];
+} {
   const { training, optimizer } = options;
   return {
     runner: new EagerRunner(startBackend(bindingFile), model, { table, training, optimizer }),
     phases: training ? phaseInfos(model, table) : [],
+    rowTensors: training ? rowTensorsOf(model, table) : [],
   };
 }

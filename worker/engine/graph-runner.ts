@@ -1,5 +1,6 @@
 /** Runs recorded programs: each a single call of the binding over variables that live in the loaded graph. */
 import type { ParameterTable } from "../../foundation/parameters/table.ts";
+import type { TouchedRows } from "../exact/slots.ts";
 import type { Batch, InputSpec } from "../model/model.ts";
 import type { TensorFlowBinding, TensorValues } from "./binding.ts";
 import type { EngineState } from "./engine.ts";
@@ -9,6 +10,7 @@ import type { Feeds, ProgramRunner, UpdateScalars } from "./program-runner.ts";
 import { evaluationKey, phaseKey, type ProgramIndex } from "./program-index.ts";
 import { seedInput } from "./dropout-seed.ts";
 import { layOutReduction, type ReductionLayout } from "./reduction-layout.ts";
+import { givenParts, rowsOfBatch } from "./row-tensors.ts";
 import { alignedLength, alignedView, allocateShared } from "./shared-vector.ts";
 import { normRow } from "./update-graph.ts";
 
@@ -74,7 +76,7 @@ export class GraphRunner implements ProgramRunner {
     const later = this.#index.phases.slice(phase + 1).flatMap((info) => info.gathered);
     const names = [...new Set(later.map((spec) => spec.name))];
     const outputs = this.#session.fetch(
-      this.#feed(key, batch, feeds),
+      this.#feed(key, this.#withRows(batch).batch, feeds),
       names.map((name) => graphNames.output(key, name)),
     );
     return Object.fromEntries(
@@ -82,9 +84,13 @@ export class GraphRunner implements ProgramRunner {
     );
   }
 
-  runSum(phase: number, batch: Batch, feeds: Feeds, into: Float32Array): void {
+  runSum(phase: number, given: Batch, feeds: Feeds, into: Float32Array): readonly TouchedRows[] {
+    const { batch, touched } = this.#withRows(given);
     const key = phaseKey(phase, batch.shapeKey);
-    this.#session.write(key, () => this.#feed(key, batch, feeds), into);
+    const parts = givenParts(this.#layout, this.#index.inputs[key] ?? []);
+    const size = parts.reduce((sum, part) => sum + part, 0);
+    this.#session.write(key, () => this.#feed(key, batch, feeds), into.subarray(0, size));
+    return touched;
   }
 
   takeReduced(reduced: Float32Array): number {
@@ -144,6 +150,11 @@ export class GraphRunner implements ProgramRunner {
   #dropReduced(): void {
     if (this.#reduced !== null) this.#session.drop([this.#reduced]);
     this.#reduced = null;
+  }
+
+  #withRows(batch: Batch): { readonly batch: Batch; readonly touched: readonly TouchedRows[] } {
+    const { arrays, touched } = rowsOfBatch(this.#index.rowTensors, batch.arrays);
+    return { batch: { ...batch, arrays: { ...batch.arrays, ...arrays } }, touched };
   }
 
   #feed(key: string, batch: Batch, feeds: Feeds | null): Fed[] {

@@ -2,6 +2,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { ParameterTable, TableEntry } from "../../foundation/parameters/table.ts";
 import type { InputSpec, PhaseContext } from "../model/model.ts";
+import { rowsInput } from "../model/looked-up.ts";
 import { dropoutMask } from "./dropout.ts";
 import { seedInput } from "./dropout-seed.ts";
 import type { ProgramSource } from "./program-source.ts";
@@ -61,12 +62,12 @@ export function runInContext(
   backend: TensorFlowBackend,
   variables: ModelVariables,
   inputs: Readonly<Record<string, tf.Tensor>>,
-  source: Pick<ProgramSource, "run" | "training">,
+  source: Pick<ProgramSource, "run" | "training" | "rowTensors">,
 ): Record<string, tf.Tensor> {
   const masks: tf.Tensor[] = [];
+  const given = giveRows(variables, inputs, source);
   const context: PhaseContext = {
-    variables: variables.byName,
-    trainable: variables.trainable,
+    ...given.variables,
     inputs,
     training: source.training,
     dropoutMask: (site, shape, rate) => {
@@ -83,5 +84,29 @@ export function runInContext(
     return tf.tidy(() => source.run(context));
   } finally {
     tf.dispose(masks);
+    tf.dispose(given.rows);
   }
+}
+
+/** Puts the touched rows of looked-up tensors in the wholes' place; they are to be disposed of. */
+function giveRows(
+  { byName, trainable }: ModelVariables,
+  inputs: Readonly<Record<string, tf.Tensor>>,
+  { rowTensors }: Pick<ProgramSource, "rowTensors">,
+) {
+  const replaced = new Map<tf.Variable | undefined, tf.Variable>();
+  for (const { tensor } of rowTensors) {
+    const [whole, rows] = [byName[tensor], inputs[rowsInput(tensor)]];
+    if (whole === undefined || rows === undefined)
+      throw new Error(`Cannot run a program: rows of ${tensor} are missing`);
+    const touched = tf.tidy(() => tf.gather<tf.Tensor>(whole, rows as tf.Tensor1D));
+    replaced.set(whole, tf.variable(touched));
+    touched.dispose();
+  }
+  const chosen = (variable: tf.Variable): tf.Variable => replaced.get(variable) ?? variable;
+  const names = Object.entries(byName).map(([name, variable]) => [name, chosen(variable)] as const);
+  return {
+    variables: { variables: Object.fromEntries(names), trainable: trainable.map(chosen) },
+    rows: [...replaced.values()],
+  };
 }

@@ -41,6 +41,15 @@ const indexSchema = z.object({
         gathered: z.array(inputSchema),
       }),
     ),
+    rowTensors: z.array(
+      z.object({
+        tensor: z.string(),
+        ids: z.string(),
+        part: z.number().int().nonnegative(),
+        rows: z.number().int().nonnegative(),
+        capacity: z.number().int().nonnegative(),
+      }),
+    ),
     inputs: z.record(z.string(), z.array(inputSchema)),
   }),
 });

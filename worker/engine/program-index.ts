@@ -1,6 +1,7 @@
 /** What running recorded programs needs to know of them, and what they are called. */
 import type { InputSpec } from "../model/model.ts";
 import type { PhaseInfo } from "./engine.ts";
+import type { RowTensor } from "./row-tensors.ts";
 
 /** Key of a phase's program. */
 export function phaseKey(phase: number, shapeKey: string): string {
@@ -16,6 +17,8 @@ export function evaluationKey(shapeKey: string): string {
 export interface ProgramIndex {
   readonly tableVersion: string;
   readonly phases: readonly PhaseInfo[];
+  /** Tensors whose gradients are given by rows. */
+  readonly rowTensors: readonly RowTensor[];
   /** Inputs of each program, by key. */
   readonly inputs: Readonly<Record<string, readonly InputSpec[]>>;
 }

@@ -1,4 +1,5 @@
 /** What both ways of computing offer to the engine: recorded graphs (`graph-runner.ts`) and eager tfjs (`eager-runner.ts`). */
+import type { TouchedRows } from "../exact/slots.ts";
 import type { Batch } from "../model/model.ts";
 import type { EngineState } from "./engine.ts";
 
@@ -22,8 +23,8 @@ export interface ProgramRunner {
   readState(withOptimizer: boolean, step: number): EngineState;
   /** A gather phase: outputs by name. */
   runGather(phase: number, batch: Batch, feeds: Feeds): Record<string, Float32Array>;
-  /** A sum phase: writes [gradients | buffers | loss | weight] to `into`. */
-  runSum(phase: number, batch: Batch, feeds: Feeds, into: Float32Array): void;
+  /** A sum phase: writes [gradients | buffers | loss | weight] to the front of `into`; returns rows by row tensor. */
+  runSum(phase: number, batch: Batch, feeds: Feeds, into: Float32Array): readonly TouchedRows[];
   /** Takes a reduced vector for `update`, until when it must not change; returns the sum of its gradient's squares. */
   takeReduced(reduced: Float32Array): number;
   update(scalars: UpdateScalars): void;

@@ -8,6 +8,7 @@ import { evaluationSource, phaseSource, type ProgramSource } from "./program-sou
 import { recordPrograms } from "./record-programs.ts";
 import type { RecordedProgram } from "./recorded-graph.ts";
 import { encodeSavedModel } from "./saved-model.ts";
+import { rowTensorsOf } from "./row-tensors.ts";
 import type { TensorFlowBackend } from "./tensorflow-backend.ts";
 
 /** A graph with its index. */
@@ -25,9 +26,10 @@ export function programSources(
 ): ReadonlyMap<string, ProgramSource> {
   const sources = new Map<string, ProgramSource>();
   if (training) {
+    const rowTensors = rowTensorsOf(model, table);
     for (const shapeKey of model.shapes("train").keys()) {
       model.phases(shapeKey, table).forEach((phase, number) => {
-        sources.set(phaseKey(number, shapeKey), phaseSource(model, shapeKey, phase));
+        sources.set(phaseKey(number, shapeKey), phaseSource(model, shapeKey, phase, rowTensors));
       });
     }
   }
@@ -64,6 +66,7 @@ export function recordProgramSet(
     index: {
       tableVersion: table.version,
       phases: options.training ? phaseInfos(model, table) : [],
+      rowTensors: options.training ? rowTensorsOf(model, table) : [],
       inputs: Object.fromEntries(programs.map((program) => [program.key, program.inputs])),
     },
     savedModel: encodeSavedModel(nodes, backend.recorder.real.TF_Version),

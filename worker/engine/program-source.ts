@@ -2,6 +2,7 @@
 import type * as tf from "@tensorflow/tfjs";
 import type { Batch, InputSpec, Model, Phase, PhaseContext, PhaseOutputs } from "../model/model.ts";
 import { dropoutSeed, seedInput } from "./dropout-seed.ts";
+import { inputsOfRows, rowsOfBatch, type RowTensor } from "./row-tensors.ts";
 
 function flatten(outputs: PhaseOutputs): Record<string, tf.Tensor> {
   const named: Record<string, tf.Tensor> = {};
@@ -20,6 +21,8 @@ function flatten(outputs: PhaseOutputs): Record<string, tf.Tensor> {
 export interface ProgramSource {
   readonly name: string;
   readonly inputs: readonly InputSpec[];
+  /** Tensors of which the program is given the touched rows. */
+  readonly rowTensors: readonly RowTensor[];
   run(context: PhaseContext): Record<string, tf.Tensor>;
   readonly training: boolean;
   /** Whether the outputs make a vector to be reduced, or are fetched by name. */
@@ -28,19 +31,29 @@ export interface ProgramSource {
 }
 
 /** The program of one phase at one shape. */
-export function phaseSource(model: Model, shapeKey: string, phase: Phase): ProgramSource {
+export function phaseSource(
+  model: Model,
+  shapeKey: string,
+  phase: Phase,
+  rowTensors: readonly RowTensor[],
+): ProgramSource {
   const specs = model.shapes("train").get(shapeKey) ?? [];
   return {
     name: `${phase.name} at ${shapeKey}`,
-    inputs: [...specs, ...phase.gathered, seedInput],
+    inputs: [...specs, ...phase.gathered, seedInput, ...inputsOfRows(rowTensors, specs)],
+    rowTensors,
     training: true,
     gives: phase.collective === "sum" ? "vector" : "named",
     run: (context) => flatten(phase.run(context)),
-    exampleArrays: (variant) => ({
-      ...model.exampleBatch(shapeKey, "train", variant).arrays,
-      ...exampleGathered(phase.gathered, variant),
-      [seedInput.name]: dropoutSeed(BigInt(variant), variant + 1, variant),
-    }),
+    exampleArrays: (variant) => {
+      const { arrays } = model.exampleBatch(shapeKey, "train", variant);
+      return {
+        ...arrays,
+        ...exampleGathered(phase.gathered, variant),
+        ...rowsOfBatch(rowTensors, arrays).arrays,
+        [seedInput.name]: dropoutSeed(BigInt(variant), variant + 1, variant),
+      };
+    },
   };
 }
 
@@ -49,6 +62,7 @@ export function evaluationSource(model: Model, shapeKey: string): ProgramSource 
   return {
     name: `evaluate at ${shapeKey}`,
     inputs: model.shapes("evaluate").get(shapeKey) ?? [],
+    rowTensors: [],
     training: false,
     gives: "named",
     run: (context) => model.evaluate(context),

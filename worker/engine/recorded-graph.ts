@@ -9,6 +9,7 @@ import { removeUnusedNodes } from "./passes/remove-unused-nodes.ts";
 import type { Recording } from "./recorder.ts";
 import { inputReference, variableReference } from "./references.ts";
 import type { ReductionLayout } from "./reduction-layout.ts";
+import { givenParts } from "./row-tensors.ts";
 import { writeFlat } from "./write-flat.ts";
 
 /** A recorded program with what it is fed. */
@@ -62,28 +63,28 @@ export function addRecordedProgram(ground: GraphGround, program: RecordedProgram
   for (const { name, op, inputs: sources, attributes } of recording.nodes) {
     names.set(name, scope.add(op, sources.map(resolve), attributes, name));
   }
-  if (gives === "vector") addVector(ground.layout, scope, recording, resolve);
-  else addNamed(scope, recording, resolve);
+  if (gives === "vector") {
+    const values = vectorValues(ground.layout, recording).map(resolve);
+    writeFlat(scope, givenParts(ground.layout, inputs), values);
+  } else addNamed(scope, recording, resolve);
 }
 
-function addVector(
-  { trainable, buffers, parts }: ReductionLayout,
-  scope: GraphScope,
+/** References of the vector's parts, in order. */
+function vectorValues(
+  { trainable, buffers }: ReductionLayout,
   { outputs }: Recording,
-  resolve: (reference: string) => string,
-): void {
+): readonly string[] {
   const wanted = [
     ...trainable.map((entry) => `gradient/${entry.name}`),
     ...buffers.map((entry) => `buffer/${entry.name}`),
     "loss",
     "weight",
   ];
-  const values = wanted.map((name) => {
+  return wanted.map((name) => {
     const reference = outputs[name];
     if (reference === undefined) throw new Error(`Cannot train a model that gives no ${name}`);
-    return resolve(reference);
+    return reference;
   });
-  writeFlat(scope, parts, values);
 }
 
 function addNamed(

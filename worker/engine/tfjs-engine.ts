@@ -14,6 +14,7 @@ import type {
   MicrobatchPlace,
   NormResult,
   PhaseInfo,
+  PhaseResult,
   PreparedPrograms,
   PrepareOptions,
 } from "./engine.ts";
@@ -29,6 +30,7 @@ import {
 import type { ProgramRunner } from "./program-runner.ts";
 import type { ProgramIndex } from "./program-index.ts";
 import { layOutReduction } from "./reduction-layout.ts";
+import type { RowTensor } from "./row-tensors.ts";
 
 /** Makes the model of a job: injected, so that the engine knows no model. */
 export type ModelMaker = (options: PrepareOptions) => Promise<Model>;
@@ -38,6 +40,14 @@ interface Prepared {
   readonly table: ParameterTable;
   readonly runner: ProgramRunner;
   readonly phases: readonly PhaseInfo[];
+}
+
+/** Programs with what the step loop needs to know of them. */
+interface Made {
+  readonly runner: ProgramRunner;
+  readonly phases: readonly PhaseInfo[];
+  readonly rowTensors: readonly RowTensor[];
+  readonly fromCache: boolean;
 }
 
 /** Computes in the thread that made it. */
@@ -75,10 +85,11 @@ export class TfjsEngine implements Engine {
       phases: made.phases,
       reductionSize: size,
       reductionParts: parts,
+      rowParts: made.rowTensors.map(({ part, rows, capacity }) => ({ part, rows, capacity })),
     };
   }
 
-  async #eager(options: PrepareOptions, table: ParameterTable) {
+  async #eager(options: PrepareOptions, table: ParameterTable): Promise<Made> {
     const { runEagerly } = await this.#fromModel();
     const model = await this.#makeModel(options);
     return { ...runEagerly(this.#bindingFile, model, table, options), fromCache: false };
@@ -89,10 +100,13 @@ export class TfjsEngine implements Engine {
     return import("./from-model.ts");
   }
 
-  async #recorded(options: PrepareOptions, table: ParameterTable) {
+  async #recorded(options: PrepareOptions, table: ParameterTable): Promise<Made> {
     const { cacheFolder, training } = options;
-    const load = (folder: string, index: ProgramIndex): GraphRunner =>
-      new GraphRunner(this.#binding, folder, { index, table, training });
+    const load = (folder: string, index: ProgramIndex, fromCache: boolean): Made => {
+      const { phases, rowTensors } = index;
+      const runner = new GraphRunner(this.#binding, folder, { index, table, training });
+      return { runner, phases, rowTensors, fromCache };
+    };
     const record = async (folder: string): Promise<ProgramIndex> => {
       const { recordModel } = await this.#fromModel();
       const model = await this.#makeModel(options);
@@ -105,7 +119,7 @@ export class TfjsEngine implements Engine {
       try {
         const folder = join(parent, "programs");
         const index = await record(folder);
-        return { runner: load(folder, index), phases: index.phases, fromCache: false };
+        return load(folder, index, false);
       } finally {
         await rm(parent, { recursive: true, force: true });
       }
@@ -113,8 +127,7 @@ export class TfjsEngine implements Engine {
     const key = programKey(options, this.#binding.TF_Version);
     const folder = programFolder(cacheFolder, key);
     const stored = readStoredIndex(folder);
-    if (stored !== null)
-      return { runner: load(folder, stored), phases: stored.phases, fromCache: true };
+    if (stored !== null) return load(folder, stored, true);
     const signal = new AbortController().signal;
     return await withProcessLock(
       join(cacheFolder, "locks", `programs-${key}`),
@@ -123,7 +136,7 @@ export class TfjsEngine implements Engine {
         const since = readStoredIndex(folder);
         const index = since ?? (await record(folder));
         removeOldPrograms(cacheFolder);
-        return { runner: load(folder, index), phases: index.phases, fromCache: since !== null };
+        return load(folder, index, since !== null);
       },
     );
   }
@@ -151,7 +164,7 @@ export class TfjsEngine implements Engine {
       readonly gathered: Readonly<Record<string, Float32Array>>;
       readonly into: Float32Array;
     },
-  ): Promise<{ readonly gathered?: Record<string, Float32Array> }> {
+  ): Promise<PhaseResult> {
     const { runner, phases, options } = this.#ready();
     const info = phases[phase];
     if (info === undefined)
@@ -161,8 +174,7 @@ export class TfjsEngine implements Engine {
     if (info.collective === "gather") {
       return Promise.resolve({ gathered: runner.runGather(phase, batch, fed) });
     }
-    runner.runSum(phase, batch, fed, feeds.into);
-    return Promise.resolve({});
+    return Promise.resolve({ touched: runner.runSum(phase, batch, fed, feeds.into) });
   }
 
   norm(reduced: Float32Array): Promise<NormResult> {

@@ -13,7 +13,11 @@ import {
   type AttentionShape,
 } from "./attention.ts";
 import { dense, embed, layerNorm, type LayerWeights } from "./layers.ts";
+import { placesInput } from "./looked-up.ts";
 import type { PhaseContext } from "./model.ts";
+
+/** The table that `input_ids` look up. */
+export const wordEmbeddings = "bert.embeddings.word_embeddings.weight";
 
 /** Logits of all rows, [batch, labels]. */
 export function bertLogits(config: BertConfig, context: PhaseContext): tf.Tensor2D {
@@ -57,14 +61,16 @@ class BertNetwork {
   #embeddings(): tf.Tensor2D {
     const name = "bert.embeddings";
     const { padTokenId, layerNormEpsilon, hiddenDropout } = this.#config;
+    const ids = inputOf(this.#context, "input_ids");
     const summed = embed(
       {
-        words: this.#variable(`${name}.word_embeddings.weight`),
+        words: this.#variable(wordEmbeddings),
         positions: this.#variable(`${name}.position_embeddings.weight`),
         types: this.#variable(`${name}.token_type_embeddings.weight`),
       },
       {
-        ids: inputOf(this.#context, "input_ids"),
+        ids,
+        places: this.#context.inputs[placesInput(wordEmbeddings)] ?? ids,
         typeIds: inputOf(this.#context, "token_type_ids"),
         padTokenId,
       },

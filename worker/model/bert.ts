@@ -4,7 +4,7 @@ import { bertTensors } from "../../foundation/families/bert.ts";
 import { parseBertConfig } from "../../foundation/families/bert-config.ts";
 import { exampleBatch } from "./bert-example.ts";
 import { bertInputs } from "./bert-inputs.ts";
-import { bertLogits, inputOf } from "./bert-network.ts";
+import { bertLogits, inputOf, wordEmbeddings } from "./bert-network.ts";
 import { lossSum } from "./losses.ts";
 import type { Model, ModelOptions, Phase, PhaseContext, PhaseOutputs } from "./model.ts";
 
@@ -28,6 +28,7 @@ export function createBert(config: unknown, options: ModelOptions): Model {
   return {
     family: "bert",
     tensors: bertTensors(bert),
+    lookedUp: [{ tensor: wordEmbeddings, ids: "input_ids" }],
     shapes: (use) =>
       new Map(
         options.bucketLengths.map((length) => [

@@ -65,7 +65,7 @@ export function layerNorm(
 
 /** Tables that are looked up and added. */
 export interface EmbeddingTables {
-  /** [vocabulary, features] */
+  /** [vocabulary, features], or some rows of it */
   readonly words: tf.Tensor;
   /** [positions, features] */
   readonly positions: tf.Tensor;
@@ -76,6 +76,8 @@ export interface EmbeddingTables {
 /** What is looked up: both int32 [batch, length]. */
 export interface EmbeddingIndices {
   readonly ids: tf.Tensor;
+  /** Rows of `words` that the ids stand for, [batch, length]; the ids themselves where `words` is whole. */
+  readonly places: tf.Tensor;
   readonly typeIds: tf.Tensor;
   /** Word without a gradient (PyTorch's `padding_idx`), or null. */
   readonly padTokenId: number | null;
@@ -87,6 +89,7 @@ export function embed(tables: EmbeddingTables, indices: EmbeddingIndices): tf.Te
   const [batch = 0, length = 0] = indices.ids.shape;
   const rows = batch * length;
   const ids: tf.Tensor1D = tf.reshape(indices.ids, [rows]);
+  const places: tf.Tensor1D = tf.reshape(indices.places, [rows]);
   const typeIds: tf.Tensor1D = tf.reshape(indices.typeIds, [rows]);
   const [vocabulary = 0, features = 0] = words.shape;
   const [positionCount = 0] = positions.shape;
@@ -94,29 +97,34 @@ export function embed(tables: EmbeddingTables, indices: EmbeddingIndices): tf.Te
   return differentiable(
     [words, positions, types],
     () => {
-      const word = tf.reshape(tf.gather(words, ids), [batch, length, features]);
+      const word = tf.reshape(tf.gather(words, places), [batch, length, features]);
       const placed = tf.add(word, tf.slice(positions, [0, 0], [length, features]));
       const value = tf.add(tf.reshape(placed, [rows, features]), tf.gather(types, typeIds));
-      return { value: value as tf.Tensor2D, saved: [ids, typeIds] };
+      return { value: value as tf.Tensor2D, saved: [ids, places, typeIds] };
     },
     (dy, saved) => {
-      const [words1d, types1d] = [at(saved, 0) as tf.Tensor1D, at(saved, 1) as tf.Tensor1D];
+      const saved1d = (index: number) => at(saved, index) as tf.Tensor1D;
+      const learnt = learntPlaces(saved1d(0), saved1d(1), indices.padTokenId);
       const column = tf.sum(tf.reshape(dy, [batch, length, features]), 0);
       return [
         // Segments below zero are dropped.
-        tf.unsortedSegmentSum(dy, learntIds(words1d, indices.padTokenId), vocabulary),
+        tf.unsortedSegmentSum(dy, learnt, vocabulary),
         tf.pad(column, [
           [0, positionCount - length],
           [0, 0],
         ]),
-        tf.unsortedSegmentSum(dy, types1d, typeCount),
+        tf.unsortedSegmentSum(dy, saved1d(2), typeCount),
       ];
     },
   );
 }
 
-function learntIds(ids: tf.Tensor1D, padTokenId: number | null): tf.Tensor1D {
-  if (padTokenId === null) return ids;
+function learntPlaces(
+  ids: tf.Tensor1D,
+  places: tf.Tensor1D,
+  padTokenId: number | null,
+): tf.Tensor1D {
+  if (padTokenId === null) return places;
   const isPad = tf.equal(ids, tf.scalar(padTokenId, "int32"));
-  return tf.where<tf.Tensor1D>(isPad, tf.fill([1], -1, "int32"), ids);
+  return tf.where<tf.Tensor1D>(isPad, tf.fill([1], -1, "int32"), places);
 }

@@ -4,6 +4,7 @@
  */
 import type * as tf from "@tensorflow/tfjs";
 import type { ParameterTable, TensorSpec } from "../../foundation/parameters/table.ts";
+import type { LookedUp } from "./looked-up.ts";
 
 /** Name and form of one input that is fed at every run of a program. */
 export interface InputSpec {
@@ -28,7 +29,10 @@ export interface Batch {
 
 /** What a phase's function is given while it runs, eagerly or being recorded. */
 export interface PhaseContext {
-  /** Variables by table name. Frozen ones are there too. */
+  /**
+   * Variables by table name. Frozen ones are there too. Where the inputs have a looked-up tensor's places (`placesInput`),
+   * its variable holds the touched rows only, and its gradient has that shape.
+   */
   readonly variables: Readonly<Record<string, tf.Variable>>;
   /** The batch's inputs, and what earlier collectives gave, by name. */
   readonly inputs: Readonly<Record<string, tf.Tensor>>;
@@ -94,6 +98,8 @@ export interface Model {
   readonly family: string;
   /** Tensors in checkpoint order. */
   readonly tensors: readonly TensorSpec[];
+  /** Tensors that are looked up by row and used in no other way; default none. */
+  readonly lookedUp?: readonly LookedUp[];
   /** Shapes that can be compiled, by key, with the inputs of each. */
   shapes(use: "train" | "evaluate"): ReadonlyMap<string, readonly InputSpec[]>;
   /** The phases of a training step for one shape; the last one makes the gradients. */
