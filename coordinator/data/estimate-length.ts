@@ -6,31 +6,32 @@
 
 /** Letters of a word that make one more piece; WordPiece's vocabularies hold most words up to this length. */
 const pieceLetters = 8;
-const asciiSpaceMax = 0x20;
-/** Letters beyond ASCII; what follows (quotes, Chinese, Japanese, Korean, emoji) is a token of its own. */
-const lettersStart = 0xc0;
-const marksStart = 0x2000;
+const codeUnits = 0x10000;
+const space = 0;
+const letter = 1;
+const mark = 2;
 
-function isAsciiLetter(code: number): boolean {
-  return (
-    (code >= 0x61 && code <= 0x7a) ||
-    (code >= 0x41 && code <= 0x5a) ||
-    (code >= 0x30 && code <= 0x39)
-  );
+/** Letters and digits join to words; quotes, Chinese, Japanese, Korean, emoji (from U+2000 on) are tokens of their own. */
+function kindOf(code: number): number {
+  if (code <= 0x20) return space;
+  const isBeyondAscii = code >= 0xc0 && code < 0x2000;
+  return isBeyondAscii || /[A-Za-z0-9]/.test(String.fromCharCode(code)) ? letter : mark;
 }
+
+const kinds = Uint8Array.from({ length: codeUnits }, (_, code) => kindOf(code));
 
 /** A whole number, 0 for an empty text. Pure. */
 export function estimateLength(text: string): number {
   let pieces = 0;
   let letters = 0;
   for (let at = 0; at < text.length; at++) {
-    const code = text.charCodeAt(at);
-    if (isAsciiLetter(code) || (code >= lettersStart && code < marksStart)) {
+    const kind = kinds[text.charCodeAt(at)];
+    if (kind === letter) {
       if (letters % pieceLetters === 0) pieces += 1;
       letters += 1;
     } else {
       letters = 0;
-      if (code > asciiSpaceMax) pieces += 1;
+      if (kind === mark) pieces += 1;
     }
   }
   return pieces;

@@ -15,13 +15,14 @@ const batches = 200;
 const sizes = [Number(process.argv[2] ?? 50), Number(process.argv[3] ?? 5000)];
 
 function row(cost: DataCost): readonly string[] {
-  const { fileBytes, records, indexMs, heldBytes, rssBytes, peakBytes, drawMs } = cost;
+  const { fileBytes, records, indexMs, indexCpuMs, heldBytes, rssBytes, peakBytes, drawMs } = cost;
   const mb = (bytes: number): string => `${Math.round(bytes / megabyte)} MB`;
   return [
     mb(fileBytes),
     records.toLocaleString("en"),
     `${(indexMs / 1000).toFixed(1)} s`,
     `${(fileBytes / megabyte / (indexMs / 1000)).toFixed(0)} MB/s`,
+    `${(fileBytes / megabyte / (indexCpuMs / 1000)).toFixed(0)} MB/s`,
     `${(heldBytes / records).toFixed(2)} B`,
     mb(rssBytes),
     mb(peakBytes),
@@ -44,7 +45,17 @@ async function main(): Promise<void> {
   }
   const [small, large] = costs;
   if (small === undefined || large === undefined) throw new Error("two sizes are measured");
-  const heading = ["file", "records", "index", "", "a record", "RSS", "peak", "a batch of 32"];
+  const heading = [
+    "file",
+    "records",
+    "index",
+    "",
+    "of CPU",
+    "a record",
+    "RSS",
+    "peak",
+    "a batch of 32",
+  ];
   console.log(formatTable([heading, ...costs.map(row)]));
   const ratios = {
     file: large.fileBytes / small.fileBytes,

@@ -26,6 +26,7 @@ async function measure(message: unknown): Promise<void> {
   const files = { dataset: null, trainFiles: [file], validationFiles: [], testFiles: [] };
   const before = memory();
   const start = performance.now();
+  const cpuBefore = process.cpuUsage();
   const data = await openData(
     { ...files, ...columns, validationSplit: 0 },
     {
@@ -36,6 +37,7 @@ async function measure(message: unknown): Promise<void> {
     },
   );
   const indexMs = performance.now() - start;
+  const cpu = process.cpuUsage(cpuBefore);
   const { train } = data;
   if (train === null) throw new Error("no training data");
   const indexed = memory();
@@ -60,6 +62,7 @@ async function measure(message: unknown): Promise<void> {
   process.send?.({
     records: train.size,
     indexMs,
+    indexCpuMs: (cpu.user + cpu.system) / 1000,
     drawMs,
     drawn,
     heldBytes: indexed.held - before.held,

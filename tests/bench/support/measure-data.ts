@@ -9,6 +9,7 @@ import { z } from "zod";
 const resultSchema = z.object({
   records: z.number(),
   indexMs: z.number(),
+  indexCpuMs: z.number(),
   drawMs: z.number(),
   drawn: z.number(),
   heldBytes: z.number(),
