@@ -102,7 +102,8 @@ describe("a bench", () => {
     readonly args: () => readonly string[];
     /** Fields of the first result, by whether they need the peer. */
     readonly own: z.ZodType;
-    readonly withPeer: z.ZodType;
+    /** Null for a bench of our side alone. */
+    readonly withPeer: z.ZodType | null;
   }[] = [
     {
       name: "throughput",
@@ -126,6 +127,22 @@ describe("a bench", () => {
       args: () => [...every.steps, "--precision", "fp32"],
       own: z.object({ ours: z.object({ min: z.number().min(1e7) }), processes: z.number().min(3) }),
       withPeer: z.object({ pytorch: z.tuple([z.object({ bytes: spread, ratio: spread })]) }),
+    },
+    {
+      name: "start",
+      args: () => [...every.rounds, "--workers", "2"],
+      own: z.object({
+        workers: z.literal(2),
+        firstStep: spread,
+        phases: z.array(z.object({ name: z.string(), seconds: spread })).length(7),
+      }),
+      withPeer: null,
+    },
+    {
+      name: "soak",
+      args: () => ["--steps", "300"],
+      own: z.object({ peakBytes: z.number().min(1e7), growthPerStep: z.number() }),
+      withPeer: null,
     },
     {
       name: "epoch",
@@ -156,6 +173,7 @@ describe("a bench", () => {
         else spread.parse((report["ours"] as Record<string, unknown>)["perSecond"]);
       });
 
+      if (withPeer === null) return;
       it("measures the peer's side", { skip }, () => {
         withPeer.parse(report.results[0]);
         assert.match(report.versions?.["torch"] ?? "", /^\d/u);

@@ -17,7 +17,7 @@ import { printReport, tellProgress } from "./support/report.ts";
 import { stepArguments } from "./support/step-arguments.ts";
 
 const mebibyte = 2 ** 20;
-const sampleMs = 500;
+const sampleMs = 200;
 /** Share of the steps in which caches and pools fill. */
 const warmUp = 0.2;
 
