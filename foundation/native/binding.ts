@@ -38,7 +38,15 @@ const ownSourceFolder = fileURLToPath(new URL("../../worker/engine/native/", imp
 const sourceName = /\.(cc|h)$/;
 const addonName = "tfjs_binding.node";
 const keyCharacters = 16;
-const compileFlags = ["-O2", "-std=c++17", "-w", "-fPIC", "-shared", "-DNAPI_VERSION=8"] as const;
+const compileFlags = [
+  "-O3",
+  "-fno-math-errno",
+  "-std=c++17",
+  "-w",
+  "-fPIC",
+  "-shared",
+  "-DNAPI_VERSION=8",
+] as const;
 
 async function sourcesIn(folder: string): Promise<BindingSource[]> {
   const names = (await readdir(folder).catch(() => [])).filter((name) => sourceName.test(name));

@@ -16,14 +16,21 @@ function siteWord(site: string): number {
 }
 
 /**
- * Keeps or drops each element of a site: 1/(1−rate) with probability 1−rate (in steps of 2⁻¹⁶), else 0. One random word
- * decides two elements.
+ * The seed of a site's masks, int32 of shape [2].
  * @param seed the fed words, int32 of shape [2]
+ */
+export function siteSeed(seed: tf.Tensor, site: string): tf.Tensor {
+  return tf.add(seed, tf.tensor1d([siteWord(site), 0], "int32"));
+}
+
+/**
+ * Keeps or drops each element of a site: 1/(1−rate) with probability 1−rate (in steps of 2⁻¹⁶), else 0. One random word
+ * decides two elements, with its lower half the first and with its upper half the second.
+ * @param seed that of `siteSeed`
  */
 export function dropoutMask(
   backend: TensorFlowBackend,
   seed: tf.Tensor,
-  site: string,
   form: { readonly shape: readonly number[]; readonly rate: number },
 ): tf.Tensor {
   const { TF_ATTR_TYPE, TF_INT32 } = backend.recorder.real;
@@ -32,21 +39,20 @@ export function dropoutMask(
   return tf.tidy(() => {
     const count = form.shape.reduce((product, size) => product * size, 1);
     const words = Math.ceil(count / 2);
-    const key = tf.add(seed, tf.tensor1d([siteWord(site), 0], "int32"));
     const random = backend.execute(
       "StatelessRandomUniformFullInt",
       [typed("dtype", TF_INT32), typed("T", TF_INT32), typed("Tseed", TF_INT32)],
-      [tf.tensor1d([words], "int32"), key],
+      [tf.tensor1d([words], "int32"), seed],
     );
     // Each half is compared as the upper half of a word, which saves shifting it down: (w >> 16) ≥ t is w ≥ t · 2¹⁶.
     const lower = backend.execute("LeftShift", integers, [random, tf.scalar(16, "int32")]);
     const dropped = Math.min(Math.round(form.rate * halves), halves - 1);
     const threshold = tf.scalar((dropped - halves / 2) * halves, "int32");
     const kept = tf.cast(
-      tf.concat([tf.greaterEqual(random, threshold), tf.greaterEqual(lower, threshold)]),
+      tf.stack([tf.greaterEqual(lower, threshold), tf.greaterEqual(random, threshold)], 1),
       "float32",
     );
-    const scaled = tf.mul(kept, tf.scalar(1 / (1 - form.rate)));
+    const scaled = tf.reshape(tf.mul(kept, tf.scalar(1 / (1 - form.rate))), [words * 2]);
     const trimmed = words * 2 === count ? scaled : tf.slice(scaled, 0, count);
     return tf.reshape(trimmed, [...form.shape]);
   });

@@ -3,7 +3,7 @@ import * as tf from "@tensorflow/tfjs";
 import type { ParameterTable, TableEntry } from "../../foundation/parameters/table.ts";
 import type { InputSpec, PhaseContext } from "../model/model.ts";
 import { rowsInput } from "../model/looked-up.ts";
-import { dropoutMask } from "./dropout.ts";
+import { dropoutMask, siteSeed } from "./dropout.ts";
 import { seedInput } from "./dropout-seed.ts";
 import type { ProgramSource } from "./program-source.ts";
 import type { TensorFlowBackend } from "./tensorflow-backend.ts";
@@ -64,27 +64,39 @@ export function runInContext(
   inputs: Readonly<Record<string, tf.Tensor>>,
   source: Pick<ProgramSource, "run" | "training" | "rowTensors">,
 ): Record<string, tf.Tensor> {
-  const masks: tf.Tensor[] = [];
-  const given = giveRows(variables, inputs, source);
+  const rowsGiven = giveRows(variables, inputs, source);
+  const kept: tf.Tensor[] = [];
+  const keep = (tensor: tf.Tensor): tf.Tensor => {
+    kept.push(tf.keep(tensor));
+    return tensor;
+  };
+  const seedOf = (site: string): tf.Tensor => {
+    const seed = inputs[seedInput.name];
+    if (seed === undefined || !source.training) {
+      throw new Error(`Cannot drop out at ${site} while evaluating`);
+    }
+    return siteSeed(seed, site);
+  };
   const context: PhaseContext = {
-    ...given.variables,
+    ...rowsGiven.variables,
     inputs,
     training: source.training,
-    dropoutMask: (site, shape, rate) => {
-      const seed = inputs[seedInput.name];
-      if (seed === undefined || !source.training) {
-        throw new Error(`Cannot drop out at ${site} while evaluating`);
-      }
-      const mask = tf.keep(dropoutMask(backend, seed, site, { shape, rate }));
-      masks.push(mask);
-      return mask;
+    dropoutMask: (site, shape, rate) =>
+      keep(tf.tidy(() => dropoutMask(backend, seedOf(site), { shape, rate }))),
+    dropoutSeed: (site) => keep(tf.tidy(() => seedOf(site))),
+    block: (kernel, given, compose) => {
+      const outputs = compose();
+      const idsOf = (tensors: readonly tf.Tensor[]) =>
+        tensors.map((tensor) => backend.idOf(tensor));
+      backend.recorder.noteBlock(kernel, { inputs: idsOf(given), outputs: idsOf(outputs) });
+      return outputs;
     },
   };
   try {
     return tf.tidy(() => source.run(context));
   } finally {
-    tf.dispose(masks);
-    tf.dispose(given.rows);
+    tf.dispose(kept);
+    tf.dispose(rowsGiven.rows);
   }
 }
 

@@ -12,23 +12,32 @@ import { layOutReduction } from "./reduction-layout.ts";
 import { addStatePrograms } from "./state-graph.ts";
 import { addNorm, addReducedInput, addUpdate } from "./update-graph.ts";
 
-/** The whole graph of a job. @param optimizer null for evaluation and prediction alone */
+/** What a graph is made for. */
+export interface GraphPurpose {
+  /** Null for evaluation and prediction alone. */
+  readonly optimizer: EngineOptimizer | null;
+  /** Whether the device has our own kernels. */
+  readonly kernels: boolean;
+}
+
+/** The whole graph of a job. */
 export function assembleGraph(
   table: ParameterTable,
   programs: readonly RecordedProgram[],
-  optimizer: EngineOptimizer | null,
+  { optimizer, kernels }: GraphPurpose,
 ): readonly GraphNode[] {
   const nodes: GraphNode[] = [];
   const layout = layOutReduction(table);
   const variables = new GraphVariables(nodes, table, optimizer !== null);
-  for (const program of programs) addRecordedProgram({ nodes, table, variables, layout }, program);
+  const ground = { nodes, table, variables, layout, kernels };
+  for (const program of programs) addRecordedProgram(ground, program);
   for (const section of optimizer === null ? (["parameters"] as const) : sections) {
     addStatePrograms(nodes, variables, section);
   }
   if (optimizer !== null) {
     addReducedInput(nodes, layout);
     addNorm(nodes, table.trainableSize);
-    addUpdate(nodes, variables, layout, optimizer);
+    addUpdate(nodes, { variables, layout }, { optimizer, kernels });
   }
   return nodes;
 }

@@ -61,7 +61,10 @@ export function recordProgramSet(
     const recording = recordings.get(key);
     return recording === undefined ? [] : [{ key, inputs, gives, recording }];
   });
-  const nodes = assembleGraph(table, programs, options.training ? options.optimizer : null);
+  const nodes = assembleGraph(table, programs, {
+    optimizer: options.training ? options.optimizer : null,
+    kernels: !backend.recorder.real.isUsingGpuDevice(),
+  });
   return {
     index: {
       tableVersion: table.version,

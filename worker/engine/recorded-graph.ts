@@ -4,6 +4,7 @@ import type { InputSpec } from "../model/model.ts";
 import { dataTypes, GraphScope, typeOf, type GraphNode } from "./graph-node.ts";
 import { graphNames, safeName } from "./graph-names.ts";
 import type { GraphVariables } from "./graph-variables.ts";
+import { fuseBlocks } from "./passes/fuse-blocks.ts";
 import { mergeEqualNodes } from "./passes/merge-equal-nodes.ts";
 import { removeUnusedNodes } from "./passes/remove-unused-nodes.ts";
 import type { Recording } from "./recorder.ts";
@@ -22,11 +23,11 @@ export interface RecordedProgram {
   readonly gives: "vector" | "named";
 }
 
-/** Rewrites that every recording goes through, in order. Each keeps all outputs' values, bit by bit. */
-const passes: readonly ((recording: Recording) => Recording)[] = [
-  removeUnusedNodes,
-  mergeEqualNodes,
-];
+/** Rewrites that every recording goes through, in order; but for kernels' rounding each keeps all values bit by bit. */
+function passesFor(ground: GraphGround): readonly ((recording: Recording) => Recording)[] {
+  const fusing = ground.kernels ? [fuseBlocks] : [];
+  return [...fusing, removeUnusedNodes, mergeEqualNodes];
+}
 
 /** What all programs of a graph stand on. */
 export interface GraphGround {
@@ -34,12 +35,17 @@ export interface GraphGround {
   readonly table: ParameterTable;
   readonly variables: GraphVariables;
   readonly layout: ReductionLayout;
+  /** Whether the device has our own kernels. */
+  readonly kernels: boolean;
 }
 
 /** Adds a program to the graph. Throws where a gradient or buffer is missing. */
 export function addRecordedProgram(ground: GraphGround, program: RecordedProgram): void {
   const { key, inputs, gives } = program;
-  const recording = passes.reduce((rewritten, pass) => pass(rewritten), program.recording);
+  const recording = passesFor(ground).reduce(
+    (rewritten, pass) => pass(rewritten),
+    program.recording,
+  );
   const scope = new GraphScope(ground.nodes, graphNames.scope(key));
   const names = new Map<string, string>();
   for (const { name, dtype, shape } of inputs) {

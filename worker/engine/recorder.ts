@@ -6,9 +6,22 @@ import type { OpAttribute, TensorFlowBinding, TensorMetadata, TensorValues } fro
 import { CallSite } from "./call-site.ts";
 import { dataTypes, typeOf, type AttributeValue, type GraphNode } from "./graph-node.ts";
 
+/** A block of recorded ops that a kernel may take the place of. */
+export interface RecordedBlock {
+  readonly op: string;
+  readonly attributes: Readonly<Record<string, AttributeValue>>;
+  /** References of what it depends on and of what it gives, in the kernel's order. */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /** Nodes that were recorded before the block was over. */
+  readonly end: number;
+}
+
 /** One recorded run of a program. References are names within the recording. */
 export interface Recording {
   readonly nodes: readonly GraphNode[];
+  /** Blocks in the order of their ends. */
+  readonly blocks: readonly RecordedBlock[];
   /** Where each node was made in the model, by node name. */
   readonly origins: ReadonlyMap<string, CallSite>;
   /** References of the outputs, by output name. */
@@ -38,6 +51,7 @@ const recordable: ReadonlySet<number> = new Set(Object.values(dataTypes));
 /** What is recorded at present. */
 interface Course {
   readonly nodes: GraphNode[];
+  readonly blocks: RecordedBlock[];
   readonly byName: Map<string, GraphNode>;
   readonly origins: Map<string, CallSite>;
   /** References by tensor id. */
@@ -90,6 +104,7 @@ export class RecordingBinding {
     }
     const course: Course = {
       nodes: [],
+      blocks: [],
       byName: new Map(),
       origins: new Map(),
       references,
@@ -105,10 +120,37 @@ export class RecordingBinding {
         }
         outputs[name] = reference;
       }
-      return { nodes: course.nodes, origins: course.origins, outputs };
+      const { nodes, blocks, origins } = course;
+      return { nodes, blocks, origins, outputs };
     } finally {
       this.#course = null;
     }
+  }
+
+  /** Notes that the ops recorded last make up a block; without effect while nothing is recorded. */
+  noteBlock(
+    kernel: Pick<RecordedBlock, "op" | "attributes">,
+    ids: { readonly inputs: readonly number[]; readonly outputs: readonly number[] },
+  ): void {
+    const course = this.#course;
+    if (course === null) return;
+    const referencesOf = (tensors: readonly number[]): string[] =>
+      tensors.map((id) => {
+        const reference = course.references.get(id);
+        if (reference === undefined) {
+          throw new RecordingError(
+            `Cannot record a block of ${kernel.op} as one of its tensors was made outside of the program`,
+          );
+        }
+        return reference;
+      });
+    course.blocks.push({
+      op: kernel.op,
+      attributes: kernel.attributes,
+      inputs: referencesOf(ids.inputs),
+      outputs: referencesOf(ids.outputs),
+      end: course.nodes.length,
+    });
   }
 
   #executeOp(

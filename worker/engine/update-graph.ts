@@ -2,6 +2,7 @@
  * Norm and update over the reduced vector, which is fed to both without a copy. Nothing changes but in the update, and
  * there everything changes in one call: weights and moments by AdamW, buffers to the average of their sums.
  */
+import type { TableEntry } from "../../foundation/parameters/table.ts";
 import type { EngineOptimizer } from "./engine.ts";
 import { dataTypes, GraphScope, typeOf, type GraphNode } from "./graph-node.ts";
 import { graphNames, updateScalarNames } from "./graph-names.ts";
@@ -39,48 +40,95 @@ export function addNorm(nodes: GraphNode[], trainableSize: number): void {
 /** Adds AdamW as `torch.optim.AdamW` computes it; the scalars are those of `optimizer-scalars.ts`. */
 export function addUpdate(
   nodes: GraphNode[],
-  variables: GraphVariables,
-  layout: ReductionLayout,
-  optimizer: EngineOptimizer,
+  ground: { readonly variables: GraphVariables; readonly layout: ReductionLayout },
+  purpose: { readonly optimizer: EngineOptimizer; readonly kernels: boolean },
 ): void {
+  const { variables, layout } = ground;
   const scope = new GraphScope(nodes, "update/");
-  const [learningRate = "", epsilon = "", scale = "", decay = "", bufferScale = ""] =
-    updateScalarNames.map((name) => scope.placeholder(name, dataTypes.float32, []));
+  const scalars = updateScalarNames.map((name) => scope.placeholder(name, dataTypes.float32, []));
+  const bufferScale = scalars.at(-1) ?? "";
+  const adam = purpose.kernels ? fusedAdam : composedAdam;
+  const update = adam(scope, variables, { optimizer: purpose.optimizer, scalars });
+  let offset = 0;
+  const updates = layout.trainable.map((entry) => {
+    const done = update(entry, offset);
+    offset += entry.size;
+    return done;
+  });
+  const averages = layout.buffers.map((entry) => {
+    const sum = pieceOf(scope, offset, entry);
+    offset += entry.size;
+    const value = scope.float("Mul", sum, bufferScale);
+    return variables.assign(scope, variables.handle("parameters", entry), value);
+  });
+  scope.after([...updates, ...averages], "done");
+}
+
+function pieceOf(scope: GraphScope, offset: number, { size, shape }: TableEntry): string {
+  return scope.reshape(scope.slice(graphNames.reduced, offset, size), shape);
+}
+
+/** Adds the update of one tensor; gives the node that has done it. */
+type TensorUpdate = (entry: TableEntry, offset: number) => string;
+
+interface AdamMeans {
+  readonly optimizer: EngineOptimizer;
+  /** Placeholders in the order of `updateScalarNames`. */
+  readonly scalars: readonly string[];
+}
+
+function handlesOf(variables: GraphVariables, entry: TableEntry): readonly string[] {
+  return (["parameters", "firstMoment", "secondMoment"] as const).map((section) =>
+    variables.handle(section, entry),
+  );
+}
+
+/** One kernel a tensor, which reads its gradient where the reduced vector lies. */
+function fusedAdam(
+  scope: GraphScope,
+  variables: GraphVariables,
+  { optimizer, scalars }: AdamMeans,
+): TensorUpdate {
+  const [learningRate = "", epsilon = "", scale = "", decay = ""] = scalars;
+  const none = scope.floats([0], []);
+  return (entry, offset) => {
+    const handles = handlesOf(variables, entry);
+    const shrinks = entry.decay && optimizer.weightDecay !== 0 ? decay : none;
+    const inputs = [...handles, graphNames.reduced, learningRate, epsilon, scale, shrinks];
+    return scope.add("RingmasterAdamW", inputs, {
+      beta1: { kind: "float", float: optimizer.beta1 },
+      beta2: { kind: "float", float: optimizer.beta2 },
+      offset: { kind: "int", int: offset },
+    });
+  };
+}
+
+/** The same of TensorFlow's own ops. */
+function composedAdam(
+  scope: GraphScope,
+  variables: GraphVariables,
+  { optimizer, scalars }: AdamMeans,
+): TensorUpdate {
+  const [learningRate = "", epsilon = "", scale = "", decay = ""] = scalars;
   const zero = scope.floats([0], []);
   const beta1 = scope.floats([optimizer.beta1], []);
   const beta2 = scope.floats([optimizer.beta2], []);
-  let offset = 0;
-  const nextPiece = (shape: readonly number[], size: number): string => {
-    const piece = scope.slice(graphNames.reduced, offset, size);
-    offset += size;
-    return scope.reshape(piece, shape);
-  };
-  const float = { T: typeOf(dataTypes.float32) } as const;
   const no = { kind: "bool", bool: false } as const;
-  const updates = layout.trainable.map((entry) => {
-    const variable = variables.handle("parameters", entry);
+  return (entry, offset) => {
+    const [variable = "", ...moments] = handlesOf(variables, entry);
     const before: string[] = [];
     if (entry.decay && optimizer.weightDecay !== 0) {
       const shrink = scope.float("Mul", variables.read(scope, variable), decay);
       const dtype = { dtype: typeOf(dataTypes.float32) };
       before.push(`^${scope.add("AssignSubVariableOp", [variable, shrink], dtype)}`);
     }
-    const moments = [
-      variables.handle("firstMoment", entry),
-      variables.handle("secondMoment", entry),
-    ];
-    const gradient = scope.float("Mul", nextPiece(entry.shape, entry.size), scale);
+    const gradient = scope.float("Mul", pieceOf(scope, offset, entry), scale);
     // β₁ᵗ and β₂ᵗ are fed as 0: the bias corrections are in the learning rate and epsilon.
     const fed = [zero, zero, learningRate, beta1, beta2, epsilon, gradient];
     return scope.add("ResourceApplyAdam", [variable, ...moments, ...fed, ...before], {
-      ...float,
+      T: typeOf(dataTypes.float32),
       use_locking: no,
       use_nesterov: no,
     });
-  });
-  const averages = layout.buffers.map((entry) => {
-    const value = scope.float("Mul", nextPiece(entry.shape, entry.size), bufferScale);
-    return variables.assign(scope, variables.handle("parameters", entry), value);
-  });
-  scope.after([...updates, ...averages], "done");
+  };
 }

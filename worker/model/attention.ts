@@ -7,6 +7,15 @@
  * of a row, which softmax does not see: its gradient is exactly zero, and it does not appear at all.
  */
 import * as tf from "@tensorflow/tfjs";
+import {
+  droppingAt,
+  float,
+  int,
+  kernelOf,
+  type BlockContext,
+  type Dropping,
+  type DropoutSite,
+} from "./blocks.ts";
 import { at, differentiable } from "./differentiable.ts";
 import type { LayerWeights } from "./layers.ts";
 
@@ -19,12 +28,13 @@ export interface AttentionShape {
   readonly headSize: number;
 }
 
-/** What both forms add to the scores, and drop from the probabilities. */
-export interface AttentionMasks {
+/** Attention of a microbatch. */
+export interface AttentionForm {
+  readonly shape: AttentionShape;
   /** Added to the scores, [batch, 1, 1, length]: 0 for tokens, very negative for padding. */
-  readonly bias: tf.Tensor4D;
-  /** Factors of the probabilities (0 or 1/(1 − rate)), or null without dropout. */
-  readonly dropout: tf.Tensor | null;
+  readonly mask: tf.Tensor4D;
+  /** Of the probabilities. */
+  readonly dropout: DropoutSite;
 }
 
 /** Very negative, and still finite when all of a row is masked. */
@@ -37,55 +47,105 @@ export function maskBias(mask: tf.Tensor): tf.Tensor4D {
 }
 
 /**
- * softmax(q·kᵀ/√headSize + bias)·v for all rows. Queries, keys, values and result are [batch · length, heads · headSize].
+ * softmax(q·kᵀ/√headSize + mask)·v for all rows, where [q | k | v] = projected + bias.
  * The softmax gradient needs Σ_s dp_s·p_s per row; that sum equals dy·y of the row (Dao et al., 2022, also with dropout),
  * which is a pass over rows instead of two over scores.
+ * @param projected queries, keys and values side by side, [batch · length, 3 · heads · headSize]
+ * @param bias of all three, [3 · heads · headSize]
+ * @returns [batch · length, heads · headSize]
  */
 export function attend(
-  [query, key, value]: readonly [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D],
-  shape: AttentionShape,
-  masks: AttentionMasks,
+  context: BlockContext,
+  projected: tf.Tensor2D,
+  bias: tf.Tensor,
+  form: AttentionForm,
 ): tf.Tensor2D {
-  const scale = 1 / Math.sqrt(shape.headSize);
+  const { shape, mask, dropout } = form;
+  const { batch, length, heads } = shape;
+  const dropping = droppingAt(context, dropout, [batch, heads, length, length]);
+  const attributes = { heads: int(heads), length: int(length), rate: float(dropping.rate) };
   return differentiable(
-    [query, key, value],
+    [projected, bias],
     () => {
-      const [q, k, v] = [split(query, shape), split(key, shape), split(value, shape)];
-      const scores = tf.add(tf.mul(tf.matMul(q, k, false, true), scale), masks.bias);
-      const probabilities = tf.softmax(scores);
-      const kept = drop(probabilities, masks.dropout);
-      const context = tf.matMul(kept, v);
-      return { value: merge(context, shape), saved: [q, k, v, probabilities, kept, context] };
+      const kernel = kernelOf("Attention", attributes);
+      const given = [projected, bias, mask, dropping.seed];
+      const made = context.block(kernel, given, () => {
+        const { v, scores, kept } = forwardOf(projected, bias, form, dropping);
+        return [merge(tf.matMul(kept, v), shape), statsOf(scores)];
+      });
+      const saved = [projected, bias, mask, dropping.seed, at(made, 0), at(made, 1)];
+      return { value: at(made, 0) as tf.Tensor2D, saved };
     },
     (dy, saved) => {
-      const [q, k, v] = [at(saved, 0), at(saved, 1), at(saved, 2)];
-      const [probabilities, kept, context] = [at(saved, 3), at(saved, 4), at(saved, 5)];
-      const dContext = split(dy, shape);
-      const dValue = tf.matMul(kept, dContext, true, false);
-      // The scale enters here, on the smallest tensor that it can enter on.
-      const scaled = tf.mul(dContext, scale);
-      const dProbabilities = drop(tf.matMul(scaled, v, false, true), masks.dropout);
-      const rowSums = tf.sum(tf.mul(scaled, context), -1, true);
-      const dScores = tf.mul(probabilities, tf.sub(dProbabilities, rowSums));
-      const dQuery = tf.matMul(dScores, k);
-      const dKey = tf.matMul(dScores, q, true, false);
-      return [merge(dQuery, shape), merge(dKey, shape), merge(dValue, shape)];
+      const kernel = kernelOf("AttentionGradient", attributes);
+      return context.block(kernel, [dy, ...saved], () => {
+        const own = { ...form, mask: at(saved, 2) as tf.Tensor4D };
+        const forward = forwardOf(at(saved, 0), at(saved, 1), own, dropping);
+        return gradientOf({ dy, value: at(saved, 4) }, forward, form, dropping);
+      });
     },
   );
 }
 
+function forwardOf(
+  projected: tf.Tensor,
+  bias: tf.Tensor,
+  { shape, mask }: AttentionForm,
+  dropping: Dropping,
+) {
+  const parts = tf.split(tf.add(projected, bias), 3, -1);
+  const [q, k, v] = [
+    split(at(parts, 0), shape),
+    split(at(parts, 1), shape),
+    split(at(parts, 2), shape),
+  ];
+  const scores = tf.add(tf.mul(tf.matMul(q, k, false, true), scaleOf(shape)), mask);
+  const probabilities = tf.softmax(scores);
+  return { q, k, v, scores, probabilities, kept: dropping.mask(probabilities) };
+}
+
+/** What the kernel keeps of each row of scores: the largest, and 1 ÷ the sum of exponentials. */
+function statsOf(scores: tf.Tensor): tf.Tensor {
+  const largest = tf.max(scores, -1, true);
+  const inverse = tf.div(1, tf.sum(tf.exp(tf.sub(scores, largest)), -1, true));
+  return tf.reshape(tf.concat([largest, inverse], -1), [-1]);
+}
+
+function gradientOf(
+  { dy, value }: { readonly dy: tf.Tensor; readonly value: tf.Tensor },
+  forward: ReturnType<typeof forwardOf>,
+  { shape }: AttentionForm,
+  dropping: Dropping,
+): tf.Tensor[] {
+  const { q, k, v, probabilities, kept } = forward;
+  const dContext = split(dy, shape);
+  const dValue = tf.matMul(kept, dContext, true, false);
+  // The scale enters here, on the smallest tensor that it can enter on.
+  const scaled = tf.mul(dContext, scaleOf(shape));
+  const dProbabilities = dropping.mask(tf.matMul(scaled, v, false, true));
+  const rowSums = tf.sum(tf.mul(scaled, split(value, shape)), -1, true);
+  const dScores = tf.mul(probabilities, tf.sub(dProbabilities, rowSums));
+  const dQuery = tf.matMul(dScores, k);
+  const dKey = tf.matMul(dScores, q, true, false);
+  const dRows = tf.concat([merge(dQuery, shape), merge(dKey, shape), merge(dValue, shape)], -1);
+  return [dRows, tf.sum(dRows, 0)];
+}
+
+function scaleOf({ headSize }: AttentionShape): number {
+  return 1 / Math.sqrt(headSize);
+}
+
 /**
  * The same for the first row of each sequence.
- * @param query queries of the first rows, [batch, features]
- * @param rows input of the layer, all rows, [batch · length, features]
+ * @param query queries of the first rows, [batch, features]; with them the layer's input, [batch · length, features]
  * @param weights of keys (the bias has no influence) and values
  * @returns [batch, features]
  */
 export function attendFirstRow(
-  query: tf.Tensor2D,
-  rows: tf.Tensor2D,
+  context: BlockContext,
+  { query, rows }: { readonly query: tf.Tensor2D; readonly rows: tf.Tensor2D },
   weights: { readonly key: tf.Tensor; readonly value: LayerWeights },
-  { shape, masks }: { readonly shape: AttentionShape; readonly masks: AttentionMasks },
+  { shape, mask, dropout }: AttentionForm,
 ): tf.Tensor2D {
   const { batch, length, heads, headSize } = shape;
   const features = heads * headSize;
@@ -96,19 +156,16 @@ export function attendFirstRow(
   // [heads, batch, features]: each head's query, seen from the layer's input.
   const seen = tf.matMul(q, tf.reshape(weights.key, byHead));
   const scores = tf.matMul(tf.transpose(seen, [1, 0, 2]), tokens, false, true);
-  const bias = tf.reshape(masks.bias, [batch, 1, length]);
-  const kept = drop(tf.softmax(tf.add(scores, bias)), masks.dropout);
+  const bias = tf.reshape(mask, [batch, 1, length]);
+  const dropping = droppingAt(context, dropout, [batch, heads, length]);
+  const kept = dropping.mask(tf.softmax(tf.add(scores, bias)));
   const mixed = tf.transpose(tf.matMul(kept, tokens), [1, 0, 2]);
-  const context = tf.matMul(mixed, tf.reshape(weights.value.weight, byHead), false, true);
-  const merged = tf.reshape(tf.transpose(context, [1, 0, 2]), [batch, heads, headSize]);
+  const values = tf.matMul(mixed, tf.reshape(weights.value.weight, byHead), false, true);
+  const merged = tf.reshape(tf.transpose(values, [1, 0, 2]), [batch, heads, headSize]);
   const valueBias = tf.reshape(weights.value.bias, [heads, headSize]);
   // Probabilities sum to one; what dropout leaves of them does not.
-  const share = masks.dropout === null ? valueBias : tf.mul(tf.sum(kept, -1, true), valueBias);
+  const share = dropping.rate === 0 ? valueBias : tf.mul(tf.sum(kept, -1, true), valueBias);
   return tf.reshape(tf.add(merged, share), [batch, features]);
-}
-
-function drop(probabilities: tf.Tensor, dropout: tf.Tensor | null): tf.Tensor {
-  return dropout === null ? probabilities : tf.mul(probabilities, dropout);
 }
 
 /** [batch · length, heads · headSize] → [batch, heads, length, headSize] */

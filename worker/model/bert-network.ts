@@ -9,15 +9,18 @@ import {
   attend,
   attendFirstRow,
   maskBias,
-  type AttentionMasks,
+  type AttentionForm,
   type AttentionShape,
 } from "./attention.ts";
-import { dense, embed, layerNorm, type LayerWeights } from "./layers.ts";
+import { dropOut, geluOfSum, layerNorm, type NormSum } from "./blocks.ts";
+import { dense, embed, project, type LayerWeights } from "./layers.ts";
 import { placesInput } from "./looked-up.ts";
 import type { PhaseContext } from "./model.ts";
 
 /** The table that `input_ids` look up. */
 export const wordEmbeddings = "bert.embeddings.word_embeddings.weight";
+
+const undropped = { site: "", rate: 0 };
 
 /** Logits of all rows, [batch, labels]. */
 export function bertLogits(config: BertConfig, context: PhaseContext): tf.Tensor2D {
@@ -36,16 +39,16 @@ class BertNetwork {
   readonly #config: BertConfig;
   readonly #context: PhaseContext;
   readonly #shape: AttentionShape;
-  readonly #maskBias: tf.Tensor4D;
+  readonly #mask: tf.Tensor4D;
 
   constructor(config: BertConfig, context: PhaseContext) {
     this.#config = config;
     this.#context = context;
-    const mask = inputOf(context, "attention_mask");
-    const [batch = 0, length = 0] = mask.shape;
+    const tokens = inputOf(context, "attention_mask");
+    const [batch = 0, length = 0] = tokens.shape;
     const heads = config.headCount;
     this.#shape = { batch, length, heads, headSize: config.hiddenSize / heads };
-    this.#maskBias = maskBias(mask);
+    this.#mask = maskBias(tokens);
   }
 
   logits(): tf.Tensor2D {
@@ -54,13 +57,13 @@ class BertNetwork {
     for (let layer = 0; layer < layerCount - 1; layer += 1) rows = this.#layer(layer, rows);
     const first = this.#firstRowLayer(layerCount - 1, rows);
     const pooled = tf.tanh(dense(first, this.#weights("bert.pooler.dense")));
-    const dropped = this.#dropout("classifier", pooled, classifierDropout);
+    const dropped = dropOut(this.#context, pooled, { site: "classifier", rate: classifierDropout });
     return dense(dropped, this.#weights("classifier"));
   }
 
   #embeddings(): tf.Tensor2D {
     const name = "bert.embeddings";
-    const { padTokenId, layerNormEpsilon, hiddenDropout } = this.#config;
+    const { padTokenId, hiddenSize, hiddenDropout } = this.#config;
     const ids = inputOf(this.#context, "input_ids");
     const summed = embed(
       {
@@ -75,17 +78,22 @@ class BertNetwork {
         padTokenId,
       },
     );
-    const normed = layerNorm(summed, null, this.#weights(`${name}.LayerNorm`), layerNormEpsilon);
-    return this.#dropout(name, normed, hiddenDropout);
+    const nothing = { bias: tf.zeros([hiddenSize]), residual: null, dropout: undropped };
+    const normed = this.#layerNorm(`${name}.LayerNorm`, summed, nothing);
+    return dropOut(this.#context, normed, { site: name, rate: hiddenDropout });
   }
 
   #layer(index: number, rows: tf.Tensor2D): tf.Tensor2D {
     const name = `bert.encoder.layer.${index}`;
-    const { batch, length, heads } = this.#shape;
-    const project = (part: string) => dense(rows, this.#weights(`${name}.attention.self.${part}`));
-    const projected = [project("query"), project("key"), project("value")] as const;
-    const masks = this.#attentionMasks(name, [batch, heads, length, length]);
-    return this.#afterAttention(name, attend(projected, this.#shape, masks), rows);
+    const self = `${name}.attention.self`;
+    const parts = ["query", "key", "value"].map((part) => this.#weights(`${self}.${part}`));
+    const projected = project(
+      rows,
+      parts.map(({ weight }) => weight),
+    );
+    const bias = tf.concat(parts.map((part) => part.bias));
+    const attended = attend(this.#context, projected, bias, this.#attentionForm(self));
+    return this.#afterAttention(name, attended, rows);
   }
 
   #firstRowLayer(index: number, rows: tf.Tensor2D): tf.Tensor2D {
@@ -99,50 +107,52 @@ class BertNetwork {
       features,
     ]);
     const query = dense(first, this.#weights(`${self}.query`));
-    const masks = this.#attentionMasks(name, [batch, heads, length]);
     const key = this.#variable(`${self}.key.weight`);
     const value = this.#weights(`${self}.value`);
-    const context = attendFirstRow(query, rows, { key, value }, { shape: this.#shape, masks });
-    return this.#afterAttention(name, context, first);
+    const attended = attendFirstRow(
+      this.#context,
+      { query, rows },
+      { key, value },
+      this.#attentionForm(self),
+    );
+    return this.#afterAttention(name, attended, first);
   }
 
   /** Output projection, feed-forward and both residual connections of a layer. */
   #afterAttention(name: string, context: tf.Tensor2D, input: tf.Tensor2D): tf.Tensor2D {
-    const { hiddenDropout, layerNormEpsilon, hiddenAct } = this.#config;
+    const rate = this.#config.hiddenDropout;
     const output = `${name}.attention.output`;
-    const projected = dense(context, this.#weights(`${output}.dense`));
-    const attended = layerNorm(
-      this.#dropout(output, projected, hiddenDropout),
-      input,
-      this.#weights(`${output}.LayerNorm`),
-      layerNormEpsilon,
-    );
-    const inner = activationOf(hiddenAct)(
-      dense(attended, this.#weights(`${name}.intermediate.dense`)),
-    );
-    const outer = dense(inner, this.#weights(`${name}.output.dense`));
-    return layerNorm(
-      this.#dropout(`${name}.output`, outer, hiddenDropout),
-      attended,
-      this.#weights(`${name}.output.LayerNorm`),
-      layerNormEpsilon,
-    );
+    const projection = this.#weights(`${output}.dense`);
+    const attended = this.#layerNorm(`${output}.LayerNorm`, project(context, [projection.weight]), {
+      bias: projection.bias,
+      residual: input,
+      dropout: { site: output, rate },
+    });
+    const inner = this.#activated(attended, this.#weights(`${name}.intermediate.dense`));
+    const outer = this.#weights(`${name}.output.dense`);
+    return this.#layerNorm(`${name}.output.LayerNorm`, project(inner, [outer.weight]), {
+      bias: outer.bias,
+      residual: attended,
+      dropout: { site: `${name}.output`, rate },
+    });
   }
 
-  #attentionMasks(name: string, shape: readonly number[]): AttentionMasks {
-    const { attentionDropout } = this.#config;
-    const dropout = this.#dropoutMask(`${name}.attention.self`, shape, attentionDropout);
-    return { bias: this.#maskBias, dropout };
+  #activated(rows: tf.Tensor2D, weights: LayerWeights): tf.Tensor2D {
+    const { hiddenAct } = this.#config;
+    if (hiddenAct === "gelu" || hiddenAct === "gelu_python") {
+      return geluOfSum(this.#context, project(rows, [weights.weight]), weights.bias);
+    }
+    return activationOf(hiddenAct)(dense(rows, weights));
   }
 
-  #dropout(site: string, x: tf.Tensor2D, rate: number): tf.Tensor2D {
-    const mask = this.#dropoutMask(site, x.shape, rate);
-    return mask === null ? x : tf.mul(x, mask);
+  #layerNorm(name: string, rows: tf.Tensor2D, sum: NormSum): tf.Tensor2D {
+    const epsilon = this.#config.layerNormEpsilon;
+    return layerNorm(this.#context, rows, sum, { ...this.#weights(name), epsilon });
   }
 
-  #dropoutMask(site: string, shape: readonly number[], rate: number): tf.Tensor | null {
-    if (!this.#context.training || rate === 0) return null;
-    return this.#context.dropoutMask(site, shape, rate);
+  #attentionForm(site: string): AttentionForm {
+    const dropout = { site, rate: this.#config.attentionDropout };
+    return { shape: this.#shape, mask: this.#mask, dropout };
   }
 
   #weights(name: string): LayerWeights {

@@ -1,5 +1,5 @@
 /**
- * Layers that transformer encoders are made of, on matrices of [rows, features]: dense, LayerNorm, embedding lookup.
+ * Layers that transformer encoders are made of, on matrices of [rows, features]: dense, projection, embedding lookup.
  * Weights are [out, in] as PyTorch keeps them; the transposition happens inside the matrix product.
  */
 import * as tf from "@tensorflow/tfjs";
@@ -24,41 +24,20 @@ export function dense(x: tf.Tensor2D, { weight, bias }: LayerWeights): tf.Tensor
   );
 }
 
-/**
- * LayerNorm(x + residual), or LayerNorm(x), over the last axis of [rows, features].
- * Gradient after Ba, Kiros, Hinton (2016): with n the normalised rows and g = dy·gain,
- * dx = (g − mean(g) − n·mean(g·n)) / deviation.
- */
-export function layerNorm(
-  x: tf.Tensor2D,
-  residual: tf.Tensor2D | null,
-  { weight: gain, bias }: LayerWeights,
-  epsilon: number,
-): tf.Tensor2D {
-  const inputs = residual === null ? [x, gain, bias] : [x, residual, gain, bias];
+/** x·Wᵀ for x [rows, in] and several weights at once: [rows, all outs]. One product is faster than several. */
+export function project(x: tf.Tensor2D, weights: readonly tf.Tensor[]): tf.Tensor2D {
+  const join = (): tf.Tensor =>
+    weights.length === 1 ? at([...weights], 0) : tf.concat([...weights], 0);
   return differentiable(
-    inputs,
-    () => {
-      const sum = residual === null ? x : tf.add(x, residual);
-      const centred = tf.sub(sum, tf.mean(sum, -1, true));
-      const variance = tf.mean(tf.square(centred), -1, true);
-      const inverse = tf.rsqrt(tf.add(variance, epsilon));
-      const normed = tf.mul(centred, inverse);
-      return {
-        value: tf.add<tf.Tensor2D>(tf.mul(normed, gain), bias),
-        saved: [normed, inverse, gain],
-      };
-    },
+    [x, ...weights],
+    () => ({ value: tf.matMul<tf.Tensor2D>(x, join(), false, true), saved: [x] }),
     (dy, saved) => {
-      const [normed, inverse, scale] = [at(saved, 0), at(saved, 1), at(saved, 2)];
-      const product = tf.mul(dy, normed);
-      const column = tf.reshape(tf.div(scale, scale.size), [-1, 1]);
-      const mean = tf.matMul(dy, column);
-      const meanProduct = tf.matMul(product, column);
-      const inner = tf.sub(tf.mul(dy, scale), tf.add(tf.mul(normed, meanProduct), mean));
-      const dx = tf.mul(inner, inverse);
-      const weights = [tf.sum(product, 0), tf.sum(dy, 0)];
-      return residual === null ? [dx, ...weights] : [dx, dx, ...weights];
+      const dWeights = tf.matMul(dy, at(saved, 0), true, false);
+      const outs = weights.map(({ shape: [out = 0] }) => out);
+      return [
+        tf.matMul(dy, join()),
+        ...(weights.length === 1 ? [dWeights] : tf.split(dWeights, outs, 0)),
+      ];
     },
   );
 }

@@ -27,6 +27,17 @@ export interface Batch {
   readonly truncated: number;
 }
 
+/** A whole or a real number that a kernel is told when it is put into the graph. */
+export type KernelAttribute =
+  | { readonly kind: "int"; readonly int: number }
+  | { readonly kind: "float"; readonly float: number };
+
+/** A kernel of ours (worker/engine/native) that computes what a block of composed ops does, in fewer passes over memory. */
+export interface Kernel {
+  readonly op: string;
+  readonly attributes: Readonly<Record<string, KernelAttribute>>;
+}
+
 /** What a phase's function is given while it runs, eagerly or being recorded. */
 export interface PhaseContext {
   /**
@@ -41,6 +52,14 @@ export interface PhaseContext {
    * @param site name of the place in the model, unique within it
    */
   dropoutMask(site: string, shape: readonly number[], rate: number): tf.Tensor;
+  /** The words that the masks of a site are made from, int32 of shape [2]: what a kernel takes in a mask's place. */
+  dropoutSeed(site: string): tf.Tensor;
+  /**
+   * Runs a block of ops. `compose` defines what it gives; a kernel may compute it in the graph instead.
+   * @param inputs all tensors that the block depends on, in the kernel's order
+   * @returns what `compose` returns, in the kernel's order of outputs
+   */
+  block(kernel: Kernel, inputs: readonly tf.Tensor[], compose: () => tf.Tensor[]): tf.Tensor[];
   /** Trainable variables, in table order. */
   readonly trainable: readonly tf.Variable[];
   /** False while evaluating: no dropout, running averages instead of batch statistics. */

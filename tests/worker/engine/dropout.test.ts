@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
 import * as tf from "@tensorflow/tfjs";
-import { dropoutMask } from "../../../worker/engine/dropout.ts";
+import { dropoutMask, siteSeed } from "../../../worker/engine/dropout.ts";
 import { dropoutSeed } from "../../../worker/engine/dropout-seed.ts";
 import { startBackend, type TensorFlowBackend } from "../../../worker/engine/tensorflow-backend.ts";
 import { bindingUnderTest } from "../../support/engine-under-test.ts";
@@ -26,7 +26,9 @@ function maskAt(place: Place): Float32Array {
   const { job = 42n, step = 1, microbatch = 0, site = "a", rate = 0.1, shape = [length] } = place;
   return tf.tidy(() => {
     const seed = tf.tensor1d(dropoutSeed(job, step, microbatch), "int32");
-    return Float32Array.from(dropoutMask(backend, seed, site, { shape, rate }).dataSync());
+    return Float32Array.from(
+      dropoutMask(backend, siteSeed(seed, site), { shape, rate }).dataSync(),
+    );
   });
 }
 

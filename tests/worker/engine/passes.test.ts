@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { GraphNode } from "../../../worker/engine/graph-node.ts";
+import { fuseBlocks } from "../../../worker/engine/passes/fuse-blocks.ts";
 import { mergeEqualNodes } from "../../../worker/engine/passes/merge-equal-nodes.ts";
 import { removeUnusedNodes } from "../../../worker/engine/passes/remove-unused-nodes.ts";
 import type { Recording } from "../../../worker/engine/recorder.ts";
@@ -17,7 +18,7 @@ function op(name: string, kind: string, ...inputs: string[]): GraphNode {
 }
 
 function recordingOf(nodes: readonly GraphNode[], outputs: Record<string, string>): Recording {
-  return { nodes, outputs, origins: new Map() };
+  return { nodes, blocks: [], outputs, origins: new Map() };
 }
 
 describe("removeUnusedNodes", () => {
@@ -56,5 +57,36 @@ describe("mergeEqualNodes", () => {
     );
     assert.deepEqual(merged.nodes.find(({ name }) => name === "parts")?.inputs, ["first"]);
     assert.equal(merged.outputs["other"], "first:0");
+  });
+});
+
+describe("fuseBlocks", () => {
+  const nodes = [
+    op("scaled", "Mul", "input/x", "input/y"),
+    op("shifted", "AddV2", "scaled", "input/y"),
+    op("again", "Neg", "shifted"),
+    op("slope", "Mul", "again", "scaled"),
+    op("last", "Exp", "slope"),
+  ];
+  const kernel = { op: "Kernel", attributes: { rate: { kind: "float", float: 0.5 } } } as const;
+  const blocks = [
+    { ...kernel, inputs: ["input/x", "input/y"], outputs: ["shifted", "scaled"], end: 2 },
+    { ...kernel, inputs: ["again", "scaled"], outputs: ["slope"], end: 4 },
+  ];
+  const recording = { ...recordingOf(nodes, { loss: "last", part: "scaled" }), blocks };
+
+  it("puts kernels in the place of blocks, and leaves nothing of the blocks", () => {
+    const fused = removeUnusedNodes(fuseBlocks(recording));
+    assert.deepEqual(
+      fused.nodes.map(({ name, op: kind, inputs }) => [name, kind, ...inputs]),
+      [
+        ["block0", "Kernel", "input/x", "input/y"],
+        ["again", "Neg", "block0"],
+        ["block1", "Kernel", "again", "block0:1"],
+        ["last", "Exp", "block1"],
+      ],
+    );
+    assert.deepEqual(fused.outputs, { loss: "last", part: "block0:1" });
+    assert.deepEqual(fused.nodes[0]!.attributes, kernel.attributes);
   });
 });

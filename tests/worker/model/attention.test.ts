@@ -6,7 +6,8 @@ import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
 import * as tf from "@tensorflow/tfjs";
 import { attend, attendFirstRow, maskBias } from "../../../worker/model/attention.ts";
-import { dense } from "../../../worker/model/layers.ts";
+import type { BlockContext } from "../../../worker/model/blocks.ts";
+import { dense, project } from "../../../worker/model/layers.ts";
 
 const shape = { batch: 2, length: 5, heads: 3, headSize: 4 };
 const { batch, length, heads, headSize } = shape;
@@ -35,6 +36,19 @@ function mask(): tf.Tensor {
   return tf.tensor2d([1, 1, 1, 1, 1, 1, 1, 1, 0, 0], [batch, length]);
 }
 
+/** A context in which this mask falls, whatever the site; blocks are their composed form. */
+function contextOf(dropout: tf.Tensor | null): BlockContext {
+  return {
+    training: dropout !== null,
+    dropoutMask: () => dropout ?? tf.ones([1]),
+    dropoutSeed: () => tf.zeros([2], "int32"),
+    block: (_kernel, _inputs, compose) => compose(),
+  };
+}
+
+const form = () => ({ shape, mask: maskBias(mask()), dropout: { site: "here", rate: 0.5 } });
+const noBias = () => tf.zeros([3 * features]);
+
 function plain(q: tf.Tensor2D, k: tf.Tensor2D, v: tf.Tensor2D, dropout: tf.Tensor | null) {
   const split = (x: tf.Tensor) =>
     tf.transpose(tf.reshape(x, [batch, length, heads, headSize]), [0, 2, 1, 3]);
@@ -56,10 +70,9 @@ describe("attend()", () => {
     it(`has the value and the gradients of the formula, ${dropped ? "with" : "without"} dropout`, () => {
       const inputs = [1, 2, 3].map((seed) => values(seed, rows, features));
       const dropout = dropped ? dropoutOf(batch, heads, length, length) : null;
-      const masks = { bias: maskBias(mask()), dropout };
       const dy = values(4, rows, features);
       const own = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) =>
-        attend([q as tf.Tensor2D, k as tf.Tensor2D, v as tf.Tensor2D], shape, masks);
+        attend(contextOf(dropout), tf.concat([q, k, v], 1) as tf.Tensor2D, noBias(), form());
       const formula = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) =>
         plain(q as tf.Tensor2D, k as tf.Tensor2D, v as tf.Tensor2D, dropout);
       assertClose(
@@ -79,7 +92,6 @@ describe("attendFirstRow()", () => {
       const whole = dropped ? dropoutOf(batch, heads, length, length) : null;
       const first =
         whole === null ? null : tf.squeeze(tf.slice(whole, [0, 0, 0, 0], [-1, -1, 1, -1]), [2]);
-      const bias = maskBias(mask());
       const firstRows = (x: tf.Tensor) =>
         tf.reshape<tf.Rank.R2>(
           tf.slice(tf.reshape(x, [batch, length, features]), [0, 0, 0], [-1, 1, -1]),
@@ -97,13 +109,16 @@ describe("attendFirstRow()", () => {
         const x = all[0] as tf.Tensor2D;
         const query = dense(firstRows(x), layer(all, 0));
         const parts = { key: layer(all, 1).weight, value: layer(all, 2) };
-        return attendFirstRow(query, x, parts, { shape, masks: { bias, dropout: first } });
+        return attendFirstRow(contextOf(first), { query, rows: x }, parts, form());
       };
       const reference = (...all: tf.Tensor[]) => {
         const x = all[0] as tf.Tensor2D;
-        const project = (part: number) => dense(x, layer(all, part));
-        const masks = { bias, dropout: whole };
-        return firstRows(attend([project(0), project(1), project(2)], shape, masks));
+        const projected = project(
+          x,
+          [0, 1, 2].map((part) => layer(all, part).weight),
+        );
+        const shifts = tf.concat([0, 1, 2].map((part) => layer(all, part).bias));
+        return firstRows(attend(contextOf(whole), projected, shifts, form()));
       };
       assertClose(own(...inputs), reference(...inputs));
       const dy = values(8, batch, features);

@@ -1,0 +1,147 @@
+// Attention of one head, forward and backward, with the scores in a core's own cache.
+// Takes one head's queries (0), keys (1) or values (2), bias added and scaled, row by row.
+RM_INLINE void takeRows(const AttentionJob& job, int64_t sample, int64_t head, int part, float scale, float* rows) {
+  const int64_t features = job.features(), narrow = padded(job.size);
+  const float* bias = job.bias + part * features + head * job.size;
+  for (int64_t i = 0; i < job.length; i++) {
+    const float* from = job.projected + ((sample * job.length + i) * 3 + part) * features + head * job.size;
+    for (int64_t k = 0; k < job.size; k += kLanes)
+      store(rows + i * narrow + k, (load(from + k, job.size - k) + load(bias + k, job.size - k)) * scale);
+  }
+}
+
+RM_INLINE void turn(const float* rows, int64_t length, int64_t size, float* turned) {
+  const int64_t narrow = padded(size), wide = padded(length);
+  for (int64_t k = 0; k < size; k++)
+    for (int64_t i = 0; i < length; i++) turned[k * wide + i] = rows[i * narrow + k];
+}
+
+RM_INLINE void takeHead(const AttentionJob& job, int64_t sample, int64_t head, AttentionRoom& room) {
+  takeRows(job, sample, head, 0, job.scale, room.queries.data());
+  takeRows(job, sample, head, 1, 1.f, room.keys.data());
+  takeRows(job, sample, head, 2, 1.f, room.values.data());
+  turn(room.keys.data(), job.length, job.size, room.turnedKeys.data());
+  std::memcpy(room.mask.data(), job.mask + sample * job.length, job.length * sizeof(float));
+}
+
+// Scores of rows first to first + count of a head, mask added, into room.scores.
+RM_INLINE void scoreRows(const AttentionJob& job, int64_t first, int64_t count, AttentionRoom& room) {
+  const int64_t wide = padded(job.length), narrow = padded(job.size);
+  multiplySmall({room.queries.data() + first * narrow, narrow, 1}, room.turnedKeys.data(), wide,
+                      room.scores.data(), wide, count, wide, job.size, false);
+  for (int64_t i = 0; i < count; i++) {
+    float* row = room.scores.data() + i * wide;
+    for (int64_t j = 0; j < wide; j += kLanes) store(row + j, load(row + j) + load(room.mask.data() + j));
+  }
+}
+
+// Place of a row's first element in the tensor of probabilities, [batch, heads, length, length].
+RM_INLINE int64_t rowIndex(const AttentionJob& job, int64_t item, int64_t row) { return item * job.length + row; }
+
+static void attend(const AttentionJob& job, float* context, int64_t item, AttentionRoom& room) {
+  const int64_t sample = item / job.heads, head = item % job.heads;
+  const int64_t wide = padded(job.length), narrow = padded(job.size), features = job.features();
+  takeHead(job, sample, head, room);
+  for (int64_t first = 0; first < job.length; first += kHeldRows) {
+    const int64_t count = std::min(kHeldRows, job.length - first);
+    scoreRows(job, first, count, room);
+    for (int64_t i = 0; i < count; i++) {
+      float* row = room.scores.data() + i * wide;
+      V most = load(row);
+      for (int64_t j = kLanes; j < wide; j += kLanes) most = larger(most, load(row + j));
+      const float top = largest(most);
+      V total{};
+      for (int64_t j = 0; j < wide; j += kLanes) {
+        const V e = exponential(load(row + j) - top);
+        total += e;
+        store(row + j, e);
+      }
+      const int64_t place = rowIndex(job, item, first + i);
+      const float inverse = 1 / sum(total);
+      job.stats[2 * place] = top;
+      job.stats[2 * place + 1] = inverse;
+      if (job.dropout.drops)
+        dropoutFactors(job.dropout, place * job.length, job.length, room.factors.data(), room.numbers.data());
+      for (int64_t j = 0; j < wide; j += kLanes) {
+        V p = load(row + j) * inverse;
+        if (job.dropout.drops) p = p * load(room.factors.data() + j);
+        store(row + j, p);
+      }
+    }
+    float* out = room.dContext.data();
+    multiplySmall({room.scores.data(), wide, 1}, room.values.data(), narrow, out, narrow, count, narrow,
+                        job.length, false);
+    for (int64_t i = 0; i < count; i++)
+      std::memcpy(context + (sample * job.length + first + i) * features + head * job.size, out + i * narrow,
+                  job.size * sizeof(float));
+  }
+}
+
+RM_INLINE void putRows(const AttentionGradientJob& job, int64_t sample, int64_t head, int part, float scale,
+                       const float* rows) {
+  const AttentionJob& f = job.forward;
+  const int64_t features = f.features(), narrow = padded(f.size);
+  float* sums = job.parts + sample * 3 * features + part * features + head * f.size;
+  for (int64_t k = 0; k < f.size; k += kLanes) {
+    const int64_t n = f.size - k;
+    V total{};
+    for (int64_t i = 0; i < f.length; i++) {
+      const V v = load(rows + i * narrow + k) * scale;
+      total += v;
+      store(job.dProjected + ((sample * f.length + i) * 3 + part) * features + head * f.size + k, v, n);
+    }
+    store(sums + k, total, n);
+  }
+}
+
+static void attendGradient(const AttentionGradientJob& job, int64_t item, AttentionRoom& room) {
+  const AttentionJob& f = job.forward;
+  const int64_t sample = item / f.heads, head = item % f.heads;
+  const int64_t wide = padded(f.length), narrow = padded(f.size), features = f.features();
+  takeHead(f, sample, head, room);
+  turn(room.values.data(), f.length, f.size, room.turnedValues.data());
+  for (int64_t i = 0; i < f.length; i++)
+    std::memcpy(room.dContext.data() + i * narrow, job.dContext + (sample * f.length + i) * features + head * f.size,
+                f.size * sizeof(float));
+  for (int64_t first = 0; first < f.length; first += kHeldRows) {
+    const int64_t count = std::min(kHeldRows, f.length - first);
+    float *scores = room.scores.data(), *slopes = room.slopes.data();
+    const float* dContext = room.dContext.data() + first * narrow;
+    scoreRows(f, first, count, room);
+    multiplySmall({dContext, narrow, 1}, room.turnedValues.data(), wide, slopes, wide, count, wide, f.size, false);
+    for (int64_t i = 0; i < count; i++) {
+      float *row = scores + i * wide, *slope = slopes + i * wide;
+      const int64_t place = rowIndex(f, item, first + i);
+      const float top = f.stats[2 * place], inverse = f.stats[2 * place + 1];
+      const float* context = job.context + (sample * f.length + first + i) * features + head * f.size;
+      V product{};
+      for (int64_t k = 0; k < f.size; k += kLanes)
+        product += load(context + k, f.size - k) * load(dContext + i * narrow + k);
+      const float mean = sum(product);
+      if (f.dropout.drops)
+        dropoutFactors(f.dropout, place * f.length, f.length, room.factors.data(), room.numbers.data());
+      for (int64_t j = 0; j < wide; j += kLanes) {
+        const V p = exponential(load(row + j) - top) * inverse;
+        V kept = p, d = load(slope + j);
+        if (f.dropout.drops) {
+          const V factors = load(room.factors.data() + j);
+          kept = p * factors;
+          d = d * factors;
+        }
+        store(row + j, kept);
+        store(slope + j, p * (d - mean));
+      }
+    }
+    const bool adds = first > 0;
+    multiplySmall({scores, 1, wide}, dContext, narrow, room.dValues.data(), narrow, f.length, narrow, count, adds);
+    multiplySmall({slopes, 1, wide}, room.queries.data() + first * narrow, narrow, room.dKeys.data(), narrow,
+                        f.length, narrow, count, adds);
+    multiplySmall({slopes, wide, 1}, room.keys.data(), narrow, room.dQueries.data() + first * narrow, narrow,
+                        count, narrow, f.length, false);
+  }
+  putRows(job, sample, head, 0, f.scale, room.dQueries.data());
+  // The queries were scaled already.
+  putRows(job, sample, head, 1, 1.f, room.dKeys.data());
+  putRows(job, sample, head, 2, 1.f, room.dValues.data());
+}
+

@@ -1,0 +1,60 @@
+#pragma once
+// The loops for AVX-512, AVX2 and whatever else there is; RM_CALL takes the processor's best.
+#include "jobs.h"
+
+#define RM_INLINE static inline __attribute__((always_inline))
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define RM_SETS 1
+#include <immintrin.h>
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512")
+#define RM_SET avx512
+#define RM_WIDE 1
+#include "loops.h"
+#undef RM_SET
+#undef RM_WIDE
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#define RM_SET avx2
+#define RM_WIDE 0
+#include "loops.h"
+#undef RM_SET
+#undef RM_WIDE
+#pragma GCC pop_options
+#endif
+#define RM_SET plain
+#define RM_WIDE 0
+#include "loops.h"
+#undef RM_SET
+#undef RM_WIDE
+
+namespace ringmaster {
+enum class InstructionSet { plain, avx2, avx512 };
+
+inline InstructionSet instructionSet() {
+#ifdef RM_SETS
+  static const InstructionSet best =
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")
+          ? InstructionSet::avx512
+          : (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? InstructionSet::avx2
+                                                                             : InstructionSet::plain);
+  return best;
+#else
+  return InstructionSet::plain;
+#endif
+}
+}  // namespace ringmaster
+
+#ifdef RM_SETS
+#define RM_CALL(LOOP, ...)                                                                 \
+  do {                                                                                     \
+    const auto set = ringmaster::instructionSet();                                         \
+    if (set == ringmaster::InstructionSet::avx512) ringmaster::avx512::LOOP(__VA_ARGS__);  \
+    else if (set == ringmaster::InstructionSet::avx2) ringmaster::avx2::LOOP(__VA_ARGS__); \
+    else ringmaster::plain::LOOP(__VA_ARGS__);                                             \
+  } while (false)
+#else
+#define RM_CALL(LOOP, ...) ringmaster::plain::LOOP(__VA_ARGS__)
+#endif

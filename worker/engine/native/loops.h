@@ -1,0 +1,10 @@
+// All loops, compiled once for each instruction set: whoever includes this has named the set by RM_SET and RM_WIDE.
+namespace ringmaster {
+namespace RM_SET {
+#include "vector.h"
+#include "random_bits.h"
+#include "small_products.h"
+#include "row_loops.h"
+#include "attention_loops.h"
+}  // namespace RM_SET
+}  // namespace ringmaster

@@ -1,0 +1,145 @@
+// Loops over rows: LayerNorm, Gelu, dropout, AdamW, each with its gradient where it has one.
+static void normRows(const NormRows& job, int64_t first, int64_t end, float* factors, int16_t* numbers) {
+  const int64_t h = job.features;
+  for (int64_t i = first; i < end; i++) {
+    const float *x = job.x + i * h, *residual = job.residual == nullptr ? nullptr : job.residual + i * h;
+    float *normed = job.normed + i * h, *y = job.y + i * h;
+    if (job.dropout.drops) dropoutFactors(job.dropout, i * h, h, factors, numbers);
+    V total{};
+    for (int64_t j = 0; j < h; j += kLanes) {
+      const int64_t n = h - j;
+      V v = load(x + j, n) + load(job.bias + j, n);
+      if (job.dropout.drops) v = v * load(factors + j, n);
+      if (residual != nullptr) v = v + load(residual + j, n);
+      total += v;
+      store(normed + j, v, n);
+    }
+    const float mean = sum(total) / h;
+    V squares{};
+    for (int64_t j = 0; j < h; j += kLanes) {
+      const V v = firstLanes(load(normed + j, h - j) - mean, h - j);
+      squares += v * v;
+    }
+    const float inverse = 1 / std::sqrt(sum(squares) / h + job.epsilon);
+    job.inverse[i] = inverse;
+    for (int64_t j = 0; j < h; j += kLanes) {
+      const int64_t n = h - j;
+      const V v = (load(normed + j, n) - mean) * inverse;
+      store(normed + j, v, n);
+      store(y + j, v * load(job.gain + j, n) + load(job.shift + j, n), n);
+    }
+  }
+}
+
+static void normGradient(const NormGradient& job, int64_t firstBlock, int64_t endBlock, float* factors,
+                                 int16_t* numbers) {
+  const int64_t h = job.features;
+  for (int64_t block = firstBlock; block < endBlock; block++) {
+    float *dbias = job.parts + block * h * 3, *dgain = dbias + h, *dshift = dgain + h;
+    const int64_t end = std::min(job.rows, (block + 1) * kBlockRows);
+    for (int64_t i = block * kBlockRows; i < end; i++) {
+      const float *dy = job.dy + i * h, *normed = job.normed + i * h;
+      float *dx = job.dx + i * h, *dresidual = job.dresidual + i * h;
+      if (job.dropout.drops) dropoutFactors(job.dropout, i * h, h, factors, numbers);
+      V total{}, projected{};
+      for (int64_t j = 0; j < h; j += kLanes) {
+        const int64_t n = h - j;
+        const V d = load(dy + j, n), z = load(normed + j, n), g = d * load(job.gain + j, n), dz = d * z;
+        total += g;
+        projected += g * z;
+        store(dgain + j, load(dgain + j, n) + dz, n);
+        store(dshift + j, load(dshift + j, n) + d, n);
+      }
+      const float mean = sum(total) / h, slope = sum(projected) / h, inverse = job.inverse[i];
+      for (int64_t j = 0; j < h; j += kLanes) {
+        const int64_t n = h - j;
+        V d = (load(dy + j, n) * load(job.gain + j, n) - mean - load(normed + j, n) * slope) * inverse;
+        store(dresidual + j, d, n);
+        if (job.dropout.drops) {
+          d = d * load(factors + j, n);
+          store(dx + j, d, n);
+        }
+        store(dbias + j, load(dbias + j, n) + d, n);
+      }
+    }
+  }
+}
+
+// Φ(x) and φ(x)·√(2π) = e^(−x²/2). erf after Abramowitz and Stegun 7.1.26 (absolute error 1.5e-7), whose exponential is
+// the density's.
+RM_INLINE V normalCdf(V x, V* bell) {
+  const V a = (x < V{} ? -x : x) * 0.70710678f;
+  const V t = 1.f / (1.f + 0.3275911f * a);
+  V p = all(1.061405429f);
+  p = p * t - 1.453152027f;
+  p = p * t + 1.421413741f;
+  p = p * t - 0.284496736f;
+  p = p * t + 0.254829592f;
+  *bell = exponential(x * x * -0.5f);
+  const V tail = 0.5f * p * t * *bell;
+  return x < V{} ? tail : 1.f - tail;
+}
+
+static void geluRows(const GeluRows& job, int64_t first, int64_t end) {
+  const int64_t h = job.features;
+  for (int64_t i = first; i < end; i++) {
+    for (int64_t j = 0; j < h; j += kLanes) {
+      const int64_t n = h - j, at = i * h + j;
+      const V x = load(job.x + at, n) + load(job.bias + j, n);
+      V bell;
+      store(job.out + at, x * normalCdf(x, &bell), n);
+    }
+  }
+}
+
+static void geluGradient(const GeluRows& job, int64_t firstBlock, int64_t endBlock) {
+  const int64_t h = job.features;
+  for (int64_t block = firstBlock; block < endBlock; block++) {
+    float* dbias = job.parts + block * h;
+    const int64_t end = std::min(job.rows, (block + 1) * kBlockRows);
+    for (int64_t i = block * kBlockRows; i < end; i++) {
+      for (int64_t j = 0; j < h; j += kLanes) {
+        const int64_t n = h - j, at = i * h + j;
+        const V x = load(job.x + at, n) + load(job.bias + j, n);
+        V bell;
+        const V phi = normalCdf(x, &bell);
+        const V d = load(job.dy + at, n) * (phi + x * bell * 0.39894228f);
+        store(job.out + at, d, n);
+        store(dbias + j, load(dbias + j, n) + d, n);
+      }
+    }
+  }
+}
+
+static void dropRange(const Dropout& dropout, const float* x, float* y, int64_t begin, int64_t end) {
+  float factors[kNumbers + kLanes];
+  int16_t numbers[3 * kNumbers];
+  for (int64_t i = begin; i < end; i += kNumbers) {
+    const int64_t count = std::min(kNumbers, end - i);
+    dropoutFactors(dropout, i, count, factors, numbers);
+    for (int64_t j = 0; j < count; j += kLanes)
+      store(y + i + j, load(x + i + j, count - j) * load(factors + j), count - j);
+  }
+}
+
+RM_INLINE V squareRoot(V x) {
+  float a[kLanes];
+  std::memcpy(a, &x, sizeof x);
+  for (int i = 0; i < kLanes; i++) a[i] = std::sqrt(a[i]);
+  return load(a);
+}
+
+static void adamRange(const AdamRange& job, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; i += kLanes) {
+    const int64_t n = end - i;
+    const V g = load(job.gradient + i, n) * job.scale;
+    V m = load(job.first + i, n), v = load(job.second + i, n);
+    m += (g - m) * (1 - job.beta1);
+    v += (g * g - v) * (1 - job.beta2);
+    const V w = load(job.weights + i, n) * job.kept;
+    store(job.first + i, m, n);
+    store(job.second + i, v, n);
+    store(job.weights + i, w - m * job.rate / (squareRoot(v) + job.epsilon), n);
+  }
+}
+
