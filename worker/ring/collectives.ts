@@ -13,6 +13,7 @@ import { checkChunk, cutChunks, walkRing, type Place } from "./ring-walk.ts";
 import { hopsOfHalf, ownedSegment, receivedSegment, sentSegment } from "./schedule.ts";
 import { cutSegments, type Segment } from "./segments.ts";
 
+/** A rank's place in the ring. */
 export type { Place } from "./ring-walk.ts";
 
 /** What can be reduced. */

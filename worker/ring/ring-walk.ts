@@ -28,6 +28,7 @@ export interface Walk {
   take(hop: number, offset: number, data: Uint8Array): Uint8Array;
 }
 
+/** A part of a vector as chunks of at most `ringChunkBytes`, each a view of it; none for an empty part. */
 export function cutChunks(
   whole: Uint8Array,
 ): { readonly offset: number; readonly data: Uint8Array }[] {
@@ -38,6 +39,7 @@ export function cutChunks(
   });
 }
 
+/** Throws LinkBroken for a chunk of another collective or hop, or one that does not lie within its segment. */
 export function checkChunk(chunk: Chunk, place: Place, walk: Walk): void {
   const known =
     chunk.collective === place.collective &&
@@ -51,6 +53,10 @@ export function checkChunk(chunk: Chunk, place: Place, walk: Walk): void {
   }
 }
 
+/**
+ * Walks the hops of a collective: sends the own part, takes in every chunk that arrives and passes it on unless that was
+ * the last hop. Advances the collective's number. Rejects with LinkBroken, or with the signal's reason.
+ */
 export async function walkRing(place: Place, walk: Walk, signal: AbortSignal): Promise<void> {
   let toReceive = 0;
   let toSend = walk.own.byteLength;
