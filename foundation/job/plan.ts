@@ -18,7 +18,7 @@ export interface PlanInput {
 }
 
 /**
- * Bytes of one worker at its peak. Weights, optimiser and gradients are exact; activations are an estimate, null if unknown;
+ * Bytes of one worker at its peak. Weights and optimiser are exact, gradients at most that; activations are an estimate, null if unknown;
  * the rest is calibrated (docs/performance.md).
  */
 export interface MemoryEstimate {
@@ -131,7 +131,8 @@ export function planRun(input: PlanInput): Plan {
     memoryPerWorker: {
       weights: table.stateSize * floatBytes,
       optimizer: 2 * table.trainableSize * floatBytes,
-      gradients: 2 * reduced * floatBytes,
+      // This step's sum, the last step's, and a microbatch's; rows that no batch has touched take no memory.
+      gradients: 3 * reduced * floatBytes,
       activations: activationBytes(input.configJson, microbatch, input.maxLength),
       copies: (table.stateSize + 2 * table.trainableSize) * floatBytes,
       runtime: runtimeBytes,

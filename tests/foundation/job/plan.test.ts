@@ -64,7 +64,7 @@ describe("planRun", () => {
     assert.deepEqual(plan.memoryPerWorker, {
       weights: 158 * 4,
       optimizer: 200 * 4,
-      gradients: 220 * 4,
+      gradients: 330 * 4,
       activations: null,
       copies: 358 * 4,
       runtime: 380e6,
