@@ -105,7 +105,8 @@ export class SharedRounds {
       const broken = this.#broken;
       for (const other of waiting) {
         other.readCounters(this.#seen);
-        const ahead = ((this.#seen[counters[counter]] ?? 0) - value + 256) % 256;
+        // A remainder would be negative once the value has left the counter's range.
+        const ahead = ((this.#seen[counters[counter]] ?? 0) - value) & 255;
         if (ahead < half) waiting.delete(other);
       }
       if (waiting.size === 0) return;

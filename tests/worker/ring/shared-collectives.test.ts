@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { sumIntegers } from "../../../worker/ring/accumulate.ts";
@@ -88,6 +89,26 @@ describe("shared memory of a whole host", () => {
     for (const { counters } of group.shared) {
       assert.deepEqual(counters, { sentBytes: 6_000_000, receivedBytes: 6_000_000 });
     }
+    await group.close();
+  });
+
+  it("waits for a rank that is late after any number of rounds: counters wrap", async () => {
+    const group = await tryToShare({ folders: Array(2).fill(sharedMemoryFolder) });
+    const collectiveCount = 600;
+    const sums = await Promise.all(
+      group.shared.map(async (rank, r) => {
+        const own: number[] = [];
+        for (let i = 0; i < collectiveCount; i++) {
+          if (r === 1) await turn();
+          const vector = Int32Array.of(i, r);
+          await rank.allReduce(vector, sumIntegers, never);
+          own.push(vector[0]!);
+        }
+        return own;
+      }),
+    );
+    const expected = Array.from({ length: collectiveCount }, (_, i) => 2 * i);
+    assert.deepEqual(sums, [expected, expected]);
     await group.close();
   });
 
