@@ -1,5 +1,4 @@
 /** The real engine over the real binding, prepared for a BERT config, and batches for it. */
-import { ensureNativeParts } from "../../foundation/native/native-parts.ts";
 import { createProgressSink } from "../../foundation/native/progress.ts";
 import {
   layOutTable,
@@ -12,6 +11,7 @@ import type { EngineOptimizer } from "../../worker/engine/engine.ts";
 import { TfjsEngine } from "../../worker/engine/tfjs-engine.ts";
 import { createModel } from "../../worker/model/families.ts";
 import type { Batch } from "../../worker/model/model.ts";
+import { bindingUnderTest } from "../support/engine-under-test.ts";
 import type { TokenRows } from "./references.ts";
 
 /** AdamW as the references have it. */
@@ -32,15 +32,8 @@ export const progress = createProgressSink({
 
 /** Makes an engine; it has to be closed. One binding serves all engines of a process. */
 export async function startEngine(): Promise<TfjsEngine> {
-  const { bindingFile } = await ensureNativeParts({
-    env: process.env,
-    device: "cpu",
-    progress,
-    signal: new AbortController().signal,
-    parts: ["tensorflow", "binding"],
-  });
   return new TfjsEngine(
-    bindingFile,
+    await bindingUnderTest(),
     (options) => createModel(options.family, options),
     () => performance.now(),
   );

@@ -1,4 +1,5 @@
 /** A real engine over the real binding for tests, with what drives it: samples, batches, whole steps. */
+import { setEngineEnvironment } from "../../worker/engine-environment.ts";
 import { createTinyConvnet } from "../../worker/model/tiny-convnet.ts";
 import { createTwoTower } from "../../worker/model/two-tower.ts";
 import type { Batch, Model } from "../../worker/model/model.ts";
@@ -11,8 +12,7 @@ import { layOutTable, serializeTable, type TensorSpec } from "../../foundation/p
 
 /** The addon's file, installed on first use. TensorFlow's settings are put into the environment before it is loaded. */
 export async function bindingUnderTest(): Promise<string> {
-  process.env["TF_CPP_MIN_LOG_LEVEL"] ??= "2";
-  process.env["TF_ENABLE_ONEDNN_OPTS"] ??= "1";
+  setEngineEnvironment(process.env, { threads: 0, device: "cpu", localRank: 0 });
   const { bindingFile } = await ensureNativeParts({
     env: process.env,
     device: "cpu",

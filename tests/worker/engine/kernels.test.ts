@@ -1,0 +1,110 @@
+/**
+ * Goal: kernels of our own compute what the composed blocks that they take the place of do, dropout included. Method: one
+ * BERT, eager (composed) and recorded (kernels), at sizes that fill no vector register and at ones that fill several.
+ */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import type { TfjsEngine } from "../../../worker/engine/tfjs-engine.ts";
+import { batchOf, programs, startEngine, tableOf } from "../../parity/engine-under-test.ts";
+import { relativeDifference, someValues } from "../../support/engine-under-test.ts";
+import { wholeVector } from "../../support/whole-vector.ts";
+
+const forms = [
+  { name: "odd sizes", rows: 3, length: 7, hidden: 20, heads: 4, inner: 37 },
+  { name: "a head wider than a register", rows: 2, length: 21, hidden: 48, heads: 2, inner: 33 },
+  {
+    name: "more rows than are held at a time",
+    rows: 2,
+    length: 75,
+    hidden: 64,
+    heads: 2,
+    inner: 128,
+  },
+] as const;
+
+function configOf(form: (typeof forms)[number], dropout: number): string {
+  return JSON.stringify({
+    model_type: "bert",
+    vocab_size: 50,
+    hidden_size: form.hidden,
+    num_hidden_layers: 3,
+    num_attention_heads: form.heads,
+    intermediate_size: form.inner,
+    max_position_embeddings: 80,
+    type_vocab_size: 2,
+    hidden_act: "gelu",
+    layer_norm_eps: 1e-12,
+    hidden_dropout_prob: dropout,
+    attention_probs_dropout_prob: dropout,
+    id2label: { 0: "no", 1: "yes" },
+  });
+}
+
+function exampleOf({ rows, length }: (typeof forms)[number]) {
+  const table = <T>(make: (row: number, place: number) => T): T[][] =>
+    Array.from({ length: rows }, (_, row) =>
+      Array.from({ length }, (__, place) => make(row, place)),
+    );
+  const tokens = {
+    input_ids: table((row, place) => 1 + ((row * 31 + place * 7) % 49)),
+    attention_mask: table((row, place) => (place < length - row ? 1 : 0)),
+    token_type_ids: table((_, place) => (place * 2 < length ? 0 : 1)),
+  };
+  return batchOf(
+    tokens,
+    Int32Array.from({ length: rows }, (_, row) => row % 2),
+  );
+}
+
+describe("kernels equal the composed blocks", () => {
+  let engine: TfjsEngine;
+  before(async () => {
+    engine = await startEngine();
+  });
+  after(async () => engine.close());
+
+  async function stepOf(form: (typeof forms)[number], dropout: number, eager: boolean) {
+    const configJson = configOf(form, dropout);
+    const table = tableOf(configJson);
+    const prepared = await engine.prepare({
+      ...programs(configJson, form.rows, form.length),
+      eager,
+    });
+    const parameters = someValues(table.stateSize, 5).map((value) => value * 0.2);
+    for (const { name, offset, size } of table.entries) {
+      if (name.endsWith("LayerNorm.weight")) parameters.fill(1, offset, offset + size);
+    }
+    await engine.loadState({ parameters, step: 0 });
+    const into = new Float32Array(prepared.reductionSize);
+    const place = { step: 3, microbatch: 2, microbatchCount: 4 };
+    const result = await engine.runPhase(0, exampleOf(form), place, { gathered: {}, into });
+    const gradient = wholeVector(prepared, into, result);
+    await engine.norm(gradient);
+    await engine.update({ step: 1, learningRate: 1e-3 });
+    const { parameters: updated } = await engine.readState(false);
+    return { gradient, updated: updated.slice(), before: parameters };
+  }
+
+  for (const form of forms) {
+    for (const dropout of [0, 0.3]) {
+      it(`${form.name}, dropout ${dropout}`, async () => {
+        const composed = await stepOf(form, dropout, true);
+        const fused = await stepOf(form, dropout, false);
+        const distance = relativeDifference(composed.gradient, fused.gradient);
+        assert.ok(distance < 1e-5, `gradients are ${distance} apart`);
+        assert.ok(composed.gradient.some((value) => Math.abs(value) > 1e-2));
+        const change = (run: typeof fused) => run.updated.map((value, i) => value - run.before[i]!);
+        const apart = relativeDifference(change(composed), change(fused));
+        assert.ok(apart < 1e-2, `updates are ${apart} apart`);
+        assert.ok(relativeDifference(composed.updated, composed.before) > 1e-4);
+      });
+    }
+  }
+
+  it("drops something", async () => {
+    const [form] = forms;
+    const kept = await stepOf(form, 0, false);
+    const dropped = await stepOf(form, 0.3, false);
+    assert.ok(relativeDifference(kept.gradient, dropped.gradient) > 0.1);
+  });
+});
