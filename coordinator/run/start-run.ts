@@ -184,12 +184,7 @@ function assemble(
     events,
     telemetry,
     view,
-    evaluator: new Evaluator({
-      problemType: model.problemType,
-      labelCount: model.labels.length,
-      microbatchSize: settings.perDeviceEvalBatchSize,
-      groupByLength: settings.groupByLength,
-    }),
+    evaluator: evaluatorOf(planned),
     progress,
     checkpoints,
     states: new StateRequests(table),
@@ -200,6 +195,15 @@ function assemble(
     clock,
     interrupts,
   };
+}
+
+function evaluatorOf({ model, settings }: RunPlan): Evaluator {
+  return new Evaluator({
+    problemType: model.problemType,
+    labelCount: model.labels.length,
+    microbatchSize: settings.perDeviceEvalBatchSize,
+    groupByLength: settings.groupByLength,
+  });
 }
 
 function observerOf({ telemetry, events }: Services, progress: Progress): FleetObserver {

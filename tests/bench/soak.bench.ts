@@ -60,8 +60,14 @@ function growthPerStep(samples: readonly Sample[]): number {
 async function soak(args: readonly string[], output: string, steps: number) {
   const run = startCoordinator([
     ...args,
-    ...["--max-steps", String(steps), "--eval-strategy", "no", "--save-strategy", "no"],
-    ...["--output-dir", output],
+    "--max-steps",
+    String(steps),
+    "--eval-strategy",
+    "no",
+    "--save-strategy",
+    "no",
+    "--output-dir",
+    output,
   ]);
   const samples = new Map<number, Sample[]>();
   const peaks = new Map<number, number>();

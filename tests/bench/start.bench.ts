@@ -38,8 +38,14 @@ async function startOnce(args: readonly string[], output: string): Promise<reado
   const startMs = Date.now();
   const run = startCoordinator([
     ...args,
-    ...["--max-steps", "1", "--eval-strategy", "no", "--save-strategy", "no"],
-    ...["--output-dir", output],
+    "--max-steps",
+    "1",
+    "--eval-strategy",
+    "no",
+    "--save-strategy",
+    "no",
+    "--output-dir",
+    output,
   ]);
   const ends = new Map<string, number>();
   let rest = "";

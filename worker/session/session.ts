@@ -4,6 +4,7 @@
  */
 import { once } from "node:events";
 import { create } from "@bufbuild/protobuf";
+import { status } from "@grpc/grpc-js";
 import {
   AttendRequestSchema,
   HeartbeatSchema,
@@ -16,7 +17,7 @@ import {
 } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import { directiveQueueMax, heartbeatMs, reportTextMax } from "../../proto/limits.ts";
 import type { AttendCall, CoordinatorClient, Fields } from "./coordinator-client.ts";
-import { DirectiveQueue, SessionLost } from "./directive-queue.ts";
+import { DirectiveQueue, Interrupted, SessionLost } from "./directive-queue.ts";
 import { grpcFailure, type Membership } from "./join.ts";
 
 /** What a worker says, as a tagged union. */
@@ -86,12 +87,20 @@ export class Session {
     await this.#client.writeState(this.membership.identity, requestsOf(checkpoint, chunks), signal);
   }
 
-  /** The microbatches dealt to this worker. */
-  readMicrobatches(
+  /**
+   * The microbatches dealt to this worker. Fails with Interrupted when the coordinator has formed another ring since: the
+   * directive that says so is on its way.
+   */
+  async *readMicrobatches(
     request: Fields<ReadMicrobatchesRequest>,
     signal: AbortSignal,
-  ): AsyncIterable<ReadMicrobatchesResponse> {
-    return this.#client.readMicrobatches(this.membership.identity, request, signal);
+  ): AsyncGenerator<ReadMicrobatchesResponse> {
+    try {
+      yield* this.#client.readMicrobatches(this.membership.identity, request, signal);
+    } catch (error) {
+      const { code, details } = grpcFailure(error);
+      throw code === status.FAILED_PRECONDITION ? new Interrupted(details) : error;
+    }
   }
 
   /** Leaves: sends what is waiting, ends the stream, closes the connection. */
