@@ -2,6 +2,7 @@
  * A process that does with a file what the coordinator does with it: checks and indexes it, then draws microbatches all
  * over it. Its parent names the file; it answers with times and memory. Started with --expose-gc.
  */
+import { setImmediate } from "node:timers/promises";
 import { z } from "zod";
 import { openData } from "../../../coordinator/data/open-data.ts";
 import { planEpoch } from "../../../coordinator/data/sampler.ts";
@@ -13,9 +14,12 @@ const trainBatchSize = 32;
 const signal = new AbortController().signal;
 const silent = { begin: () => ({ advance: () => {}, end: () => {} }) };
 
-/** Bytes in use now, garbage left out. */
-function memory(): { readonly rss: number; readonly held: number } {
-  globalThis.gc?.();
+/** Bytes in use now, garbage left out. Buffers are given back a turn after what held them was collected. */
+async function memory(): Promise<{ readonly rss: number; readonly held: number }> {
+  for (let turn = 0; turn < 3; turn++) {
+    globalThis.gc?.();
+    await setImmediate();
+  }
   const { rss, heapUsed, arrayBuffers } = process.memoryUsage();
   return { rss, held: heapUsed + arrayBuffers };
 }
@@ -24,7 +28,7 @@ async function measure(message: unknown): Promise<void> {
   const { file, cacheFolder, batches } = startSchema.parse(message);
   const columns = { textColumn: "text", textPairColumn: null, labelColumn: "label" };
   const files = { dataset: null, trainFiles: [file], validationFiles: [], testFiles: [] };
-  const before = memory();
+  const before = await memory();
   const start = performance.now();
   const cpuBefore = process.cpuUsage();
   const data = await openData(
@@ -40,7 +44,7 @@ async function measure(message: unknown): Promise<void> {
   const cpu = process.cpuUsage(cpuBefore);
   const { train } = data;
   if (train === null) throw new Error("no training data");
-  const indexed = memory();
+  const indexed = await memory();
   const plan = planEpoch({
     size: train.size,
     seed: 42,
@@ -58,7 +62,7 @@ async function measure(message: unknown): Promise<void> {
     }
   }
   const drawMs = performance.now() - drawStart;
-  const after = memory();
+  const after = await memory();
   process.send?.({
     records: train.size,
     indexMs,
