@@ -3,29 +3,14 @@ import * as tf from "@tensorflow/tfjs";
 import type { ActivationName } from "../../foundation/families/bert-config.ts";
 import { at, differentiable } from "./differentiable.ts";
 
+/** All but Gelu by erf, which is a block (`geluOfSum`). */
+type ComposedActivation = Exclude<ActivationName, "gelu" | "gelu_python">;
+
 type Activation = (x: tf.Tensor2D) => tf.Tensor2D;
 
-const inverseSqrt2 = Math.SQRT1_2;
-const inverseSqrtTau = 1 / Math.sqrt(2 * Math.PI);
 const sqrtTwoOverPi = Math.sqrt(2 / Math.PI);
 /** Coefficient of x³ in the tanh form of Gelu (Hendrycks and Gimpel, 2016). */
 const cubic = 0.044715;
-
-/** x·Φ(x) with Φ by erf; its derivative is Φ(x) + x·φ(x). */
-function gelu(x: tf.Tensor2D): tf.Tensor2D {
-  return differentiable(
-    [x],
-    () => {
-      const phi = tf.add(tf.mul(tf.erf(tf.mul(x, inverseSqrt2)), 0.5), 0.5);
-      return { value: tf.mul<tf.Tensor2D>(x, phi), saved: [x, phi] };
-    },
-    (dy, saved) => {
-      const input = at(saved, 0);
-      const density = tf.mul(tf.exp(tf.mul(tf.square(input), -0.5)), inverseSqrtTau);
-      return [tf.mul(dy, tf.add(at(saved, 1), tf.mul(input, density)))];
-    },
-  );
-}
 
 /** x·(1 + tanh(u))/2 with u = √(2/π)·(x + 0.044715·x³). */
 function geluTanh(x: tf.Tensor2D): tf.Tensor2D {
@@ -51,9 +36,7 @@ function scaledSilu(x: tf.Tensor2D, scale: number): tf.Tensor2D {
   return tf.mul(x, tf.sigmoid(scale === 1 ? x : tf.mul(x, scale)));
 }
 
-const activations: Readonly<Record<ActivationName, Activation>> = {
-  gelu,
-  gelu_python: gelu,
+const activations: Readonly<Record<ComposedActivation, Activation>> = {
   gelu_new: geluTanh,
   gelu_fast: geluTanh,
   gelu_pytorch_tanh: geluTanh,
@@ -70,6 +53,6 @@ const activations: Readonly<Record<ActivationName, Activation>> = {
 };
 
 /** The activation of a config's `hidden_act`. */
-export function activationOf(name: ActivationName): Activation {
+export function activationOf(name: ComposedActivation): Activation {
   return activations[name];
 }
