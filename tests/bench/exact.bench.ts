@@ -9,9 +9,8 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ensureQuickstart } from "../../coordinator/quickstart/quickstart.ts";
 import { readJournal } from "../../coordinator/run/journal.ts";
-import { createProgressSink } from "../../foundation/native/progress.ts";
+import { ensureMiniLm } from "./support/minilm.ts";
 import { describeCpu } from "./support/cpu.ts";
 import { runCoordinator } from "./support/coordinator.ts";
 import { formatTable } from "./support/statistics.ts";
@@ -55,15 +54,7 @@ async function main(): Promise<void> {
     console.log(JSON.stringify({ bench: "exact", skipped: reason }));
     return;
   }
-  const { modelFolder } = await ensureQuickstart({
-    env: process.env,
-    progress: createProgressSink({
-      output: process.stderr,
-      isTerminal: process.stderr.isTTY,
-      now: () => performance.now(),
-    }),
-    signal: new AbortController().signal,
-  });
+  const modelFolder = await ensureMiniLm();
   const folder = mkdtempSync(join(tmpdir(), "ringmaster-exact-"));
   const job = (workers: number, ...more: string[]): string[] => [
     "--model",

@@ -1,6 +1,6 @@
 /** A worker's place in the ring of one generation: the collectives as the train loop calls them. */
 import { maxBytes, sumFloats, sumIntegers } from "./accumulate.ts";
-import { collectivesOver, type Place } from "./collectives.ts";
+import { collectivesOver, type Collectives, type Place } from "./collectives.ts";
 import { connectGrpcLink } from "./grpc-link.ts";
 import type { Neighbour, Transport } from "./link-options.ts";
 import { LinkBroken, type Link } from "./link.ts";
@@ -19,7 +19,7 @@ export interface RingCounters {
 }
 
 /** One generation's ring. Every rank must call the same collectives in the same order. */
-export interface Ring {
+export interface Ring extends Pick<Collectives, "allGather" | "broadcast" | "barrier"> {
   readonly rank: number;
   readonly worldSize: number;
   readonly generation: bigint;
@@ -29,16 +29,6 @@ export interface Ring {
   sumIntegers(vector: Int32Array, signal: AbortSignal): Promise<void>;
   /** Keeps the largest byte of all ranks at each place. */
   maxBytes(bytes: Uint8Array, signal: AbortSignal): Promise<void>;
-  /** Gathers one part per rank; `sizes` are the parts' bytes by rank. */
-  allGather(
-    own: Uint8Array,
-    sizes: readonly number[],
-    signal: AbortSignal,
-  ): Promise<readonly Uint8Array[]>;
-  /** Gives every rank the bytes of `root`, in place. */
-  broadcast(bytes: Uint8Array, root: number, signal: AbortSignal): Promise<void>;
-  /** Returns when every rank has called it. */
-  barrier(signal: AbortSignal): Promise<void>;
   readonly counters: RingCounters;
   /** Leaves the ring; calls under way reject with LinkBroken. */
   close(): Promise<void>;
