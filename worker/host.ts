@@ -2,10 +2,11 @@
 import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { cpus, hostname } from "node:os";
+import { processorFeatures } from "../foundation/host/processor-features.ts";
 import { sharedMemoryFolder } from "./ring/shared-memory.ts";
 
 /** CPU features that decide which kernels run. */
-const decidingFlags = ["avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16"];
+const decidingFeatures = ["avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16"];
 
 function readOr(file: string, otherwise: string): string {
   try {
@@ -37,13 +38,12 @@ export function readHostId(): string {
 /** CPU model, deciding features, versions: for reports, and to recognise machines that compute other bits. */
 export function readEnvironment(tensorflowVersion: string): Record<string, string> {
   const all = cpus();
-  const info = readOr("/proc/cpuinfo", "");
-  const flags = new Set(/^(?:flags|Features)\s*:\s*(.*)$/mu.exec(info)?.[1]?.split(/\s+/u));
+  const features = processorFeatures();
   return {
     host: hostname(),
     cpu: all[0]?.model ?? "unknown",
     cores: String(all.length),
-    cpu_features: decidingFlags.filter((flag) => flags.has(flag)).join(" "),
+    cpu_features: decidingFeatures.filter((feature) => features.has(feature)).join(" "),
     node: process.version,
     platform: `${process.platform}-${process.arch}`,
     tensorflow: tensorflowVersion,

@@ -1,5 +1,7 @@
 /** A job made ready on this worker: engine and input thread started, programs compiled, tokenizer loaded. */
 import { create } from "@bufbuild/protobuf";
+import { processorFeatures } from "../foundation/host/processor-features.ts";
+import { refuseSlowBf16 } from "../foundation/job/check-bf16.ts";
 import { parseTable, type ParameterTable } from "../foundation/parameters/table.ts";
 import {
   OptimizerSettingsSchema,
@@ -21,6 +23,7 @@ export interface JobStarters {
   /** Starts the engine's thread. @param threads that TensorFlow may use; 0 leaves it to TensorFlow */
   startEngine(threads: number): Promise<Engine>;
   startInput(settings: InputSettings): Promise<InputThread>;
+  readonly device: "cpu" | "gpu";
   /** Folder of recorded programs, or null for none. */
   readonly cacheFolder: string | null;
 }
@@ -71,6 +74,8 @@ async function makeJob(
   starters: JobStarters,
   signal: AbortSignal,
 ): Promise<Preparation> {
+  const { bf16, forceBf16 } = prepare;
+  refuseSlowBf16({ bf16, forceBf16, device: starters.device }, processorFeatures());
   const table = parseTable(prepare.tableJson);
   const [input, made] = await bothOrNeither(
     starters.startInput(inputSettingsOf(prepare)),
@@ -140,6 +145,7 @@ async function startProgrammedEngine(prepare: Prepare, starters: JobStarters) {
       seed: prepare.seed,
       training: prepare.training,
       eager: prepare.eager,
+      bf16: prepare.bf16,
       microbatchesPerStep: prepare.microbatchesPerStep,
       cacheFolder: starters.cacheFolder,
     });

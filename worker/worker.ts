@@ -115,6 +115,7 @@ async function joinAndWork(
         return startEngineThread({ bindingFile: native.bindingFile });
       },
       startInput: startInputThread,
+      device: options.device,
       cacheFolder: cacheFolder(world.env),
     },
     transport: options.ringTransport,

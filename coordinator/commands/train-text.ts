@@ -35,6 +35,11 @@ function describeModel({ model, modelRevision }: JobSettings): string {
   return modelRevision === "main" ? model : `${model}, revision ${modelRevision}`;
 }
 
+function describeDevice({ device, bf16 }: JobSettings, cores: number): string {
+  const processor = device === "cpu" ? `cpu, ${plural(cores, "core")}` : device;
+  return bf16 ? `${processor}, matrix products in bfloat16` : processor;
+}
+
 /** What the start lines are made of. */
 export interface StartInput {
   readonly settings: JobSettings;
@@ -71,7 +76,7 @@ export function describeStart({ settings, launch, isQuickstart, cores }: StartIn
     ...own,
     line("model", describeModel(settings)),
     line("data", describeData(settings)),
-    line("device", settings.device === "cpu" ? `cpu, ${plural(cores, "core")}` : settings.device),
+    line("device", describeDevice(settings, cores)),
     line("workers", `${workers}, ${where}`),
     line("batches", describeDeal(settings, workers)),
     line("output", settings.outputDir),

@@ -1,5 +1,7 @@
 /** `coordinator train`: from what the user gave to a run, with everything checked before anything starts. */
 import { availableCores } from "../../foundation/host/available-cores.ts";
+import { processorFeatures } from "../../foundation/host/processor-features.ts";
+import { refuseSlowBf16 } from "../../foundation/job/check-bf16.ts";
 import { createProgressSink, type ProgressSink } from "../../foundation/native/progress.ts";
 import { say, type CommandContext } from "./command-context.ts";
 import { chooseView } from "./choose-view.ts";
@@ -124,6 +126,7 @@ export async function runTrain(
 ): Promise<number> {
   const { "dry-run": dryRun, ...flags } = given;
   const job = await prepareJob(jobFile, flags, context);
+  if (job.launch.spawnWorkers) refuseSlowBf16(job.settings, processorFeatures());
   await checkFreePorts(job.launch);
   sayAll(context, describeStart({ ...job, cores: availableCores() }));
   sayNotes(context, job.notes);

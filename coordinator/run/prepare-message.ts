@@ -55,6 +55,8 @@ export function trainingPrepare(
     freeze: [...settings.freeze],
     labelSmoothing: settings.labelSmoothingFactor,
     eager: settings.eager,
+    bf16: settings.bf16,
+    forceBf16: settings.forceBf16,
     threads: threads ?? 0,
     tableJson: serializeTable(table),
     microbatchesPerStep: settings.trainBatchSize / settings.perDeviceTrainBatchSize,

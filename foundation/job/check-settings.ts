@@ -100,11 +100,22 @@ function checkLaunch({ launch, placeOf }: Checked): void {
   }
 }
 
+function checkPrecision({ settings, placeOf }: Checked): void {
+  if (settings.bf16 && settings.eager) {
+    throw new BadInput({
+      ...placeOf("bf16"),
+      expected: "recorded graphs with it: eager runs compute in float32",
+      found: "--eager",
+    });
+  }
+}
+
 /** Throws BadInput at the first contradiction. */
 export function checkSettings(checked: Checked): void {
   checkBatches(checked);
   checkData(checked);
   checkBestModel(checked);
   checkSchedule(checked.settings, checked.placeOf("lrSchedulerKwargs"));
+  checkPrecision(checked);
   checkLaunch(checked);
 }

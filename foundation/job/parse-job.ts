@@ -161,6 +161,8 @@ const sharedJobKeys = [
   "resumeFromCheckpoint",
   "loggingSteps",
   "eager",
+  "bf16",
+  "forceBf16",
   "device",
 ] as const satisfies readonly (SettingKey & keyof JobSettings)[];
 

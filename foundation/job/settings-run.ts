@@ -164,7 +164,7 @@ export const outputSettings = {
   }),
 } as const;
 
-/** How the run is carried out; none of it changes what is trained but `eager` and `device`, to rounding. */
+/** How the run is carried out; none of it changes what is trained but `eager`, `bf16` and `device`, to rounding. */
 export const launchSettings = {
   workers: setting(z.number().int().min(1).max(workersMax).default(1), {
     group: "Workers and services",
@@ -223,6 +223,22 @@ export const launchSettings = {
     help: "run without recorded graphs: slow, for debugging",
     expected: "true or false",
     onResume: "said",
+  }),
+  bf16: setting(z.boolean().default(false), {
+    group: "Workers and services",
+    form: "boolean",
+    placeholder: "",
+    help: "multiply matrices in bfloat16, adding up in float32; weights and all else stay float32",
+    expected: "true or false",
+    onResume: "fixed",
+  }),
+  forceBf16: setting(z.boolean().default(false), {
+    group: "Workers and services",
+    form: "boolean",
+    placeholder: "",
+    help: "--bf16 also on processors without bfloat16 instructions, where it is very slow",
+    expected: "true or false",
+    onResume: "free",
   }),
   listen: setting(address.nullable().default(null), {
     group: "Workers and services",

@@ -96,6 +96,10 @@ export interface JobSettings {
   readonly resumeFromCheckpoint: string | null;
   readonly loggingSteps: number;
   readonly eager: boolean;
+  /** Matrix products and convolutions take bfloat16, weights and all else stay float32. */
+  readonly bf16: boolean;
+  /** Also on processors without bfloat16 instructions. */
+  readonly forceBf16: boolean;
   readonly device: "cpu" | "gpu";
 }
 

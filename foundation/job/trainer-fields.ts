@@ -35,6 +35,7 @@ const meant: readonly TrainerField[] = [
   supported("warmup_steps", "warmupSteps"),
   supported("warmup_ratio", "warmupRatio"),
   supported("seed", "seed"),
+  supported("bf16", "bf16"),
   supported("group_by_length", "groupByLength"),
   supported("eval_strategy", "evalStrategy"),
   supported("eval_steps", "evalSteps"),
@@ -55,17 +56,16 @@ const meant: readonly TrainerField[] = [
 ];
 
 const adamwOnly = "the optimiser is AdamW, computed as PyTorch's: adamw";
-const float32Only = "all runs compute in float32";
+const mixedPrecision = "--bf16, for training and its evaluations; float32 otherwise";
 const replicated =
   "every worker holds the whole model: --workers N, --train-batch-size for the global batch";
 const lengthOfTurns = "--eval-strategy steps with --eval-steps";
 
 const refusals: readonly TrainerField[] = [
-  refusedFlag("bf16", float32Only),
-  refusedFlag("fp16", float32Only),
-  refusedFlag("bf16_full_eval", float32Only),
-  refusedFlag("fp16_full_eval", float32Only),
-  refused("tf32", float32Only, ["false"]),
+  refusedFlag("fp16", mixedPrecision),
+  refusedFlag("bf16_full_eval", mixedPrecision),
+  refusedFlag("fp16_full_eval", mixedPrecision),
+  refused("tf32", mixedPrecision, ["false"]),
   refused("optim", adamwOnly, [
     "adamw",
     "adamw_torch",

@@ -43,6 +43,11 @@ checkRows("flags", [
     says: ["--validation-split: expected a validation file or a split, found both"],
   },
   {
+    name: "bfloat16 without recorded graphs",
+    args: [...job, "--bf16", "--eager"],
+    says: ["--bf16: expected recorded graphs with it", "found --eager"],
+  },
+  {
     name: "an unknown flag",
     args: [...job, "--lerning-rate", "1"],
     says: ["found --lerning-rate (did you mean --learning-rate?)"],

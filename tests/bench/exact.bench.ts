@@ -1,5 +1,5 @@
 /**
- * `npm run bench:exact -- DATA_FOLDER [STEPS]`: the SHA-256 of the final model.safetensors of MiniLM on MRPC, with the
+ * `npm run bench:exact -- DATA_FOLDER [STEPS] [--bf16]`: the SHA-256 of the final model.safetensors of MiniLM on MRPC, with the
  * model's own dropout, clipping and several lengths, for 1, 2, 3 and 4 workers at the same global batch, for 4 with the
  * global batch said by gradient accumulation, and resumed from a checkpoint with another number of workers. One hash is what is wanted;
  * `coordinator verify` must find every step of all of them equal to those of one worker.
@@ -16,8 +16,10 @@ import { runCoordinator } from "./support/coordinator.ts";
 import { formatTable } from "./support/statistics.ts";
 
 const stepsByDefault = 12;
-const dataFolder = process.argv[2] ?? "";
-const steps = Number(process.argv[3] ?? stepsByDefault);
+const places = process.argv.slice(2).filter((argument) => argument !== "--bf16");
+const bf16 = process.argv.includes("--bf16");
+const dataFolder = places[0] ?? "";
+const steps = Number(places[1] ?? stepsByDefault);
 const half = Math.floor(steps / 2);
 
 interface Row {
@@ -81,6 +83,7 @@ async function main(): Promise<void> {
     "no",
     "--workers",
     String(workers),
+    ...(bf16 ? ["--bf16"] : []),
     ...more,
   ];
   const batch = ["--train-batch-size", "32"];
@@ -108,7 +111,9 @@ async function main(): Promise<void> {
     }
     console.log(`coordinator verify of 1 worker and 3:\n\n${reports[1]}`);
     const isOne = new Set(rows.map(({ sha256 }) => sha256)).size === 1;
-    console.log(`MiniLM on MRPC, ${steps} steps of 4 microbatches of 8, dropout 0.1, clipping 0.5`);
+    console.log(
+      `MiniLM on MRPC, ${steps} steps of 4 microbatches of 8, dropout 0.1, clipping 0.5, ${bf16 ? "bf16" : "fp32"}`,
+    );
     console.log(
       formatTable([
         ["run", "workers", "last loss", "seconds", "SHA-256 of model.safetensors"],
@@ -123,7 +128,7 @@ async function main(): Promise<void> {
     );
     console.log(isOne ? "One hash." : "NOT one hash.");
     process.exitCode = isOne ? 0 : 1;
-    console.log(JSON.stringify({ bench: "exact", cpu: describeCpu(), steps, isOne, rows }));
+    console.log(JSON.stringify({ bench: "exact", cpu: describeCpu(), steps, bf16, isOne, rows }));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

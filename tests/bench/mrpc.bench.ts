@@ -4,6 +4,7 @@
  * same settings, means over the seeds. FOLDER holds msr_paraphrase_{train,test}.txt.
  * Each result is appended to `--results` as it comes, and found there by the next run: ours for the same commit, the
  * Trainer's for any. `--peer-results` names a file of the Trainer's lines from an earlier run.
+ * `--bf16` lets our side multiply in bfloat16, for a look at what that costs in accuracy.
  * `--short`: a tiny model and a part of the data, to try the harness; `--no-peer`: our side only.
  */
 import { rmSync } from "node:fs";
@@ -33,12 +34,14 @@ const ourSchema = z.object({
   seed: z.number(),
   evaluations: z.array(evaluationSchema),
   commit: z.string(),
+  bf16: z.boolean().default(false),
 });
 const eventSchema = z.object({ epoch: z.number(), metrics: z.record(z.string(), z.number()) });
 
 type Evaluation = z.infer<typeof evaluationSchema>;
 
 interface Job extends MrpcFiles {
+  readonly bf16: boolean;
   readonly model: string;
   readonly epochs: number;
   readonly maxLength: number;
@@ -63,6 +66,7 @@ async function oursOnce(job: Job, seed: number): Promise<Evaluation[]> {
     ["--max-length", String(job.maxLength)],
     ["--seed", String(seed)],
     ["--save-strategy", "no"],
+    job.bf16 ? ["--bf16"] : [],
   ];
   try {
     await runCoordinator(settings.flat());
@@ -93,8 +97,9 @@ function meansOf(runs: readonly (readonly Evaluation[])[], epoch: number) {
   };
 }
 
-async function shortJob(files: MrpcFiles, folder: string): Promise<Job> {
+async function shortJob(files: MrpcFiles, folder: string, bf16: boolean): Promise<Job> {
   const job = {
+    bf16,
     model: join(folder, "tiny"),
     train: join(folder, "train.tsv"),
     test: join(folder, "test.tsv"),
@@ -113,6 +118,7 @@ async function main(): Promise<void> {
     seeds: ["42", "43", "44"],
     results: "",
     "peer-results": "",
+    bf16: false,
     short: false,
     "no-peer": false,
   });
@@ -126,18 +132,24 @@ async function main(): Promise<void> {
   let epochs = 3;
   try {
     const job = flags.short
-      ? await shortJob(files, folder)
-      : { ...files, model: await ensureMiniLm(), epochs, maxLength: 128 };
+      ? await shortJob(files, folder, flags.bf16)
+      : { ...files, bf16: flags.bf16, model: await ensureMiniLm(), epochs, maxLength: 128 };
     epochs = job.epochs;
     const storedOurs = readStored(flags.results, ourSchema).filter(
-      (one) => one.commit === commit && one.evaluations.length === epochs,
+      (one) =>
+        one.commit === commit && one.bf16 === flags.bf16 && one.evaluations.length === epochs,
     );
     const storedPeers = [flags.results, flags["peer-results"]]
       .flatMap((file) => readStored(file, peerSchema))
       .filter((one) => one.evaluations.length === epochs);
     for (const seed of seeds) {
       const found = storedOurs.find((one) => one.seed === seed);
-      const own = found ?? { seed, commit, evaluations: await oursOnce(job, seed) };
+      const own = found ?? {
+        seed,
+        commit,
+        bf16: flags.bf16,
+        evaluations: await oursOnce(job, seed),
+      };
       if (found === undefined) store(flags.results, own);
       ours.push(own.evaluations);
       tellProgress(`seed ${seed}: ours ${JSON.stringify(own.evaluations)}`);
@@ -177,8 +189,8 @@ async function main(): Promise<void> {
         : `${r.differencePoints.accuracy.toFixed(2)} / ${r.differencePoints.f1.toFixed(2)}`,
     ]),
   ];
-  const title = `MRPC, ${flags.short ? "tiny model" : "MiniLM"}, batch 32, ${epochs} epochs, lr 5e-5, decay 0.01, mean of ${seeds.length} seeds`;
-  printReport("mrpc", [{ title, rows }], { versions, seeds, results });
+  const title = `MRPC, ${flags.short ? "tiny model" : "MiniLM"}, batch 32, ${epochs} epochs, lr 5e-5, decay 0.01, ${flags.bf16 ? "bf16 on our side, " : ""}mean of ${seeds.length} seeds`;
+  printReport("mrpc", [{ title, rows }], { versions, bf16: flags.bf16, seeds, results });
 }
 
 await runBench(main);

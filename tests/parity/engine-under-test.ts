@@ -70,6 +70,7 @@ export function programs(configJson: string, rows: number, length: number) {
     seed: 42n,
     training: true,
     eager: false,
+    bf16: false,
     microbatchesPerStep: 1,
     cacheFolder: null,
   };

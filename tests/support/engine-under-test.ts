@@ -62,6 +62,7 @@ export function jobOf(
     seed: 7n,
     training: true,
     eager: false,
+    bf16: false,
     microbatchesPerStep: 2,
     cacheFolder: null,
     ...given,

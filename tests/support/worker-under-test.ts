@@ -51,6 +51,7 @@ export async function startWorker(
     starters: {
       startEngine: () => Promise.resolve(options.engine),
       startInput: () => Promise.resolve(plainInput),
+      device: "cpu",
       cacheFolder: null,
     },
     transport: "auto",

@@ -33,6 +33,8 @@ export interface PrepareOptions {
   readonly training: boolean;
   /** Run without recording. */
   readonly eager: boolean;
+  /** Matrix products and convolutions take bfloat16; without effect on eager runs. */
+  readonly bf16: boolean;
   readonly microbatchesPerStep: number;
   /** Folder for recorded programs, or null to record every time. */
   readonly cacheFolder: string | null;

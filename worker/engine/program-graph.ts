@@ -18,18 +18,20 @@ export interface GraphPurpose {
   readonly optimizer: EngineOptimizer | null;
   /** Whether the device has our own kernels. */
   readonly kernels: boolean;
+  /** Whether products take bfloat16. */
+  readonly bf16: boolean;
 }
 
 /** The whole graph of a job. */
 export function assembleGraph(
   table: ParameterTable,
   programs: readonly RecordedProgram[],
-  { optimizer, kernels }: GraphPurpose,
+  { optimizer, kernels, bf16 }: GraphPurpose,
 ): readonly GraphNode[] {
   const nodes: GraphNode[] = [];
   const layout = layOutReduction(table);
   const variables = new GraphVariables(nodes, table, optimizer !== null);
-  const ground = { nodes, table, variables, layout, kernels };
+  const ground = { nodes, table, variables, layout, kernels, bf16 };
   for (const program of programs) addRecordedProgram(ground, program);
   for (const section of optimizer === null ? (["parameters"] as const) : sections) {
     addStatePrograms(nodes, variables, section);

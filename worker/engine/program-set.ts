@@ -64,6 +64,7 @@ export function recordProgramSet(
   const nodes = assembleGraph(table, programs, {
     optimizer: options.training ? options.optimizer : null,
     kernels: !backend.recorder.real.isUsingGpuDevice(),
+    bf16: options.bf16,
   });
   return {
     index: {

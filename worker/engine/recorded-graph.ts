@@ -6,6 +6,7 @@ import { graphNames, safeName } from "./graph-names.ts";
 import type { GraphVariables } from "./graph-variables.ts";
 import { fuseBlocks } from "./passes/fuse-blocks.ts";
 import { mergeEqualNodes } from "./passes/merge-equal-nodes.ts";
+import { narrowProducts } from "./passes/narrow-products.ts";
 import { removeUnusedNodes } from "./passes/remove-unused-nodes.ts";
 import type { Recording } from "./recorder.ts";
 import { inputReference, variableReference } from "./references.ts";
@@ -23,10 +24,11 @@ export interface RecordedProgram {
   readonly gives: "vector" | "named";
 }
 
-/** Rewrites that every recording goes through, in order; but for kernels' rounding each keeps all values bit by bit. */
+/** Rewrites that a recording goes through, in order; but for kernels' and bfloat16's rounding each keeps all values bit by bit. */
 function passesFor(ground: GraphGround): readonly ((recording: Recording) => Recording)[] {
   const fusing = ground.kernels ? [fuseBlocks] : [];
-  return [...fusing, removeUnusedNodes, mergeEqualNodes];
+  const narrowing = ground.bf16 ? [narrowProducts] : [];
+  return [...fusing, removeUnusedNodes, ...narrowing, mergeEqualNodes];
 }
 
 /** What all programs of a graph stand on. */
@@ -37,6 +39,8 @@ export interface GraphGround {
   readonly layout: ReductionLayout;
   /** Whether the device has our own kernels. */
   readonly kernels: boolean;
+  /** Whether products take bfloat16. */
+  readonly bf16: boolean;
 }
 
 /** Adds a program to the graph. Throws where a gradient or buffer is missing. */

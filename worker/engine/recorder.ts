@@ -46,7 +46,12 @@ const untypedOps: ReadonlySet<string> = new Set(["ExpandDims"]);
 /** Ops that give something else each time they run: a model takes its randomness from the context. */
 const statefulOps = /^(Random|Multinomial$|TruncatedNormal$|ParameterizedTruncatedNormal$)/;
 
-const recordable: ReadonlySet<number> = new Set(Object.values(dataTypes));
+/** What tfjs computes with. Narrower types live in graphs only, put there by passes. */
+const recordable: ReadonlySet<number> = new Set([
+  dataTypes.float32,
+  dataTypes.int32,
+  dataTypes.bool,
+]);
 
 /** What is recorded at present. */
 interface Course {

@@ -63,12 +63,19 @@ describe("kernels equal the composed blocks", () => {
   });
   after(async () => engine.close());
 
-  async function stepOf(form: (typeof forms)[number], dropout: number, eager: boolean) {
+  async function stepOf(
+    form: (typeof forms)[number],
+    dropout: number,
+    how: "eager" | "recorded" | "bf16",
+    /** Gradient that the update applies in place of the step's own. */
+    given: Float32Array | null = null,
+  ) {
     const configJson = configOf(form, dropout);
     const table = tableOf(configJson);
     const prepared = await engine.prepare({
       ...programs(configJson, form.rows, form.length),
-      eager,
+      eager: how === "eager",
+      bf16: how === "bf16",
     });
     const parameters = someValues(table.stateSize, 5).map((value) => value * 0.2);
     for (const { name, offset, size } of table.entries) {
@@ -79,7 +86,7 @@ describe("kernels equal the composed blocks", () => {
     const place = { step: 3, microbatch: 2, microbatchCount: 4 };
     const result = await engine.runPhase(0, exampleOf(form), place, { gathered: {}, into });
     const gradient = wholeVector(prepared, into, result);
-    await engine.norm(gradient);
+    await engine.norm(given ?? gradient);
     await engine.update({ step: 1, learningRate: 1e-3 });
     const { parameters: updated } = await engine.readState(false);
     return { gradient, updated: updated.slice(), before: parameters };
@@ -88,14 +95,14 @@ describe("kernels equal the composed blocks", () => {
   for (const form of forms) {
     for (const dropout of [0, 0.3]) {
       it(`${form.name}, dropout ${dropout}`, async () => {
-        const composed = await stepOf(form, dropout, true);
-        const fused = await stepOf(form, dropout, false);
+        const composed = await stepOf(form, dropout, "eager");
+        const fused = await stepOf(form, dropout, "recorded", composed.gradient);
         const distance = relativeDifference(composed.gradient, fused.gradient);
         assert.ok(distance < 1e-5, `gradients are ${distance} apart`);
         assert.ok(composed.gradient.some((value) => Math.abs(value) > 1e-2));
         const change = (run: typeof fused) => run.updated.map((value, i) => value - run.before[i]!);
         const apart = relativeDifference(change(composed), change(fused));
-        assert.ok(apart < 1e-2, `updates are ${apart} apart`);
+        assert.ok(apart < 1e-4, `updates are ${apart} apart`);
         assert.ok(relativeDifference(composed.updated, composed.before) > 1e-4);
       });
     }
@@ -103,8 +110,19 @@ describe("kernels equal the composed blocks", () => {
 
   it("drops something", async () => {
     const [form] = forms;
-    const kept = await stepOf(form, 0, false);
-    const dropped = await stepOf(form, 0.3, false);
+    const kept = await stepOf(form, 0, "recorded");
+    const dropped = await stepOf(form, 0.3, "recorded");
     assert.ok(relativeDifference(kept.gradient, dropped.gradient) > 0.1);
+  });
+
+  it("multiplies in bfloat16 where that is wanted: the same gradient to its rounding, dropout included", async () => {
+    for (const form of forms) {
+      const whole = await stepOf(form, 0.3, "recorded");
+      const narrow = await stepOf(form, 0.3, "bf16");
+      const distance = relativeDifference(whole.gradient, narrow.gradient);
+      // A bfloat16 has 8 bits: a rounding is at most 2⁻⁹ of a value.
+      assert.ok(distance < 0.03, `gradients are ${distance} apart`);
+      assert.ok(distance > 1e-4, `nothing was rounded: ${distance}`);
+    }
   });
 });

@@ -4,6 +4,7 @@ import { describe, it } from "node:test";
 import type { GraphNode } from "../../../worker/engine/graph-node.ts";
 import { fuseBlocks } from "../../../worker/engine/passes/fuse-blocks.ts";
 import { mergeEqualNodes } from "../../../worker/engine/passes/merge-equal-nodes.ts";
+import { narrowProducts } from "../../../worker/engine/passes/narrow-products.ts";
 import { removeUnusedNodes } from "../../../worker/engine/passes/remove-unused-nodes.ts";
 import type { Recording } from "../../../worker/engine/recorder.ts";
 
@@ -88,5 +89,39 @@ describe("fuseBlocks", () => {
     );
     assert.deepEqual(fused.outputs, { loss: "last", part: "block0:1" });
     assert.deepEqual(fused.nodes[0]!.attributes, kernel.attributes);
+  });
+});
+
+describe("narrowProducts", () => {
+  const typed = (kind: number) => ({ kind: "type", type: kind }) as const;
+  const nodes = [
+    op("product", "MatMul", "input/x", "input/w"),
+    op("sum", "AddV2", "product", "input/x"),
+    { ...op("whole", "MatMul", "input/i", "input/j"), attributes: { T: typed(3) } },
+    op("filter", "Conv2DBackpropFilter", "input/x", "sizes", "sum"),
+  ];
+  const narrowed = narrowProducts(recordingOf(nodes, { loss: "sum", filter: "filter" }));
+  const nodeOf = (name: string) => narrowed.nodes.find((node) => node.name === name)!;
+
+  it("casts a product's inputs and its result, under the product's name", () => {
+    const { op: kind, inputs, attributes } = nodeOf("product");
+    assert.deepEqual([kind, attributes["SrcT"], attributes["DstT"]], ["Cast", typed(14), typed(1)]);
+    const product = nodeOf(inputs[0]!);
+    assert.deepEqual([product.op, product.attributes["T"]], ["MatMul", typed(14)]);
+    assert.deepEqual(
+      product.inputs.map((input) => [nodeOf(input).op, ...nodeOf(input).inputs]),
+      [
+        ["Cast", "input/x"],
+        ["Cast", "input/w"],
+      ],
+    );
+  });
+
+  it("leaves sums, whole numbers and shapes alone", () => {
+    assert.deepEqual(nodeOf("sum"), nodes[1]);
+    assert.deepEqual(nodeOf("whole"), nodes[2]);
+    const product = nodeOf(nodeOf("filter").inputs[0]!);
+    assert.equal(product.inputs[1], "sizes");
+    assert.equal(nodeOf(product.inputs[2]!).op, "Cast");
   });
 });

@@ -14,6 +14,10 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { threadsOf } from "../../../coordinator/launch/thread-share.ts";
 import { familyOf } from "../../../foundation/families/family.ts";
+import {
+  multipliesBfloat16,
+  processorFeatures,
+} from "../../../foundation/host/processor-features.ts";
 import { parseJsonObject } from "../../../foundation/model-files/json-object.ts";
 import { bindingUnderTest, jobOf } from "../../support/engine-under-test.ts";
 import { tinyConfig } from "../../support/tiny-bert.ts";
@@ -41,7 +45,7 @@ const convnet = JSON.stringify({
 });
 
 /** Hashes of gradients, state and logits. */
-async function bitsWith(threads: number, configJson: string): Promise<unknown> {
+async function bitsWith(threads: number, configJson: string, bf16 = false): Promise<unknown> {
   const config = parseJsonObject(configJson, "config.json");
   const family = familyOf(configJson);
   const isText = family.textLimits(config) !== null;
@@ -53,6 +57,7 @@ async function bitsWith(threads: number, configJson: string): Promise<unknown> {
     evalMicrobatchSize: 8,
     bucketLengths: isText ? [128] : [],
     maxLength: isText ? 128 : 1,
+    bf16,
     cacheFolder,
   });
   const { stdout } = await run(
@@ -70,6 +75,18 @@ describe("threads that compute", () => {
     const one = await bitsWith(1, bert);
     for (const threads of [2, 3, 4, 8]) {
       assert.deepEqual(await bitsWith(threads, bert), one, `${threads} threads`);
+    }
+  });
+
+  it("give BERT the same bits in bfloat16 too, which are others than float32's", async (t) => {
+    if (!multipliesBfloat16(processorFeatures())) {
+      t.skip("this processor has no bfloat16 instructions");
+      return;
+    }
+    const one = await bitsWith(1, bert, true);
+    assert.notDeepEqual(one, await bitsWith(1, bert));
+    for (const threads of [2, 3, 4, 8]) {
+      assert.deepEqual(await bitsWith(threads, bert, true), one, `${threads} threads`);
     }
   });
 
