@@ -27,6 +27,9 @@ export interface StepPhase {
   readonly gives: readonly InputSpec[];
 }
 
+/** Loss and weight end the reduced vector; they are reported as they are, not hashed. */
+const scalarsAtEnd = 2;
+
 /** What a step works with. */
 export interface StepMeans {
   readonly engine: Engine;
@@ -37,8 +40,6 @@ export interface StepMeans {
   /** Adds up the global batch; holds the reduced gradient until the next step is computed. */
   readonly sum: ExactSum;
   readonly hasher: TensorHasher;
-  /** Elements of each tensor of the sum that is hashed: all but loss and weight, which are reported as they are. */
-  readonly tensorSizes: readonly number[];
   readonly feed: StepFeed;
   readonly nowMs: () => number;
   /** Hears what the worker is doing. */
@@ -70,7 +71,7 @@ export async function reduceStep(
     // The engine's thread works on the one, this thread on the other.
     Promise.all([
       abortable(engine.norm(sum.vector), signal),
-      means.hasher.hashTensors(sum.vector, means.tensorSizes, signal),
+      means.hasher.hashPieces(sum.pieces().slice(0, -scalarsAtEnd), signal),
     ]),
   );
   const { bytesSent, bytesReceived, transport } = ring.counters;

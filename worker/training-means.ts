@@ -17,12 +17,7 @@ export interface TrainingMeans {
   readonly feed: StepFeed;
   readonly sum: ExactSum;
   readonly hasher: TensorHasher;
-  /** Elements of each tensor of the sum that is hashed. */
-  readonly tensorSizes: readonly number[];
 }
-
-/** Loss and weight end the reduced vector. */
-const scalarsAtEnd = 2;
 
 /** Makes them for one generation after the other. */
 export class TrainingMeansMaker {
@@ -45,7 +40,6 @@ export class TrainingMeansMaker {
       feed: new StepFeed(source),
       sum: this.#sumFor(job, ownPerStep),
       hasher: this.#hasher,
-      tensorSizes: job.reductionParts.slice(0, -scalarsAtEnd),
     };
   }
 

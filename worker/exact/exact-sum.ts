@@ -84,6 +84,30 @@ export class ExactSum {
     return this.#current.vector;
   }
 
+  /**
+   * The bytes by which two sums of this form are told apart, part by part in order: all of a whole part; of a row part the
+   * numbers of the blocks that are not zero, then those blocks. The same whatever the number of workers.
+   */
+  pieces(): readonly (readonly Uint8Array[])[] {
+    const { vector, filled } = this.#current;
+    const { partSizes, rowParts, layout } = this.#form;
+    const { bounds, firstBlocks } = layout;
+    const bytesOf = (first: number, end: number): Uint8Array => {
+      const start = bounds[first] ?? 0;
+      const values = vector.subarray(start, bounds[end]);
+      return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    };
+    return partSizes.map((_, part) => {
+      const first = firstBlocks[part] ?? 0;
+      const end = firstBlocks[part + 1] ?? first;
+      if (!rowParts.some((row) => row.part === part)) return [bytesOf(first, end)];
+      const blocks: number[] = [];
+      for (let block = first; block < end; block++) if (filled[block] === 1) blocks.push(block);
+      const numbers = Uint32Array.from(blocks, (block) => block - first);
+      return [new Uint8Array(numbers.buffer), ...blocks.map((block) => bytesOf(block, block + 1))];
+    });
+  }
+
   /** The groups of a step of this many microbatches, as `[first, end)`. */
   groups(microbatchCount: number): readonly (readonly [number, number])[] {
     return microbatchGroups(microbatchCount, this.#groupSize);

@@ -49,36 +49,53 @@ export class TensorHasher {
    * The hash of each tensor of a vector, in order. Rejects with the signal's reason.
    * @param sizes elements of each tensor; what follows them in the vector is left out
    */
-  async hashTensors(
+  hashTensors(
     vector: Float32Array,
     sizes: readonly number[],
     signal: AbortSignal,
   ): Promise<bigint[]> {
-    const hashes: bigint[] = [];
     let start = vector.byteOffset;
-    let sinceTurn = 0;
-    for (const size of sizes) {
+    const tensors = sizes.map((size) => {
       const bytes = new Uint8Array(vector.buffer, start, size * Float32Array.BYTES_PER_ELEMENT);
       start += bytes.length;
+      return [bytes];
+    });
+    return this.hashPieces(tensors, signal);
+  }
+
+  /** The hash of each list of pieces, as if a list's were one after the other in memory. Rejects with the signal's reason. */
+  async hashPieces(
+    lists: readonly (readonly Uint8Array[])[],
+    signal: AbortSignal,
+  ): Promise<bigint[]> {
+    const hashes: bigint[] = [];
+    let sinceTurn = 0;
+    for (const pieces of lists) {
       this.#xxh64.start();
-      for (let offset = 0; offset < bytes.length; offset += slabBytes) {
-        sinceTurn += this.#take(bytes.subarray(offset, offset + slabBytes));
-        if (sinceTurn < turnBytes) continue;
-        sinceTurn = 0;
-        await turn();
-        signal.throwIfAborted();
+      let held = 0;
+      let total = 0;
+      for (const piece of pieces) {
+        total += piece.length;
+        for (let at = 0; at < piece.length;) {
+          const part = piece.subarray(at, at + slabBytes - held);
+          this.#slab.set(part, held);
+          at += part.length;
+          held += part.length;
+          if (held < slabBytes) continue;
+          this.#xxh64.stripes(0, slabBytes / stripeBytes);
+          held = 0;
+          sinceTurn += slabBytes;
+          if (sinceTurn < turnBytes) continue;
+          sinceTurn = 0;
+          await turn();
+          signal.throwIfAborted();
+        }
       }
-      const last = bytes.length % slabBytes;
-      const hash = this.#xxh64.finish(BigInt(bytes.length), last - (last % stripeBytes));
+      const whole = Math.floor(held / stripeBytes);
+      this.#xxh64.stripes(0, whole);
+      const hash = this.#xxh64.finish(BigInt(total), whole * stripeBytes);
       hashes.push(BigInt.asUintN(64, hash));
     }
     return hashes;
-  }
-
-  /** Takes a piece of a tensor in; gives its length. The rest of a stripe stays in the slab for the end. */
-  #take(piece: Uint8Array): number {
-    this.#slab.set(piece);
-    this.#xxh64.stripes(0, Math.floor(piece.length / stripeBytes));
-    return piece.length;
   }
 }

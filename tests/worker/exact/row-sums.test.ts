@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import { blockElements } from "../../../worker/exact/block-layout.ts";
 import { ExactSum } from "../../../worker/exact/exact-sum.ts";
 import { maxBytes, sumIntegers } from "../../../worker/ring/accumulate.ts";
 import { allReduce } from "../../../worker/ring/collectives.ts";
@@ -70,6 +71,26 @@ function givenVector(microbatch: Microbatch): Float32Array {
 
 type Step = readonly Microbatch[];
 
+/** The vector that pieces tell of: blocks without a piece are zero. */
+function fromPieces(parts: readonly (readonly Uint8Array[])[]): Float32Array {
+  const vector = new Float32Array(length);
+  const floats = (bytes: Uint8Array) => new Float32Array(new Uint8Array(bytes).buffer);
+  for (const [part, pieces] of parts.entries()) {
+    const table = tables.find((one) => one.part === part);
+    if (table === undefined) vector.set(floats(Buffer.concat(pieces)), offsetOf(part));
+    else {
+      const [numbers, ...blocks] = pieces;
+      const perRow = Math.ceil(table.size / blockElements);
+      for (const [index, block] of new Uint32Array(numbers!.slice().buffer).entries()) {
+        const row = Math.floor(block / perRow) * table.size;
+        const within = (block % perRow) * blockElements;
+        vector.set(floats(blocks[index]!), offsetOf(part) + row + within);
+      }
+    }
+  }
+  return vector;
+}
+
 /** Sums steps over a ring; gives each step's vector on every rank, as bytes. */
 async function sumSteps(worldSize: number, steps: readonly Step[], byRows: boolean) {
   const rowParts = tables.map(({ part, rows }) => ({
@@ -91,6 +112,7 @@ async function sumSteps(worldSize: number, steps: readonly Step[], byRows: boole
       };
       const sum = new ExactSum(partSizes, 6, rowParts);
       const results: Buffer[] = [];
+      const hashed: Buffer[] = [];
       for (const [index, step] of steps.entries()) {
         sum.begin();
         for (const [first, end] of sum.groups(step.length)) {
@@ -104,12 +126,18 @@ async function sumSteps(worldSize: number, steps: readonly Step[], byRows: boole
           await sum.addGroup(own.length, end - first, ring, never);
         }
         results.push(Buffer.from(sum.vector.slice().buffer));
+        if (byRows) assert.deepEqual(fromPieces(sum.pieces()), sum.vector, `pieces of ${index}`);
+        hashed.push(Buffer.concat(sum.pieces().flat()));
         if (index % 2 === 0) sum.commit(index);
       }
-      return results;
+      return { results, hashed };
     }),
   );
-  return { ranks, sent };
+  return {
+    ranks: ranks.map(({ results }) => results),
+    hashed: ranks.map(({ hashed }) => Buffer.concat(hashed)),
+    sent,
+  };
 }
 
 const microbatches = fc
@@ -135,9 +163,13 @@ describe("row parts", () => {
         }),
         async (steps) => {
           const expected = (await sumSteps(1, steps, false)).ranks[0]!;
+          let first: Buffer | null = null;
           for (const worldSize of [1, 2, 3, 4]) {
             for (const byRows of [false, true]) {
-              const { ranks } = await sumSteps(worldSize, steps, byRows);
+              const { ranks, hashed } = await sumSteps(worldSize, steps, byRows);
+              // What is hashed is the same for every number of ranks.
+              if (byRows) first ??= hashed[0]!;
+              if (byRows) for (const bytes of hashed) assert.ok(bytes.equals(first!));
               for (const results of ranks) {
                 for (const [step, result] of results.entries()) {
                   assert.ok(
