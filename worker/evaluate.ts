@@ -3,24 +3,58 @@ import { create } from "@bufbuild/protobuf";
 import {
   EvaluatedMicrobatchSchema,
   EvaluationDoneSchema,
+  type Evaluate,
   type EvaluatedMicrobatch,
 } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import type { Engine } from "./engine/engine.ts";
-import { abortable, type FedMicrobatch } from "./input/feed.ts";
-import type { Report } from "./session/session.ts";
-import type { MicrobatchSource } from "./step-feed.ts";
+import { abortable, Feed, type FedMicrobatch } from "./input/feed.ts";
+import type { PreparedJob } from "./job.ts";
+import type { Report, Session } from "./session/session.ts";
 
 /** What an evaluation works with. */
 export interface EvaluationMeans {
-  readonly engine: Engine;
-  readonly source: MicrobatchSource;
-  readonly report: (report: Report) => Promise<void>;
+  readonly job: Pick<PreparedJob, "engine" | "input" | "evalMicrobatchSize">;
+  readonly session: Session;
+  /** Of the dealing. */
+  readonly generation: bigint;
 }
 
+/** Microbatches that are held ready. */
+const evaluationAhead = 4;
+
 /** Evaluates until the source ends. Rejects with the signal's reason, BadInput of the data, or a failure. */
-export async function evaluateAll(
+export async function evaluateSplit(
+  evaluate: Evaluate,
+  { job, session, generation }: EvaluationMeans,
+  signal: AbortSignal,
+): Promise<void> {
+  const { evaluation, split } = evaluate;
+  const source = new Feed({
+    source: (over) =>
+      session.readMicrobatches({ generation, split, fromStep: 0n, evaluation }, over),
+    collating: job.input,
+    microbatchSize: job.evalMicrobatchSize,
+    ahead: evaluationAhead,
+  });
+  try {
+    const means = {
+      engine: job.engine,
+      source,
+      report: (report: Report) => session.report(report),
+    };
+    await evaluateAll(evaluation, means, signal);
+  } finally {
+    source.close();
+  }
+}
+
+async function evaluateAll(
   evaluation: bigint,
-  means: EvaluationMeans,
+  means: {
+    readonly engine: Engine;
+    readonly source: Feed;
+    readonly report: (report: Report) => Promise<void>;
+  },
   signal: AbortSignal,
 ): Promise<void> {
   for (;;) {

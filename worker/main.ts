@@ -61,7 +61,8 @@ async function runWorker(options: WorkerOptions, process: NodeJS.Process): Promi
   };
   try {
     const { env, pid: processId } = process;
-    const nowMs = (): number => performance.now();
+    // The time of day at the start, and from there a clock that only goes forward: the same in all threads.
+    const nowMs = (): number => performance.timeOrigin + performance.now();
     const signals = { parting: parting.signal, signal: ending.signal };
     const reason = await workFor(options, { env, processId, log, nowMs, onJoined, ...signals });
     log.info({ reason }, "finished");

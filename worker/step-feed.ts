@@ -21,6 +21,11 @@ export class StepFeed {
     this.#source = source;
   }
 
+  /** Batches of the step at hand that have been taken, by microbatch. */
+  get taken(): ReadonlyMap<number, Batch> {
+    return this.#batches;
+  }
+
   /** A microbatch of a step; steps only go forward. Throws when the coordinator has dealt something else. */
   async take(step: number, microbatch: number, signal: AbortSignal): Promise<Batch> {
     if (step !== this.#step) {

@@ -15,7 +15,7 @@ import { abortable } from "./input/feed.ts";
 import type { Batch, InputSpec } from "./model/model.ts";
 import type { ExactSum } from "./exact/exact-sum.ts";
 import type { TensorHasher } from "./hashing/tensor-hasher.ts";
-import type { Ring } from "./ring/ring.ts";
+import type { StepRecorder, StepRing } from "./profile/step-recorder.ts";
 import type { StepFeed } from "./step-feed.ts";
 import { Stopwatch } from "./stopwatch.ts";
 
@@ -36,7 +36,7 @@ export interface StepMeans {
   readonly phases: readonly StepPhase[];
   /** Microbatches of a full global batch. */
   readonly microbatchesPerStep: number;
-  readonly ring: Ring;
+  readonly ring: StepRing;
   /** Adds up the global batch; holds the reduced gradient until the next step is computed. */
   readonly sum: ExactSum;
   readonly hasher: TensorHasher;
@@ -44,6 +44,8 @@ export interface StepMeans {
   readonly nowMs: () => number;
   /** Hears what the worker is doing. */
   readonly onActivity: (activity: "data" | "compute" | "exchange") => void;
+  /** Notes where the time of the step goes; null when it is not profiled. */
+  readonly recorder: StepRecorder | null;
   /** Milliseconds of the update of the step before, for the report. */
   readonly lastUpdateMs: number;
 }
@@ -54,9 +56,24 @@ export async function reduceStep(
   means: StepMeans,
   signal: AbortSignal,
 ): Promise<StepReduced> {
-  const { engine, ring, sum } = means;
+  const { recorder } = means;
+  const watched = recorder === null ? means : { ...means, ring: recorder.watch(means.ring) };
+  return await reduceWatched(runStep, watched, signal);
+}
+
+async function reduceWatched(
+  runStep: RunStep,
+  means: StepMeans,
+  signal: AbortSignal,
+): Promise<StepReduced> {
+  const { engine, ring, sum, recorder, onActivity } = means;
   const step = Number(runStep.step);
-  const watch = new Stopwatch(means.nowMs, means.onActivity);
+  const watch = new Stopwatch<"data" | "compute" | "exchange">(means.nowMs, {
+    onActivity,
+    ...(recorder === null
+      ? {}
+      : { onSpent: (...[name, start, end, detail]) => recorder.add(name, start, end, detail) }),
+  });
   const before = { sent: ring.counters.bytesSent, received: ring.counters.bytesReceived };
   const course: Course = { runStep, step, watch, means, batches: new Map() };
   let gathered: Readonly<Record<string, Float32Array>> = {};
@@ -67,12 +84,16 @@ export async function reduceStep(
       await runSumPhase(course, { index, gathered }, signal);
     }
   }
-  const [norm, tensorHashes] = await watch.time("compute", () =>
+  const hash = () => means.hasher.hashPieces(sum.pieces().slice(0, -scalarsAtEnd), signal);
+  const [norm, tensorHashes] = await watch.time(
+    "compute",
     // The engine's thread works on the one, this thread on the other.
-    Promise.all([
-      abortable(engine.norm(sum.vector), signal),
-      means.hasher.hashPieces(sum.pieces().slice(0, -scalarsAtEnd), signal),
-    ]),
+    () =>
+      Promise.all([
+        abortable(engine.norm(sum.vector), signal),
+        recorder === null ? hash() : recorder.time("hash gradients", hash),
+      ]),
+    "norm",
   );
   const { bytesSent, bytesReceived, transport } = ring.counters;
   return create(StepReducedSchema, {
@@ -122,10 +143,11 @@ async function runSumPhase(course: Course, phase: PhaseRun, signal: AbortSignal)
       const { touched } = await runMicrobatch(course, phase, place, signal);
       if (touched !== undefined) sum.touch(slot, touched);
     }
-    await watch.time("exchange", () => {
+    const exchange = (): Promise<void> => {
       if (group === 0) sum.begin();
       return sum.addGroup(own.length, end - first, ring, signal);
-    });
+    };
+    await watch.time("exchange", exchange, `microbatches ${first} to ${end - 1}`);
   }
 }
 
@@ -156,13 +178,14 @@ async function runMicrobatch(
 ) {
   const { runStep, step, watch, means, batches } = course;
   const { microbatchCount } = runStep;
-  const batch = await watch.time("data", () => means.feed.take(step, microbatch, signal));
+  const detail = `microbatch ${microbatch}`;
+  const take = () => means.feed.take(step, microbatch, signal);
+  const batch = await watch.time("data", take, detail);
   batches.set(microbatch, batch);
   const at = { step, microbatch, microbatchCount };
   const feeds = { gathered: phase.gathered, into };
-  return await watch.time("compute", () =>
-    abortable(means.engine.runPhase(phase.index, batch, at, feeds), signal),
-  );
+  const compute = () => abortable(means.engine.runPhase(phase.index, batch, at, feeds), signal);
+  return await watch.time("compute", compute, detail);
 }
 
 function countSamples(batches: readonly Batch[]) {

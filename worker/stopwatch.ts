@@ -1,25 +1,35 @@
 /** Adds up where the time of a step went, and tells what is going on. */
 
+/** Who hears of activities. */
+export interface Hearing<Activity extends string> {
+  /** One begins. */
+  readonly onActivity: (activity: Activity) => void;
+  /** One is over. */
+  readonly onSpent?: (activity: Activity, startMs: number, endMs: number, detail: string) => void;
+}
+
 /** Times named activities, one after the other. */
 export class Stopwatch<Activity extends string> {
   readonly #spent = new Map<Activity, number>();
   readonly #nowMs: () => number;
-  readonly #onActivity: (activity: Activity) => void;
+  readonly #hearing: Hearing<Activity>;
 
-  /** @param nowMs milliseconds of a clock that only goes forward @param onActivity hears each activity as it begins */
-  constructor(nowMs: () => number, onActivity: (activity: Activity) => void) {
+  /** @param nowMs milliseconds of a clock that only goes forward */
+  constructor(nowMs: () => number, hearing: Hearing<Activity>) {
     this.#nowMs = nowMs;
-    this.#onActivity = onActivity;
+    this.#hearing = hearing;
   }
 
-  /** Runs something and adds its time to an activity, however it ends. */
-  async time<Value>(activity: Activity, run: () => Promise<Value>): Promise<Value> {
-    this.#onActivity(activity);
+  /** Runs something and adds its time to an activity, however it ends. @param detail for whoever hears of it */
+  async time<Value>(activity: Activity, run: () => Promise<Value>, detail = ""): Promise<Value> {
+    this.#hearing.onActivity(activity);
     const startedMs = this.#nowMs();
     try {
       return await run();
     } finally {
-      this.#spent.set(activity, this.spentMs(activity) + this.#nowMs() - startedMs);
+      const endedMs = this.#nowMs();
+      this.#spent.set(activity, this.spentMs(activity) + endedMs - startedMs);
+      this.#hearing.onSpent?.(activity, startedMs, endedMs, detail);
     }
   }
 

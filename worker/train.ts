@@ -15,8 +15,8 @@ import {
   type Prepare,
   type RunStep,
 } from "../proto/gen/ringmaster/v1/run_pb.ts";
-import { evaluateAll } from "./evaluate.ts";
-import { abortable, Feed } from "./input/feed.ts";
+import { evaluateSplit } from "./evaluate.ts";
+import { abortable } from "./input/feed.ts";
 import { closeJob, prepareJob, type JobStarters, type PreparedJob } from "./job.ts";
 import { hashWeights } from "./hash-weights.ts";
 import { LinkBroken } from "./ring/link.ts";
@@ -24,13 +24,11 @@ import { joinRing, type RingServer } from "./ring/ring.ts";
 import { Interrupted, type Directive } from "./session/directive-queue.ts";
 import type { Session } from "./session/session.ts";
 import { cutState, receiveState } from "./state-transfer.ts";
+import { StepProfiler } from "./profile/step-profiler.ts";
 import { reduceStep } from "./step.ts";
 import { TrainingMeansMaker } from "./training-means.ts";
 import type { WorkerObserver } from "./worker-observer.ts";
 import { generationOf, jobOf, placeOf, type RingPlace, type WorkerState } from "./worker-state.ts";
-
-/** Microbatches of an evaluation that are held ready. */
-const evaluationAhead = 4;
 
 /** A directive that there is something to do for. */
 type Work = Exclude<Directive, { case: "finish" }>;
@@ -57,9 +55,11 @@ export class WorkerLife {
   readonly #leaving = new AbortController();
   #lastUpdateMs = 0;
   readonly #training = new TrainingMeansMaker();
+  readonly #profiler: StepProfiler;
 
   constructor(means: WorkerMeans) {
     this.#means = means;
+    this.#profiler = new StepProfiler(means.nowMs);
   }
 
   /** Works until Finish; gives its reason. Rejects with SessionLost, BadInput, or what went wrong. */
@@ -147,6 +147,7 @@ export class WorkerLife {
         ringKey,
         signal,
         transport,
+        onRound: () => this.#profiler.recorder?.round(),
       });
       this.#state = { kind: "in-ring", job, place: { ring, training } };
     } catch (error) {
@@ -166,6 +167,8 @@ export class WorkerLife {
     const { observer, session, nowMs } = this.#means;
     if (place.training === null) throw new Error("Cannot run a step as the job does not train");
     this.#means.onCommands(Number(runStep.step), runStep.commands);
+    await this.#profiler.begin(runStep, job.engine, signal);
+    const { recorder } = this.#profiler;
     const reduced = await reduceStep(
       runStep,
       {
@@ -175,6 +178,7 @@ export class WorkerLife {
         ring: place.ring,
         ...place.training,
         nowMs,
+        recorder,
         onActivity: (activity) => observer.onActivity(activity),
         lastUpdateMs: this.#lastUpdateMs,
       },
@@ -183,6 +187,7 @@ export class WorkerLife {
     observer.onActivity("waiting");
     observer.onStepReduced(reduced);
     await session.report({ case: "stepReduced", value: reduced });
+    recorder?.reduced();
     return { kind: "reduced", job, place, step: runStep.step, attempt: runStep.attempt };
   }
 
@@ -195,42 +200,30 @@ export class WorkerLife {
       const found = held === null ? this.#state.kind : `step ${held.step}, ${held.attempt}`;
       throw new Error(`Cannot apply step ${step}, attempt ${attempt} as the state is ${found}`);
     }
-    const { observer, session } = this.#means;
+    const { observer, session, nowMs } = this.#means;
     const job = this.#job();
+    const commitMs = nowMs();
     observer.onActivity("update");
     place.training?.sum.commit(Number(step));
     const applying = job.engine.update({ step: Number(step), learningRate });
     const { updateMs } = await abortable(applying, signal);
+    this.#profiler.recorder?.applied(commitMs);
     this.#lastUpdateMs = updateMs;
     observer.onActivity("waiting");
     observer.onStepApplied(Number(step), learningRate, updateMs);
     const value = create(StepAppliedSchema, { step, updateMs });
     await session.report({ case: "stepApplied", value });
+    const input = { log: job.input.log, batches: place.training?.feed.taken ?? new Map() };
+    const profile = await this.#profiler.finish(job.engine, input, signal);
+    if (profile !== null) await session.report({ case: "stepProfiled", value: profile });
     return { kind: "in-ring", job, place };
   }
 
   async #evaluate(evaluate: Evaluate, signal: AbortSignal): Promise<WorkerState> {
     const job = this.#job();
     const { session, observer } = this.#means;
-    const { evaluation, split } = evaluate;
-    const generation = generationOf(this.#state);
-    const source = new Feed({
-      source: (over) =>
-        session.readMicrobatches({ generation, split, fromStep: 0n, evaluation }, over),
-      collating: job.input,
-      microbatchSize: job.evalMicrobatchSize,
-      ahead: evaluationAhead,
-    });
     observer.onActivity("evaluate");
-    try {
-      await evaluateAll(
-        evaluation,
-        { engine: job.engine, source, report: (report) => session.report(report) },
-        signal,
-      );
-    } finally {
-      source.close();
-    }
+    await evaluateSplit(evaluate, { job, session, generation: generationOf(this.#state) }, signal);
     observer.onActivity("waiting");
     return this.#state;
   }

@@ -17,6 +17,7 @@ const ownNames = new Set([
   "control.json",
   "journal.jsonl",
   "events.jsonl",
+  "profile",
   "logs",
   "nats",
 ]);

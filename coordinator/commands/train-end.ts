@@ -1,5 +1,6 @@
 /** What `coordinator train` says at the end. Pure. */
 import { cutText, metricText, shareText, tableText } from "../live/format.ts";
+import { profileHeadlines } from "../profile/profile-text.ts";
 import type { EvaluationView } from "../live/run-view.ts";
 import type { RunOutcome } from "../run/run-outcome.ts";
 
@@ -18,6 +19,16 @@ function lengthLines({ lengths }: RunOutcome): readonly string[] {
   if (lengths === null || lengths.padding === 0) return [];
   const cut = cutText(lengths, lengths.maxLength) ?? "no sample was cut";
   return ["", `lengths: ${cut}; padding was ${shareText(lengths.padding)} of the computed tokens`];
+}
+
+/** What `--profile` has found, under the table. */
+function profileLines({ profile }: RunOutcome): readonly string[] {
+  if (profile === null) return [];
+  return [
+    "",
+    `profile: ${profile.folder} (open rank-*.json in ui.perfetto.dev; summary.txt)`,
+    ...profileHeadlines(profile.workers),
+  ];
 }
 
 /** A word of a command line, quoted where a shell needs it. */
@@ -56,7 +67,11 @@ function nextLines(folder: string, next: NextSteps): string[] {
 /** The closing lines of a run. */
 export function describeEnd(outcome: RunOutcome, next: NextSteps): readonly string[] {
   const { kind, reason, step, modelFolder } = outcome;
-  const table = [...evaluationTable(outcome.evaluations), ...lengthLines(outcome)];
+  const table = [
+    ...evaluationTable(outcome.evaluations),
+    ...lengthLines(outcome),
+    ...profileLines(outcome),
+  ];
   // The report of the loss has said how, and how to go on.
   if (kind === "failed") return table;
   if (modelFolder === null) {

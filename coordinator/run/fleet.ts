@@ -5,6 +5,7 @@
 import { create } from "@bufbuild/protobuf";
 import { FormRingSchema, FinishSchema } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import type { AttendRequest, Prepare, Prepared } from "../../proto/gen/ringmaster/v1/run_pb.ts";
+import type { FleetObserver } from "./fleet-observer.ts";
 import { failureOf, WorkerLost } from "./worker-lost.ts";
 import { planRing } from "../server/ring-plan.ts";
 import type { RingPlan } from "../server/ring-plan.ts";
@@ -19,12 +20,6 @@ export interface RankedReport {
   readonly member: Member;
   readonly rank: number;
   readonly report: Report;
-}
-
-/** Joins and losses, for events and the live view. */
-export interface FleetObserver {
-  readonly onJoined: (member: Member) => void;
-  readonly onLeft: (member: Member, reason: string) => void;
 }
 
 /** The workers of one run. */
@@ -155,6 +150,7 @@ export class Fleet {
     while (this.#roster.members().length > 0) {
       const event = await this.#roster.events.take(signal);
       if (event.kind === "left") this.#observer.onLeft(event.member, "the run is over");
+      if (event.kind === "report") this.#noteProfile(event.member, event.report);
     }
   }
 
@@ -232,10 +228,16 @@ export class Fleet {
         if (report.case === "failed")
           throw failureOf(member.workerId, this.#rankOrNull(member), report.value);
         if (report.case === "leaving") return this.#noteParting(member, report.value.reason);
-        if (generation !== this.#generation) return null;
+        if (generation !== this.#generation || this.#noteProfile(member, report)) return null;
         return { member, report, rank: this.rankOf(member.workerId) };
       }
     }
+  }
+
+  #noteProfile(member: Member, report: Report): boolean {
+    if (report.case !== "stepProfiled") return false;
+    this.#observer.onProfiled(member, this.rankOf(member.workerId), report.value);
+    return true;
   }
 
   /** Before the first ring there is no step to be finished: the worker counts as lost at once. */

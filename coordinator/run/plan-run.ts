@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto";
 import { basename, dirname, join, resolve } from "node:path";
 import { BadInput } from "../../foundation/bad-input.ts";
 import { frozenNames } from "../../foundation/job/freeze.ts";
+import { parseStepRange } from "../../foundation/job/profile-steps.ts";
 import { totalStepsOf, withWholeIntervals } from "../../foundation/job/plan.ts";
 import type { JobSettings, LaunchSettings } from "../../foundation/job/settings.ts";
 import { writeJob } from "../../foundation/job/write-job.ts";
@@ -60,6 +61,7 @@ export async function planRun(input: RunInput): Promise<RunPlan> {
   }
   const totalSteps = totalStepsOf(input.settings, train.size);
   const settings = withWholeIntervals(input.settings, totalSteps);
+  checkProfileSteps(launch, totalSteps);
   const table = layOutTable(model.specs, frozenNames(settings.freeze, model.specs));
   const { resumeFromCheckpoint: checkpoint } = settings;
   const resumed = checkpoint === null ? null : await readResumePoint(checkpoint);
@@ -88,6 +90,15 @@ export async function planRun(input: RunInput): Promise<RunPlan> {
     joinToken: launch.joinToken ?? randomBytes(24).toString("base64url"),
     job: writeJob(settings, launch),
   };
+}
+
+function checkProfileSteps({ profileSteps }: LaunchSettings, totalSteps: number): void {
+  if (profileSteps === null || parseStepRange(profileSteps).first <= totalSteps) return;
+  throw new BadInput({
+    flag: "--profile-steps",
+    expected: `steps from 1 to ${totalSteps}, the run's last`,
+    found: profileSteps,
+  });
 }
 
 function planSteps(settings: JobSettings, train: Dataset, totalSteps: number): TrainingPlan {

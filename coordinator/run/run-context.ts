@@ -3,6 +3,7 @@ import type { JobSettings, LaunchSettings } from "../../foundation/job/settings.
 import type { LoadedModel } from "../../foundation/model-files/load-model.ts";
 import type { ParameterTable } from "../../foundation/parameters/table.ts";
 import type { Dataset } from "../data/dataset.ts";
+import type { Profiler } from "../profile/profiler.ts";
 import type { RunView, WorkerTimings } from "../live/run-view.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Checkpoints } from "./checkpoints.ts";
@@ -55,6 +56,7 @@ export interface RunContext {
   readonly weights: WeightCheck;
   /** Where each worker's last step went, by worker id. */
   readonly timings: Map<string, WorkerTimings>;
+  readonly profiler: Profiler;
   readonly speedometer: Speedometer;
   readonly lengths: LengthTally;
   readonly clock: Clock;

@@ -78,13 +78,13 @@ async function carryThrough(started: StartedRun): Promise<RunOutcome> {
     const hasModel = await conclude(run, end, leave);
     await recordEnd(run, end.kind, end.reason);
     await dismiss(run, end.reason);
-    return outcomeOf(run, end.kind, end.reason, hasModel);
+    return await outcomeOf(run, end.kind, end.reason, hasModel);
   } catch (error) {
     const isEarly = finish.aborted && run.progress.step === firstStep;
     if (leave.aborted || isEarly) {
       run.fleet.finish("interrupted");
       await recordEnd(run, "interrupted", "interrupted");
-      return outcomeOf(run, "interrupted", "interrupted", false);
+      return await outcomeOf(run, "interrupted", "interrupted", false);
     }
     return await fail(started, firstStep, error);
   }
@@ -102,7 +102,7 @@ async function fail(started: StartedRun, firstStep: number, error: unknown): Pro
   if (diverged) {
     run.view.close();
     for (const line of divergenceReport(error, checkpoint)) run.view.complain(line);
-    return outcomeOf(run, "failed", error.message, false);
+    return await outcomeOf(run, "failed", error.message, false);
   }
   if (!(error instanceof WorkerLost)) throw error;
   const ended = await launcher.endOf(error.workerId);
@@ -111,7 +111,7 @@ async function fail(started: StartedRun, firstStep: number, error: unknown): Pro
   run.view.close();
   const loss = { workerId, rank, manner, reason, detail, at, ...ended, training };
   for (const line of lossReport(loss)) run.view.complain(line);
-  return outcomeOf(run, "failed", error.message, false);
+  return await outcomeOf(run, "failed", error.message, false);
 }
 
 /** Lets the workers leave; those that are too slow are ended by the launcher. */
@@ -121,12 +121,12 @@ async function dismiss(run: RunContext, reason: string): Promise<void> {
   await run.fleet.dissolve(patience).catch(() => undefined);
 }
 
-function outcomeOf(
+async function outcomeOf(
   run: RunContext,
   kind: RunOutcome["kind"],
   reason: string,
   hasModel: boolean,
-): RunOutcome {
+): Promise<RunOutcome> {
   const { settings, checkpoints, progress } = run;
   const exitCode = kind === "failed" ? 1 : kind === "interrupted" ? 130 : 0;
   return {
@@ -138,6 +138,7 @@ function outcomeOf(
     checkpoint: checkpoints.last,
     step: progress.step,
     evaluations: progress.logHistory.flatMap(evaluationOf),
+    profile: await run.profiler.write(),
     lengths: { ...run.lengths.shares, maxLength: settings.maxLength },
   };
 }
@@ -164,6 +165,7 @@ function interruptedEarly(outputDir: string): RunOutcome {
     checkpoint: null,
     step: 0,
     evaluations: [],
+    profile: null,
     lengths: null,
   };
 }

@@ -1,4 +1,5 @@
 /** How a run ended, for the command that started it. */
+import type { WrittenProfile } from "../profile/profiler.ts";
 import type { EvaluationView, LengthShares } from "../live/run-view.ts";
 
 /** The end of a run. */
@@ -18,5 +19,7 @@ export interface RunOutcome {
   readonly step: number;
   readonly evaluations: readonly EvaluationView[];
   /** What became of the samples' lengths; null when no step was computed. */
+  /** What `--profile` wrote; null when it was not asked for, or no profiled step was reached. */
+  readonly profile: WrittenProfile | null;
   readonly lengths: (LengthShares & { readonly maxLength: number | null }) | null;
 }

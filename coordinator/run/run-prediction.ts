@@ -133,7 +133,10 @@ async function launch(
   closers.add(() => server.close());
   closers.add(() => launcher.stop(stopGraceMs));
   await launcher.launch({ workers, run, coordinatorAddress: server.address, joinToken });
-  return { fleet: new Fleet(roster, { onJoined: () => {}, onLeft: () => {} }), launcher };
+  return {
+    fleet: new Fleet(roster, { onJoined: () => {}, onLeft: () => {}, onProfiled: () => {} }),
+    launcher,
+  };
 }
 
 /** Waits for the workers, has them compile, and gives each a place of its own. */

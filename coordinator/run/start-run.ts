@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { familyOf } from "../../foundation/families/family.ts";
+import { profiledSteps } from "../../foundation/job/profile-steps.ts";
 import type { Launcher } from "../launch/launcher.ts";
 import { LocalLauncher } from "../launch/local-launcher.ts";
 import { threadsOf } from "../launch/thread-share.ts";
@@ -11,6 +12,7 @@ import { WaitingLauncher } from "../launch/waiting-launcher.ts";
 import type { WorkerLine, WorkerTimings } from "../live/run-view.ts";
 import { eventOf } from "../nats/cloud-event.ts";
 import { startCoordinatorServer } from "../server/coordinator-server.ts";
+import { Profiler } from "../profile/profiler.ts";
 import { Roster } from "../server/roster.ts";
 import type { TrainingState } from "../server/state-stream.ts";
 import { checkWorkers, needSelfTest } from "./check-workers.ts";
@@ -19,7 +21,7 @@ import type { Closers } from "./closers.ts";
 import { Control } from "./control.ts";
 import { Evaluator } from "./evaluation.ts";
 import { Fleet } from "./fleet.ts";
-import type { FleetObserver } from "./fleet.ts";
+import type { FleetObserver } from "./fleet-observer.ts";
 import { gather } from "./gather.ts";
 import { Journal } from "./journal.ts";
 import { LengthTally } from "./length-tally.ts";
@@ -141,6 +143,8 @@ function assemble(
   const { events, telemetry } = services;
   const facts = { run, settings, plan, trainSize: planned.train.size, tableVersion: table.version };
   const progress = new Progress(facts, resumed, clock.nowMs());
+  const range = profiledSteps(launch, progress.step + 1, plan.totalSteps);
+  const profiler = new Profiler(range, settings.outputDir, (line) => view.say(line));
   const control = new Control({
     journal,
     nextStep: progress.step + 1,
@@ -178,7 +182,7 @@ function assemble(
     table,
     plan,
     validation: planned.validation,
-    fleet: new Fleet(roster, observerOf(services, progress)),
+    fleet: new Fleet(roster, observerOf(services, progress, profiler)),
     control,
     journal,
     events,
@@ -189,6 +193,7 @@ function assemble(
     checkpoints,
     states: new StateRequests(table),
     weights: new WeightCheck(),
+    profiler,
     speedometer: new Speedometer(),
     lengths: new LengthTally(),
     timings: new Map<string, WorkerTimings>(),
@@ -206,8 +211,13 @@ function evaluatorOf({ model, settings }: RunPlan): Evaluator {
   });
 }
 
-function observerOf({ telemetry, events }: Services, progress: Progress): FleetObserver {
+function observerOf(
+  { telemetry, events }: Services,
+  progress: Progress,
+  profiler: Profiler,
+): FleetObserver {
   return {
+    onProfiled: ({ workerId }, rank, report) => profiler.take(rank, workerId, report),
     onJoined: ({ workerId, incarnation, ringAddress }) => {
       telemetry.workerJoined(workerId, Number(incarnation));
       events.publish(

@@ -158,6 +158,7 @@ function sendStep(run: RunContext, step: number, microbatchCount: number): void 
       microbatches: [...(dealing[rank] ?? [])],
       dealtTo,
       commands,
+      profile: run.profiler.wants(step),
     });
     fleet.send(member, { case: "runStep", value });
   }

@@ -185,6 +185,8 @@ function launchSettings(flat: FlatSettings): LaunchSettings {
       "joinToken",
       "threadsPerWorker",
       "verifyEvery",
+      "profile",
+      "profileSteps",
       "allowMixedHardware",
     ]),
     listen: flat.listen ?? (flat.spawnWorkers ? "127.0.0.1:0" : "0.0.0.0:7077"),

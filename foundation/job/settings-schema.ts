@@ -2,7 +2,8 @@
 import { z } from "zod";
 import { setting } from "./setting.ts";
 import { dataSettings, modelSettings } from "./settings-model.ts";
-import { evaluationSettings, launchSettings, outputSettings } from "./settings-run.ts";
+import { launchSettings } from "./settings-launch.ts";
+import { evaluationSettings, outputSettings } from "./settings-run.ts";
 import { batchSettings, optimizerSettings } from "./settings-training.ts";
 
 /** All settings by key, in the order of `--help`. Parsing `{}` gives the defaults. */

@@ -120,6 +120,10 @@ export interface LaunchSettings {
   readonly threadsPerWorker: number | null;
   /** Steps after which all workers' weights are compared; null for checkpoints only. */
   readonly verifyEvery: number | null;
+  /** Trace some steps op by op. */
+  readonly profile: boolean;
+  /** The steps that are traced, such as `10-12`; null chooses some when `profile` is set. */
+  readonly profileSteps: string | null;
   /** Take workers in that compute other bits than the others. */
   readonly allowMixedHardware: boolean;
 }

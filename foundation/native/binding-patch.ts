@@ -1,13 +1,32 @@
 /**
- * A change to the packaged binding: it makes TensorFlow's session without options, and takes no argument for them. Ours
- * reads them from the environment, where TensorFlow's other settings are.
+ * Changes to the packaged binding. It makes TensorFlow's session without options, and takes no argument for them: ours
+ * reads them from the environment, where TensorFlow's other settings are. It runs sessions without traces: ours asks
+ * `worker/engine/native/run_trace.h` whether the run at hand is to be traced, and exports the two calls of that header.
  */
 /** Environment variable with TensorFlow's ConfigProto for sessions, as hexadecimal digits; none or empty: defaults. */
 export const sessionConfigVariable = "RINGMASTER_SESSION_CONFIG";
 
-const patchedFile = "tfjs_backend.cc";
-const before = "  TF_SessionOptions *session_options = TF_NewSessionOptions();\n";
-const after = `${before}
+/** One change of one packaged file. */
+interface Change {
+  readonly file: string;
+  /** What stands there once. */
+  readonly before: string;
+  readonly after: string;
+}
+
+const sessionOptions = "  TF_SessionOptions *session_options = TF_NewSessionOptions();\n";
+const backendInclude = '#include "tfjs_backend.h"\n';
+const runWithoutTrace = "  TF_SessionRun(savedmodel_entry->second.first, nullptr, inputs.data(),\n";
+const noMetadata = "                nullptr, tf_status.status);\n";
+const lastExport = `      {"getNumOfTensors", nullptr, GetNumOfTensors, nullptr, nullptr,
+       nullptr, napi_default, nullptr},
+`;
+
+const changes: readonly Change[] = [
+  {
+    file: "tfjs_backend.cc",
+    before: sessionOptions,
+    after: `${sessionOptions}
   if (const char *digits = getenv("${sessionConfigVariable}")) {
     std::string config;
     for (; digits[0] != 0 && digits[1] != 0; digits += 2) {
@@ -23,18 +42,50 @@ const after = `${before}
       return nullptr;
     }
   }
-`;
+`,
+  },
+  {
+    file: "tfjs_backend.cc",
+    before: backendInclude,
+    after: `${backendInclude}#include "run_trace.h"\n`,
+  },
+  {
+    file: "tfjs_backend.cc",
+    before: runWithoutTrace,
+    after: `  const ringmaster::RunTrace trace;\n${runWithoutTrace.replace("nullptr", "trace.options()")}`,
+  },
+  {
+    file: "tfjs_backend.cc",
+    before: noMetadata,
+    after: noMetadata.replace("nullptr", "trace.metadata()"),
+  },
+  {
+    file: "tfjs_binding.cc",
+    before: backendInclude,
+    after: `${backendInclude}#include "run_trace.h"\n`,
+  },
+  {
+    file: "tfjs_binding.cc",
+    before: lastExport,
+    after: `${lastExport}      {"traceNextRun", nullptr, ringmaster::TraceNextRun, nullptr, nullptr,
+       nullptr, napi_default, nullptr},
+      {"takeRunTrace", nullptr, ringmaster::TakeRunTrace, nullptr, nullptr,
+       nullptr, napi_default, nullptr},
+`,
+  },
+];
 
-/** The source as we compile it. Throws when the packaged source is not the one that the change is for. */
+/** The source as we compile it. Throws when the packaged source is not the one that the changes are for. */
 export function patchBindingSource<
   Source extends { readonly name: string; readonly content: Buffer },
 >(source: Source): Source {
-  if (source.name !== patchedFile) return source;
-  const text = source.content.toString("utf8");
-  if (text.split(before).length !== 2) {
-    throw new Error(
-      `Cannot change ${patchedFile}: expected one TF_NewSessionOptions() in LoadSavedModel`,
-    );
-  }
-  return { ...source, content: Buffer.from(text.replace(before, after)) };
+  const own = changes.filter(({ file }) => file === source.name);
+  if (own.length === 0) return source;
+  const text = own.reduce((patched, { file, before, after }) => {
+    if (patched.split(before).length !== 2) {
+      throw new Error(`Cannot change ${file}: expected once ${before.trim()}`);
+    }
+    return patched.replace(before, () => after);
+  }, source.content.toString("utf8"));
+  return { ...source, content: Buffer.from(text) };
 }

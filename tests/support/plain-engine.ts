@@ -6,6 +6,7 @@ import type { Engine } from "../../worker/engine/engine.ts";
 import type { Batch, InputSpec } from "../../worker/model/model.ts";
 import { layOutTable, type TensorSpec } from "../../foundation/parameters/table.ts";
 import type { SampleRecord } from "../../proto/gen/ringmaster/v1/run_pb.ts";
+import { CollationLog } from "../../worker/input/collation-log.ts";
 import type { InputThread } from "../../worker/input/input-thread.ts";
 
 export const featureCount = 3;
@@ -19,6 +20,7 @@ export const plainTable = layOutTable(plainSpecs);
 
 /** Collates float features out of `values`, targets out of `target`. */
 export const plainInput: InputThread = {
+  log: new CollationLog(),
   collate: (samples, microbatchSize) => Promise.resolve(collatePlain(samples, microbatchSize)),
   close: () => Promise.resolve(),
 };
@@ -160,6 +162,8 @@ export function createPlainEngine(options: { readonly withGather?: boolean } = {
       }
       return Promise.resolve({ logits, columns: 1, lossSum, weight: batch.samples });
     },
+    startProfile: () => Promise.resolve(),
+    takeProfile: () => Promise.resolve({ spans: [], leftOut: 0, peakFlops: 0 }),
     replacePrograms: () => Promise.reject(new Error("Cannot replace plain arithmetic")),
     close: () => Promise.resolve(),
   };

@@ -67,6 +67,8 @@ export function createTableEngine(faults: Faults = {}): Engine {
       return Promise.resolve({ updateMs: 0.5 });
     },
     evaluate: () => Promise.reject(new Error("Cannot evaluate")),
+    startProfile: () => Promise.resolve(),
+    takeProfile: () => Promise.resolve({ spans: [], leftOut: 0, peakFlops: 0 }),
     replacePrograms: () => Promise.reject(new Error("Cannot replace programs")),
     close: () => Promise.resolve(),
   };

@@ -52,11 +52,19 @@ export interface TensorFlowBinding {
   readonly TF_Version: string;
 }
 
+/** The binding as we compile it (foundation/native/binding-patch.ts). */
+export interface TracingBinding extends TensorFlowBinding {
+  /** Has TensorFlow note what the next `runSavedModel` of this thread does. */
+  traceNextRun(): void;
+  /** What it has noted: a serialised RunMetadata, empty where nothing was traced. */
+  takeRunTrace(): ArrayBuffer;
+}
+
 /** `require` of this package, for what is CommonJS or native. */
 export const requireHere = createRequire(import.meta.url);
 
 /** Loads the binding from its file. TensorFlow reads its environment variables now and never again. */
-export function loadBinding(file: string): TensorFlowBinding {
+export function loadBinding(file: string): TracingBinding {
   // Node 23 removed these two, which tfjs-node's backend calls.
   const legacy: { isNullOrUndefined?: unknown; isArray?: unknown } = requireHere(
     "node:util",
@@ -64,8 +72,8 @@ export function loadBinding(file: string): TensorFlowBinding {
   legacy.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
   legacy.isArray ??= (value: unknown) => Array.isArray(value);
   const binding: unknown = requireHere(file);
-  if (typeof binding !== "object" || binding === null || !("runSavedModel" in binding)) {
-    throw new Error(`Cannot use ${file} as TensorFlow binding: it lacks runSavedModel`);
+  if (typeof binding !== "object" || binding === null || !("traceNextRun" in binding)) {
+    throw new Error(`Cannot use ${file} as TensorFlow binding: it lacks traceNextRun`);
   }
-  return binding as TensorFlowBinding;
+  return binding as TracingBinding;
 }

@@ -154,6 +154,10 @@ export class EagerRunner implements ProgramRunner {
     }));
   }
 
+  trace(): void {
+    // Ops run one by one: there is no run to be noted.
+  }
+
   close(): void {
     this.#variables.dispose();
   }

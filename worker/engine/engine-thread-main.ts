@@ -28,6 +28,10 @@ function carryOut(engine: Engine, request: EngineRequest): Promise<unknown> {
       return engine.update(...request.parameters);
     case "evaluate":
       return engine.evaluate(...request.parameters);
+    case "startProfile":
+      return engine.startProfile();
+    case "takeProfile":
+      return engine.takeProfile();
     case "replacePrograms":
       return engine.replacePrograms(...request.parameters);
     case "close":
@@ -54,7 +58,8 @@ try {
       const { createModel } = await import("../model/families.ts");
       return await createModel(options.family, options);
     },
-    () => performance.now(),
+    // The time of day at the start, and from there a clock that only goes forward: the same in all threads.
+    () => performance.timeOrigin + performance.now(),
   );
   let last: Promise<void> = Promise.resolve();
   port.on("message", (request: EngineRequest) => {

@@ -116,6 +116,8 @@ function engineOver(thread: EngineThread): Engine {
     },
     update: (options) => thread.call("update", options),
     evaluate: (batch) => thread.call("evaluate", batch),
+    startProfile: () => thread.call("startProfile"),
+    takeProfile: () => thread.call("takeProfile"),
     replacePrograms: (options) => thread.call("replacePrograms", options),
     close: () => thread.end(),
   };

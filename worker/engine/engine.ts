@@ -4,6 +4,7 @@
  */
 import type { RowPart } from "../exact/block-layout.ts";
 import type { TouchedRows } from "../exact/slots.ts";
+import type { EngineProfile } from "./engine-profiler.ts";
 import type { Batch, Collective, InputSpec } from "../model/model.ts";
 
 /** Settings of AdamW and clipping; the learning rate comes with each update. */
@@ -133,6 +134,10 @@ export interface Engine {
     readonly updateMs: number;
   }>;
   evaluate(batch: Batch): Promise<EvaluationResult>;
+  /** Notes from now on what the engine does, op by op; what was noted before is forgotten. Changes no result. */
+  startProfile(): Promise<void>;
+  /** Gives what was noted and stops. Rejects where nothing was started. */
+  takeProfile(): Promise<EngineProfile>;
   /** Replaces the set of programs between two steps, keeping the state's bits. */
   replacePrograms(options: PrepareOptions): Promise<PreparedPrograms>;
   close(): Promise<void>;

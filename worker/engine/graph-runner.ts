@@ -5,7 +5,7 @@ import type { Batch, InputSpec } from "../model/model.ts";
 import type { TensorFlowBinding, TensorValues } from "./binding.ts";
 import type { EngineState } from "./engine.ts";
 import { graphNames, updateScalarNames, type Section } from "./graph-names.ts";
-import { GraphSession, type Fed } from "./graph-session.ts";
+import { GraphSession, type Fed, type RunTracer } from "./graph-session.ts";
 import type { Feeds, ProgramRunner, UpdateScalars } from "./program-runner.ts";
 import { evaluationKey, phaseKey, type ProgramIndex } from "./program-index.ts";
 import { seedInput } from "./dropout-seed.ts";
@@ -131,6 +131,10 @@ export class GraphRunner implements ProgramRunner {
       loss: loss?.values[0] ?? Number.NaN,
       weight: weight?.values[0] ?? Number.NaN,
     };
+  }
+
+  trace(tracer: RunTracer | null): void {
+    this.#session.tracer = tracer;
   }
 
   close(): void {

@@ -17,8 +17,16 @@ export interface Fetched {
   readonly shape: readonly number[];
 }
 
+/** Has runs of the graph noted while a step is profiled. */
+export interface RunTracer {
+  /** Makes one run. */
+  trace<Value>(run: () => Value): Value;
+}
+
 /** A loaded SavedModel. */
 export class GraphSession {
+  /** Notes the runs from now on; null, as at first, for none. */
+  tracer: RunTracer | null = null;
   readonly #binding: TensorFlowBinding;
   readonly #model: number;
   /** Whether TensorFlow computes in the memory of what is fed: on a CPU it does. */
@@ -51,14 +59,16 @@ export class GraphSession {
     names: readonly string[],
     options: { readonly keep: boolean } = { keep: false },
   ): readonly Fetched[] {
-    let outputs: readonly TensorMetadata[];
-    try {
-      outputs = this.#binding.runSavedModel(
+    const run = (): readonly TensorMetadata[] =>
+      this.#binding.runSavedModel(
         this.#model,
         fed.map(({ tensor }) => tensor),
         fed.map(({ name }) => `${name}:0`).join(","),
         names.map((name) => `${name}:0`).join(","),
       );
+    let outputs: readonly TensorMetadata[];
+    try {
+      outputs = this.tracer === null ? run() : this.tracer.trace(run);
     } finally {
       if (!options.keep) this.drop(fed);
     }

@@ -11,6 +11,14 @@ export interface SectionEntry {
   readonly handle: string;
 }
 
+const handlePattern = /^variables\/parameters\/(?<index>\d+)$/u;
+
+/** Name of the tensor that a node is the handle of, or null. */
+export function parameterOf(node: string, table: ParameterTable): string | null {
+  const index = handlePattern.exec(node)?.groups?.["index"];
+  return index === undefined ? null : (table.entries[Number(index)]?.name ?? null);
+}
+
 /** The variables of one graph. Making it adds their handles. */
 export class GraphVariables {
   readonly #table: ParameterTable;

@@ -2,6 +2,7 @@
 import type { TouchedRows } from "../exact/slots.ts";
 import type { Batch } from "../model/model.ts";
 import type { EngineState } from "./engine.ts";
+import type { RunTracer } from "./graph-session.ts";
 
 /** Scalars of an update, computed on the host in double precision. */
 export interface UpdateScalars {
@@ -29,6 +30,8 @@ export interface ProgramRunner {
   takeReduced(reduced: Float32Array): number;
   update(scalars: UpdateScalars): void;
   evaluate(batch: Batch): { logits: Float32Array; columns: number; loss: number; weight: number };
+  /** Has TensorFlow's runs noted from now on, or no longer; eager ops are not noted. */
+  trace(tracer: RunTracer | null): void;
   close(): void;
 }
 

@@ -5,8 +5,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { withProcessLock } from "../../foundation/cache/process-lock.ts";
 import { parseTable, type ParameterTable } from "../../foundation/parameters/table.ts";
 import type { Batch, Model } from "../model/model.ts";
-import { loadBinding, type TensorFlowBinding } from "./binding.ts";
+import { loadBinding, type TracingBinding } from "./binding.ts";
 import { dropoutSeed } from "./dropout-seed.ts";
+import { EngineProfiler, type EngineProfile } from "./engine-profiler.ts";
 import type {
   Engine,
   EngineState,
@@ -19,6 +20,8 @@ import type {
   PrepareOptions,
 } from "./engine.ts";
 import { GraphRunner } from "./graph-runner.ts";
+import { parameterOf } from "./graph-variables.ts";
+import { measureMatmulPeak } from "./matmul-peak.ts";
 import { updateScalars } from "./optimizer-scalars.ts";
 import {
   programFolder,
@@ -53,13 +56,15 @@ interface Made {
 /** Computes in the thread that made it. */
 export class TfjsEngine implements Engine {
   readonly #bindingFile: string;
-  readonly #binding: TensorFlowBinding;
+  readonly #binding: TracingBinding;
   readonly #makeModel: ModelMaker;
   readonly #nowMs: () => number;
   #prepared: Prepared | null = null;
   #step = 0;
   /** What `norm` found, for the update of the same vector. */
   #norm: NormResult | null = null;
+  #profiler: EngineProfiler | null = null;
+  #peakFlops: number | null = null;
 
   constructor(bindingFile: string, makeModel: ModelMaker, nowMs: () => number) {
     this.#bindingFile = bindingFile;
@@ -75,6 +80,7 @@ export class TfjsEngine implements Engine {
       ? await this.#eager(options, table)
       : await this.#recorded(options, table);
     this.#prepared?.runner.close();
+    made.runner.trace(this.#profiler);
     this.#prepared = { options, table, runner: made.runner, phases: made.phases };
     this.#norm = null;
     const { size, parts } = layOutReduction(table);
@@ -171,16 +177,19 @@ export class TfjsEngine implements Engine {
       throw new RangeError(`Cannot run phase ${phase}: there are ${phases.length}`);
     const seed = dropoutSeed(options.seed, at.step, at.microbatch);
     const fed = { gathered: feeds.gathered, seed };
-    if (info.collective === "gather") {
-      return Promise.resolve({ gathered: runner.runGather(phase, batch, fed) });
-    }
-    return Promise.resolve({ touched: runner.runSum(phase, batch, fed, feeds.into) });
+    const detail = `microbatch ${at.microbatch}, ${batch.shapeKey}`;
+    const result = this.#timed(info.name, detail, (): PhaseResult =>
+      info.collective === "gather"
+        ? { gathered: runner.runGather(phase, batch, fed) }
+        : { touched: runner.runSum(phase, batch, fed, feeds.into) },
+    );
+    return Promise.resolve(result);
   }
 
   norm(reduced: Float32Array): Promise<NormResult> {
     const { table, runner } = this.#ready();
     const { lossOffset, weightOffset } = layOutReduction(table);
-    const sum = runner.takeReduced(reduced);
+    const sum = this.#timed("norm", "", () => runner.takeReduced(reduced));
     const weight = reduced[weightOffset] ?? Number.NaN;
     const lossSum = reduced[lossOffset] ?? Number.NaN;
     this.#norm = { gradNorm: Math.sqrt(sum) / weight, lossSum, weight };
@@ -192,7 +201,8 @@ export class TfjsEngine implements Engine {
     if (this.#norm === null) throw new Error("Cannot update before the norm is known");
     const start = this.#nowMs();
     const { gradNorm, weight } = this.#norm;
-    runner.update(updateScalars(options.optimizer, { ...place, gradNorm, weight }));
+    const scalars = updateScalars(options.optimizer, { ...place, gradNorm, weight });
+    this.#timed("update", "", () => runner.update(scalars));
     this.#step = place.step;
     this.#norm = null;
     return Promise.resolve({ updateMs: this.#nowMs() - start });
@@ -201,6 +211,29 @@ export class TfjsEngine implements Engine {
   evaluate(batch: Batch): Promise<EvaluationResult> {
     const { logits, columns, loss, weight } = this.#ready().runner.evaluate(batch);
     return Promise.resolve({ logits, columns, lossSum: loss, weight });
+  }
+
+  startProfile(): Promise<void> {
+    const { runner } = this.#ready();
+    // Once, and before anything is noted: it takes as long as some steps of a small model.
+    this.#peakFlops ??= measureMatmulPeak(this.#binding, this.#nowMs);
+    this.#profiler = new EngineProfiler(this.#binding, this.#nowMs);
+    runner.trace(this.#profiler);
+    return Promise.resolve();
+  }
+
+  takeProfile(): Promise<EngineProfile> {
+    const { runner, table } = this.#ready();
+    const profiler = this.#profiler;
+    if (profiler === null) throw new Error("Cannot take a profile that was not started");
+    this.#profiler = null;
+    runner.trace(null);
+    const profile = profiler.take((node) => parameterOf(node, table));
+    return Promise.resolve({ ...profile, peakFlops: this.#peakFlops ?? 0 });
+  }
+
+  #timed<Value>(name: string, detail: string, run: () => Value): Value {
+    return this.#profiler === null ? run() : this.#profiler.time(name, detail, run);
   }
 
   async replacePrograms(options: PrepareOptions): Promise<PreparedPrograms> {

@@ -2,6 +2,7 @@
 import { BadInput, type BadInputPlace } from "../../foundation/bad-input.ts";
 import type { SampleRecord } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import type { Batch } from "../model/model.ts";
+import type { Collation } from "./collation-log.ts";
 
 /** How samples of this job become batches. */
 export interface InputSettings {
@@ -29,7 +30,12 @@ export type PortableError =
 /** Input thread to main thread. */
 export type CollateAnswer =
   | { readonly kind: "ready" }
-  | { readonly kind: "collated"; readonly ticket: number; readonly batch: Batch }
+  | {
+      readonly kind: "collated";
+      readonly ticket: number;
+      readonly batch: Batch;
+      readonly collation: Collation;
+    }
   | { readonly kind: "failed"; readonly ticket: number; readonly error: PortableError }
   /** The thread cannot start. */
   | { readonly kind: "broken"; readonly error: PortableError };

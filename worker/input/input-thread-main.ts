@@ -11,6 +11,11 @@ import {
 const port = parentPort;
 if (port === null) throw new Error("Cannot run input-thread-main outside of a worker thread");
 
+/** The time of day at the start, and from there a clock that only goes forward: the same in all threads. */
+function nowMs(): number {
+  return performance.timeOrigin + performance.now();
+}
+
 function answer(message: CollateAnswer, buffers: readonly ArrayBuffer[] = []): void {
   port?.postMessage(message, buffers);
 }
@@ -29,8 +34,10 @@ try {
   const collator = await createCollator(settings.family, settings);
   port.on("message", ({ ticket, samples, microbatchSize }: CollateRequest) => {
     try {
+      const startMs = nowMs();
       const batch = collator.collate(samples, microbatchSize);
-      answer({ kind: "collated", ticket, batch }, buffersOf(batch.arrays));
+      const collation = { startMs, endMs: nowMs() };
+      answer({ kind: "collated", ticket, batch, collation }, buffersOf(batch.arrays));
     } catch (error) {
       answer({ kind: "failed", ticket, error: packError(error) });
     }

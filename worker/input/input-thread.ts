@@ -2,6 +2,7 @@
 import { Worker } from "node:worker_threads";
 import type { SampleRecord } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import type { Batch } from "../model/model.ts";
+import { CollationLog } from "./collation-log.ts";
 import { unpackError, type CollateAnswer, type InputSettings } from "./input-messages.ts";
 
 /** Turns samples into batches, somewhere else. */
@@ -12,6 +13,8 @@ export interface Collating {
 
 /** A running input thread. */
 export interface InputThread extends Collating {
+  /** When its last batches were made. */
+  readonly log: CollationLog;
   /** Ends the thread; what is under way rejects. */
   close(): Promise<void>;
 }
@@ -28,6 +31,7 @@ export async function startInputThread(settings: InputSettings): Promise<InputTh
     name: "input",
   });
   const pending = new Map<number, Pending>();
+  const log = new CollationLog();
   let ended: Error | null = null;
   let started: Pick<Pending, "reject"> & { resolve(): void } = {
     resolve: () => undefined,
@@ -45,13 +49,17 @@ export async function startInputThread(settings: InputSettings): Promise<InputTh
   thread.on("message", (answer: CollateAnswer) => {
     if (answer.kind === "ready") started.resolve();
     else if (answer.kind === "broken") end(unpackError(answer.error));
-    else settle(pending, answer);
+    else {
+      if (answer.kind === "collated") log.note(answer.batch, answer.collation);
+      settle(pending, answer);
+    }
   });
   thread.on("error", end);
   thread.on("exit", (code) => end(new Error(`The input thread has ended with code ${code}`)));
   let tickets = 0;
   await ready;
   return {
+    log,
     collate(samples, microbatchSize) {
       if (ended !== null) return Promise.reject(ended);
       const ticket = tickets++;

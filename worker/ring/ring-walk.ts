@@ -13,6 +13,8 @@ export interface Place {
   readonly link: Link;
   /** Next collective's number; advanced by each call. */
   collective: number;
+  /** Hears of every hop that has been received whole. */
+  readonly onRound?: () => void;
 }
 
 /** What to do with a chunk that has arrived, and whether its content is wanted further on. */
@@ -79,13 +81,19 @@ export async function walkRing(place: Place, walk: Walk, signal: AbortSignal): P
     }
   };
   const receiveAll = async (): Promise<void> => {
+    let ofHop = 0;
     for (let received = 0; received < toReceive;) {
       const chunk = await place.link.receive(signal);
       checkChunk(chunk, place, walk);
       received += chunk.data.byteLength;
+      ofHop += chunk.data.byteLength;
       const data = walk.take(chunk.hop, chunk.offset, chunk.data);
       if (chunk.hop < walk.lastHop)
         await outgoing.push({ ...chunk, hop: chunk.hop + 1, data }, signal);
+      if (ofHop === walk.bytesAt(chunk.hop)) {
+        ofHop = 0;
+        place.onRound?.();
+      }
     }
   };
   try {

@@ -45,6 +45,8 @@ export interface JoinRingOptions {
   readonly signal: AbortSignal;
   /** `auto` shares memory with neighbours of the same host; `grpc` never does. Default `auto`. */
   readonly transport?: "auto" | "grpc";
+  /** Hears of every round of a collective, or hop where payloads travel by gRPC, once it is over. */
+  readonly onRound?: () => void;
 }
 
 /** The link of a ring of one: nothing is ever sent. */
@@ -82,7 +84,8 @@ export async function joinRing(server: RingServer, options: JoinRingOptions): Pr
           signal,
         });
   const link = connected ?? lonelyLink();
-  const place: Place = { rank, rankCount: members.length, link, collective: 0 };
+  const onRound = options.onRound ?? (() => undefined);
+  const place: Place = { rank, rankCount: members.length, link, collective: 0, onRound };
   const shared = connected === null ? null : await sharedOver(place, folder, options);
   const collectives = shared ?? collectivesOver(place);
   return {
@@ -120,7 +123,7 @@ async function sharedOver(
   try {
     const boards = await shareHost(place, { ...options, folder });
     if (boards === null) return null;
-    const shared = new SharedCollectives(boards);
+    const shared = new SharedCollectives(boards, place.onRound);
     shared.watch(place.link);
     return shared;
   } catch (error) {

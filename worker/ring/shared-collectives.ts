@@ -32,9 +32,10 @@ export class SharedCollectives implements Collectives {
   readonly #boards: Boards;
   readonly #rounds: SharedRounds;
 
-  constructor(boards: Boards) {
+  /** @param onRound hears of every round that is over */
+  constructor(boards: Boards, onRound?: () => void) {
     this.#boards = boards;
-    this.#rounds = new SharedRounds(boards);
+    this.#rounds = new SharedRounds(boards, onRound);
     this.rank = boards.rank;
     this.rankCount = boards.rankCount;
   }

@@ -54,13 +54,16 @@ const sleepMsMax = 2;
 /** Rounds of one ring, over all of its collectives. */
 export class SharedRounds {
   readonly #boards: Boards;
+  readonly #onRound: () => void;
   readonly #seen = new Uint8Array(2);
   readonly #sleeper = new Int32Array(new SharedArrayBuffer(4));
   #next = 0;
   #broken: Error | null = null;
 
-  constructor(boards: Boards) {
+  /** @param onRound hears of every round that is over */
+  constructor(boards: Boards, onRound: () => void = () => undefined) {
     this.#boards = boards;
+    this.#onRound = onRound;
   }
 
   /** Ends all waiting: a rank is gone. What it had finished still counts. */
@@ -91,6 +94,7 @@ export class SharedRounds {
       await reduce(index + 1);
       await this.#reached("reduced", first + index + 1, signal);
       stages.collect?.(first + index, index);
+      this.#onRound();
       publish(index + 2);
       if ((index + 1) % roundsPerTurn === 0) await turn();
     }

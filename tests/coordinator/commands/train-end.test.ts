@@ -15,6 +15,7 @@ const completed: RunOutcome = {
     { step: 2, epoch: 1, split: "validation", metrics: { loss: 0.5, accuracy: 0.75 } },
     { step: 4, epoch: 2, split: "validation", metrics: { loss: 0.25, accuracy: 0.875 } },
   ],
+  profile: null,
   lengths: { truncated: 0.034, padding: 0.104, maxLength: 128 },
 };
 const next = { example: "a text", examplePair: null, isQuickstart: true };
@@ -36,9 +37,17 @@ describe("describeEnd", () => {
         "lengths: 3 % of the samples were cut at 128 tokens (--max-length); padding was 10 % of the computed tokens",
       ),
     );
-    const whole = { ...completed, lengths: { truncated: 0, padding: 0.004, maxLength: 128 } };
+    const whole = {
+      ...completed,
+      profile: null,
+      lengths: { truncated: 0, padding: 0.004, maxLength: 128 },
+    };
     assert.match(describeEnd(whole, next).join("\n"), /no sample was cut; padding was 0\.4 % of/);
-    const imageModel = { ...completed, lengths: { truncated: 0, padding: 0, maxLength: 0 } };
+    const imageModel = {
+      ...completed,
+      profile: null,
+      lengths: { truncated: 0, padding: 0, maxLength: 0 },
+    };
     assert.doesNotMatch(describeEnd(imageModel, next).join("\n"), /lengths/);
   });
 

@@ -11,6 +11,7 @@ interface Seen {
   /** Hops at which the rank sent something. */
   readonly hops: Set<number>;
   chunks: number;
+  rounds: number;
 }
 
 function watched(link: Link, seen: Seen): Link {
@@ -33,17 +34,21 @@ function watched(link: Link, seen: Seen): Link {
 
 async function simulate(rankCount: number, length: number): Promise<void> {
   const links = createMemoryRing(rankCount);
-  const seen = links.map((): Seen => ({ hops: new Set(), chunks: 0 }));
+  const seen = links.map((): Seen => ({ hops: new Set(), chunks: 0, rounds: 0 }));
   const vectors = links.map((_, rank) => Int32Array.from({ length }, (_value, i) => rank * 3 + i));
   await Promise.all(
-    links.map((link, rank) =>
-      allReduce(
-        { rank, rankCount, link: watched(link, seen[rank]!), collective: 0 },
+    links.map((link, rank) => {
+      const own = seen[rank]!;
+      const onRound = (): void => {
+        own.rounds += 1;
+      };
+      return allReduce(
+        { rank, rankCount, link: watched(link, own), collective: 0, onRound },
         vectors[rank]!,
         sumIntegers,
         new AbortController().signal,
-      ),
-    ),
+      );
+    }),
   );
   const ranksSum = (3 * rankCount * (rankCount - 1)) / 2;
   const expected = Int32Array.from({ length }, (_, i) => ranksSum + rankCount * i);
@@ -53,6 +58,7 @@ async function simulate(rankCount: number, length: number): Promise<void> {
     assert.deepEqual(vectors[rank], expected);
     assert.equal(seen[rank]!.hops.size, hops);
     assert.equal(seen[rank]!.chunks, hops);
+    assert.equal(seen[rank]!.rounds, hops);
     // Segments differ by one element at most, so each rank sends the average but for one element a hop.
     const average = allReduceBytes(length * 4, rankCount);
     assert.ok(Math.abs(link.sentBytes - average) <= hops * 4);

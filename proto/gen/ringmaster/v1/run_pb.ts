@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file ringmaster/v1/run.proto.
  */
 export const file_ringmaster_v1_run: GenFile = /*@__PURE__*/
-  fileDesc("ChdyaW5nbWFzdGVyL3YxL3J1bi5wcm90bxINcmluZ21hc3Rlci52MSIfChBDaGFsbGVuZ2VSZXF1ZXN0EgsKA3J1bhgBIAEoCSIvChFDaGFsbGVuZ2VSZXNwb25zZRILCgNydW4YASABKAkSDQoFbm9uY2UYAiABKAwiggIKC0pvaW5SZXF1ZXN0EgsKA3J1bhgBIAEoCRINCgVub25jZRgCIAEoDBINCgVwcm9vZhgDIAEoDBIUCgxyaW5nX2FkZHJlc3MYBCABKAkSDwoHaG9zdF9pZBgFIAEoCRISCgpwcm9jZXNzX2lkGAYgASgNEkAKC2Vudmlyb25tZW50GAcgAygLMisucmluZ21hc3Rlci52MS5Kb2luUmVxdWVzdC5FbnZpcm9ubWVudEVudHJ5EhcKD21ldHJpY3NfYWRkcmVzcxgIIAEoCRoyChBFbnZpcm9ubWVudEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEigAEKDEpvaW5SZXNwb25zZRIRCgl3b3JrZXJfaWQYASABKAkSEwoLaW5jYXJuYXRpb24YAiABKAQSEgoKY3JlZGVudGlhbBgDIAEoCRIQCghyaW5nX2tleRgEIAEoDBIQCghsZWFzZV9tcxgFIAEoDRIQCghuYXRzX3VybBgGIAEoCSK3BAoNQXR0ZW5kUmVxdWVzdBISCgpnZW5lcmF0aW9uGAEgASgEEi0KCWhlYXJ0YmVhdBgCIAEoCzIYLnJpbmdtYXN0ZXIudjEuSGVhcnRiZWF0SAASKwoIcHJlcGFyZWQYAyABKAsyFy5yaW5nbWFzdGVyLnYxLlByZXBhcmVkSAASLgoKcmluZ19yZWFkeRgEIAEoCzIYLnJpbmdtYXN0ZXIudjEuUmluZ1JlYWR5SAASMgoMc3RlcF9yZWR1Y2VkGAUgASgLMhoucmluZ21hc3Rlci52MS5TdGVwUmVkdWNlZEgAEjIKDHN0ZXBfYXBwbGllZBgGIAEoCzIaLnJpbmdtYXN0ZXIudjEuU3RlcEFwcGxpZWRIABJCChRldmFsdWF0ZWRfbWljcm9iYXRjaBgHIAEoCzIiLnJpbmdtYXN0ZXIudjEuRXZhbHVhdGVkTWljcm9iYXRjaEgAEjgKD2V2YWx1YXRpb25fZG9uZRgIIAEoCzIdLnJpbmdtYXN0ZXIudjEuRXZhbHVhdGlvbkRvbmVIABItCgZmYWlsZWQYCSABKAsyGy5yaW5nbWFzdGVyLnYxLldvcmtlckZhaWxlZEgAEi8KB2xlYXZpbmcYCiABKAsyHC5yaW5nbWFzdGVyLnYxLldvcmtlckxlYXZpbmdIABI2Cg53ZWlnaHRzX2hhc2hlZBgLIAEoCzIcLnJpbmdtYXN0ZXIudjEuV2VpZ2h0c0hhc2hlZEgAQggKBnJlcG9ydCIyCglIZWFydGJlYXQSDQoFc3RhdGUYASABKAkSFgoOcmVzaWRlbnRfYnl0ZXMYAiABKAQidQoIUHJlcGFyZWQSFQoNdGFibGVfdmVyc2lvbhgBIAEoCRISCgpwcmVwYXJlX21zGAIgASgBEhIKCmZyb21fY2FjaGUYAyABKAgSKgoJc2VsZl90ZXN0GAQgASgLMhcucmluZ21hc3Rlci52MS5TZWxmVGVzdCIsCghTZWxmVGVzdBIQCghncmFkaWVudBgBIAEoBhIOCgZ1cGRhdGUYAiABKAYiCwoJUmluZ1JlYWR5IskCCgtTdGVwUmVkdWNlZBIMCgRzdGVwGAEgASgEEg8KB2F0dGVtcHQYAiABKA0SEAoIbG9zc19zdW0YAyABKAESDgoGd2VpZ2h0GAQgASgBEhEKCWdyYWRfbm9ybRgFIAEoARIVCg10ZW5zb3JfaGFzaGVzGAYgAygGEg4KBnRva2VucxgHIAEoBBIVCg1wYWRkZWRfdG9rZW5zGAggASgEEg8KB3NhbXBsZXMYCSABKA0SGQoRdHJ1bmNhdGVkX3NhbXBsZXMYCiABKA0SKwoHdGltaW5ncxgLIAEoCzIaLnJpbmdtYXN0ZXIudjEuU3RlcFRpbWluZ3MSGwoTZXhjaGFuZ2VfYnl0ZXNfc2VudBgMIAEoBBIfChdleGNoYW5nZV9ieXRlc19yZWNlaXZlZBgNIAEoBBIRCgl0cmFuc3BvcnQYDiABKAkiWgoLU3RlcFRpbWluZ3MSDwoHZGF0YV9tcxgBIAEoARISCgpjb21wdXRlX21zGAIgASgBEhMKC2V4Y2hhbmdlX21zGAMgASgBEhEKCXVwZGF0ZV9tcxgEIAEoASIuCgtTdGVwQXBwbGllZBIMCgRzdGVwGAEgASgEEhEKCXVwZGF0ZV9tcxgCIAEoASI0Cg1XZWlnaHRzSGFzaGVkEgwKBHN0ZXAYASABKAQSFQoNdGVuc29yX2hhc2hlcxgCIAMoBiKAAQoTRXZhbHVhdGVkTWljcm9iYXRjaBISCgpldmFsdWF0aW9uGAEgASgEEhIKCm1pY3JvYmF0Y2gYAiABKA0SEAoIbG9zc19zdW0YAyABKAESDgoGd2VpZ2h0GAQgASgBEg4KBmxvZ2l0cxgFIAEoDBIPCgdjb2x1bW5zGAYgASgNIiQKDkV2YWx1YXRpb25Eb25lEhIKCmV2YWx1YXRpb24YASABKAQiQgoMV29ya2VyRmFpbGVkEg8KB21lc3NhZ2UYASABKAkSDgoGZGV0YWlsGAIgASgJEhEKCWJhZF9pbnB1dBgDIAEoCCIfCg1Xb3JrZXJMZWF2aW5nEg4KBnJlYXNvbhgBIAEoCSKcAwoOQXR0ZW5kUmVzcG9uc2USCwoDcnVuGAEgASgJEikKB3ByZXBhcmUYAiABKAsyFi5yaW5nbWFzdGVyLnYxLlByZXBhcmVIABIsCglmb3JtX3JpbmcYAyABKAsyFy5yaW5nbWFzdGVyLnYxLkZvcm1SaW5nSAASKgoIcnVuX3N0ZXAYBCABKAsyFi5yaW5nbWFzdGVyLnYxLlJ1blN0ZXBIABIwCgtjb21taXRfc3RlcBgFIAEoCzIZLnJpbmdtYXN0ZXIudjEuQ29tbWl0U3RlcEgAEisKCGV2YWx1YXRlGAYgASgLMhcucmluZ21hc3Rlci52MS5FdmFsdWF0ZUgAEi8KCmNoZWNrcG9pbnQYByABKAsyGS5yaW5nbWFzdGVyLnYxLkNoZWNrcG9pbnRIABInCgZmaW5pc2gYCCABKAsyFS5yaW5nbWFzdGVyLnYxLkZpbmlzaEgAEjIKDGhhc2hfd2VpZ2h0cxgJIAEoCzIaLnJpbmdtYXN0ZXIudjEuSGFzaFdlaWdodHNIAEILCglkaXJlY3RpdmUinwQKB1ByZXBhcmUSFAoMbW9kZWxfZmFtaWx5GAEgASgJEhkKEW1vZGVsX2NvbmZpZ19qc29uGAIgASgJEkMKD3Rva2VuaXplcl9maWxlcxgDIAMoCzIqLnJpbmdtYXN0ZXIudjEuUHJlcGFyZS5Ub2tlbml6ZXJGaWxlc0VudHJ5EhAKCHRyYWluaW5nGAQgASgIEjMKCW9wdGltaXplchgFIAEoCzIgLnJpbmdtYXN0ZXIudjEuT3B0aW1pemVyU2V0dGluZ3MSFwoPbWljcm9iYXRjaF9zaXplGAYgASgNEhwKFGV2YWxfbWljcm9iYXRjaF9zaXplGAcgASgNEhIKCm1heF9sZW5ndGgYCCABKA0SFgoOYnVja2V0X2xlbmd0aHMYCSADKA0SDAoEc2VlZBgKIAEoBBIOCgZmcmVlemUYCyADKAkSFwoPbGFiZWxfc21vb3RoaW5nGAwgASgBEg0KBWVhZ2VyGA0gASgIEg8KB3RocmVhZHMYDiABKA0SEgoKdGFibGVfanNvbhgPIAEoCRIdChVtaWNyb2JhdGNoZXNfcGVyX3N0ZXAYECABKA0SEQoJc2VsZl90ZXN0GBEgASgIEgwKBGJmMTYYEiABKAgSEgoKZm9yY2VfYmYxNhgTIAEoCBo1ChNUb2tlbml6ZXJGaWxlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDDoCOAEibwoRT3B0aW1pemVyU2V0dGluZ3MSDQoFYmV0YTEYASABKAESDQoFYmV0YTIYAiABKAESDwoHZXBzaWxvbhgDIAEoARIUCgx3ZWlnaHRfZGVjYXkYBCABKAESFQoNbWF4X2dyYWRfbm9ybRgFIAEoASKEAQoIRm9ybVJpbmcSEgoKZ2VuZXJhdGlvbhgBIAEoBBIMCgRyYW5rGAIgASgNEioKB21lbWJlcnMYAyADKAsyGS5yaW5nbWFzdGVyLnYxLlJpbmdNZW1iZXISFgoOY29tbWl0dGVkX3N0ZXAYBCABKAQSEgoKbG9hZF9zdGF0ZRgFIAEoCCJbCgpSaW5nTWVtYmVyEhEKCXdvcmtlcl9pZBgBIAEoCRITCgtpbmNhcm5hdGlvbhgCIAEoBBIUCgxyaW5nX2FkZHJlc3MYAyABKAkSDwoHaG9zdF9pZBgEIAEoCSKvAQoHUnVuU3RlcBISCgpnZW5lcmF0aW9uGAEgASgEEgwKBHN0ZXAYAiABKAQSDwoHYXR0ZW1wdBgDIAEoDRIYChBtaWNyb2JhdGNoX2NvdW50GAQgASgNEhQKDG1pY3JvYmF0Y2hlcxgFIAMoDRIvCghjb21tYW5kcxgGIAMoCzIdLnJpbmdtYXN0ZXIudjEuQ29udHJvbENvbW1hbmQSEAoIZGVhbHRfdG8YByADKA0iRwoOQ29udHJvbENvbW1hbmQSCgoCaWQYASABKAkSDAoEdmVyYhgCIAEoCRIMCgRzdGVwGAMgASgEEg0KBXZhbHVlGAQgASgBIlYKCkNvbW1pdFN0ZXASEgoKZ2VuZXJhdGlvbhgBIAEoBBIMCgRzdGVwGAIgASgEEhUKDWxlYXJuaW5nX3JhdGUYAyABKAESDwoHYXR0ZW1wdBgEIAEoDSJHCghFdmFsdWF0ZRISCgpldmFsdWF0aW9uGAEgASgEEg0KBXNwbGl0GAIgASgJEhgKEG1pY3JvYmF0Y2hfY291bnQYAyABKA0iRgoKQ2hlY2twb2ludBISCgpjaGVja3BvaW50GAEgASgEEgwKBHN0ZXAYAiABKAQSFgoOd2l0aF9vcHRpbWl6ZXIYAyABKAgiLwoLSGFzaFdlaWdodHMSEgoKZ2VuZXJhdGlvbhgBIAEoBBIMCgRzdGVwGAIgASgEIhgKBkZpbmlzaBIOCgZyZWFzb24YASABKAkiJgoQUmVhZFN0YXRlUmVxdWVzdBISCgpnZW5lcmF0aW9uGAEgASgEIj0KEVJlYWRTdGF0ZVJlc3BvbnNlEigKBWNodW5rGAEgASgLMhkucmluZ21hc3Rlci52MS5TdGF0ZUNodW5rIn0KClN0YXRlQ2h1bmsSLAoHc2VjdGlvbhgBIAEoDjIbLnJpbmdtYXN0ZXIudjEuU3RhdGVTZWN0aW9uEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMEhUKDXNlY3Rpb25fYnl0ZXMYBCABKAQSDAoEc3RlcBgFIAEoBCJRChFXcml0ZVN0YXRlUmVxdWVzdBISCgpjaGVja3BvaW50GAEgASgEEigKBWNodW5rGAIgASgLMhkucmluZ21hc3Rlci52MS5TdGF0ZUNodW5rIiMKEldyaXRlU3RhdGVSZXNwb25zZRINCgVieXRlcxgBIAEoBCJjChdSZWFkTWljcm9iYXRjaGVzUmVxdWVzdBISCgpnZW5lcmF0aW9uGAEgASgEEg0KBXNwbGl0GAIgASgJEhEKCWZyb21fc3RlcBgDIAEoBBISCgpldmFsdWF0aW9uGAQgASgEIpABChhSZWFkTWljcm9iYXRjaGVzUmVzcG9uc2USDAoEc3RlcBgBIAEoBBISCgptaWNyb2JhdGNoGAIgASgNEiwKB3NhbXBsZXMYAyADKAsyGy5yaW5nbWFzdGVyLnYxLlNhbXBsZVJlY29yZBIVCg1nbG9iYWxfd2VpZ2h0GAQgASgBEg0KBWVwb2NoGAUgASgNIrABCgxTYW1wbGVSZWNvcmQSDQoFaW5kZXgYASABKAQSDAoEdGV4dBgCIAEoCRIWCgl0ZXh0X3BhaXIYAyABKAlIAIgBARISCgVsYWJlbBgEIAEoDUgBiAEBEhMKBnRhcmdldBgFIAEoAkgCiAEBEg8KB3RhcmdldHMYBiADKAISDgoGdmFsdWVzGAcgASgMQgwKCl90ZXh0X3BhaXJCCAoGX2xhYmVsQgkKB190YXJnZXQqjAEKDFN0YXRlU2VjdGlvbhIdChlTVEFURV9TRUNUSU9OX1VOU1BFQ0lGSUVEEAASHAoYU1RBVEVfU0VDVElPTl9QQVJBTUVURVJTEAESHgoaU1RBVEVfU0VDVElPTl9GSVJTVF9NT01FTlQQAhIfChtTVEFURV9TRUNUSU9OX1NFQ09ORF9NT01FTlQQAzL+AwoSQ29vcmRpbmF0b3JTZXJ2aWNlEk4KCUNoYWxsZW5nZRIfLnJpbmdtYXN0ZXIudjEuQ2hhbGxlbmdlUmVxdWVzdBogLnJpbmdtYXN0ZXIudjEuQ2hhbGxlbmdlUmVzcG9uc2USPwoESm9pbhIaLnJpbmdtYXN0ZXIudjEuSm9pblJlcXVlc3QaGy5yaW5nbWFzdGVyLnYxLkpvaW5SZXNwb25zZRJJCgZBdHRlbmQSHC5yaW5nbWFzdGVyLnYxLkF0dGVuZFJlcXVlc3QaHS5yaW5nbWFzdGVyLnYxLkF0dGVuZFJlc3BvbnNlKAEwARJQCglSZWFkU3RhdGUSHy5yaW5nbWFzdGVyLnYxLlJlYWRTdGF0ZVJlcXVlc3QaIC5yaW5nbWFzdGVyLnYxLlJlYWRTdGF0ZVJlc3BvbnNlMAESUwoKV3JpdGVTdGF0ZRIgLnJpbmdtYXN0ZXIudjEuV3JpdGVTdGF0ZVJlcXVlc3QaIS5yaW5nbWFzdGVyLnYxLldyaXRlU3RhdGVSZXNwb25zZSgBEmUKEFJlYWRNaWNyb2JhdGNoZXMSJi5yaW5nbWFzdGVyLnYxLlJlYWRNaWNyb2JhdGNoZXNSZXF1ZXN0GicucmluZ21hc3Rlci52MS5SZWFkTWljcm9iYXRjaGVzUmVzcG9uc2UwAWIGcHJvdG8z");
+  fileDesc("ChdyaW5nbWFzdGVyL3YxL3J1bi5wcm90bxINcmluZ21hc3Rlci52MSIfChBDaGFsbGVuZ2VSZXF1ZXN0EgsKA3J1bhgBIAEoCSIvChFDaGFsbGVuZ2VSZXNwb25zZRILCgNydW4YASABKAkSDQoFbm9uY2UYAiABKAwiggIKC0pvaW5SZXF1ZXN0EgsKA3J1bhgBIAEoCRINCgVub25jZRgCIAEoDBINCgVwcm9vZhgDIAEoDBIUCgxyaW5nX2FkZHJlc3MYBCABKAkSDwoHaG9zdF9pZBgFIAEoCRISCgpwcm9jZXNzX2lkGAYgASgNEkAKC2Vudmlyb25tZW50GAcgAygLMisucmluZ21hc3Rlci52MS5Kb2luUmVxdWVzdC5FbnZpcm9ubWVudEVudHJ5EhcKD21ldHJpY3NfYWRkcmVzcxgIIAEoCRoyChBFbnZpcm9ubWVudEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEigAEKDEpvaW5SZXNwb25zZRIRCgl3b3JrZXJfaWQYASABKAkSEwoLaW5jYXJuYXRpb24YAiABKAQSEgoKY3JlZGVudGlhbBgDIAEoCRIQCghyaW5nX2tleRgEIAEoDBIQCghsZWFzZV9tcxgFIAEoDRIQCghuYXRzX3VybBgGIAEoCSLtBAoNQXR0ZW5kUmVxdWVzdBISCgpnZW5lcmF0aW9uGAEgASgEEi0KCWhlYXJ0YmVhdBgCIAEoCzIYLnJpbmdtYXN0ZXIudjEuSGVhcnRiZWF0SAASKwoIcHJlcGFyZWQYAyABKAsyFy5yaW5nbWFzdGVyLnYxLlByZXBhcmVkSAASLgoKcmluZ19yZWFkeRgEIAEoCzIYLnJpbmdtYXN0ZXIudjEuUmluZ1JlYWR5SAASMgoMc3RlcF9yZWR1Y2VkGAUgASgLMhoucmluZ21hc3Rlci52MS5TdGVwUmVkdWNlZEgAEjIKDHN0ZXBfYXBwbGllZBgGIAEoCzIaLnJpbmdtYXN0ZXIudjEuU3RlcEFwcGxpZWRIABJCChRldmFsdWF0ZWRfbWljcm9iYXRjaBgHIAEoCzIiLnJpbmdtYXN0ZXIudjEuRXZhbHVhdGVkTWljcm9iYXRjaEgAEjgKD2V2YWx1YXRpb25fZG9uZRgIIAEoCzIdLnJpbmdtYXN0ZXIudjEuRXZhbHVhdGlvbkRvbmVIABItCgZmYWlsZWQYCSABKAsyGy5yaW5nbWFzdGVyLnYxLldvcmtlckZhaWxlZEgAEi8KB2xlYXZpbmcYCiABKAsyHC5yaW5nbWFzdGVyLnYxLldvcmtlckxlYXZpbmdIABI2Cg53ZWlnaHRzX2hhc2hlZBgLIAEoCzIcLnJpbmdtYXN0ZXIudjEuV2VpZ2h0c0hhc2hlZEgAEjQKDXN0ZXBfcHJvZmlsZWQYDCABKAsyGy5yaW5nbWFzdGVyLnYxLlN0ZXBQcm9maWxlZEgAQggKBnJlcG9ydCIyCglIZWFydGJlYXQSDQoFc3RhdGUYASABKAkSFgoOcmVzaWRlbnRfYnl0ZXMYAiABKAQidQoIUHJlcGFyZWQSFQoNdGFibGVfdmVyc2lvbhgBIAEoCRISCgpwcmVwYXJlX21zGAIgASgBEhIKCmZyb21fY2FjaGUYAyABKAgSKgoJc2VsZl90ZXN0GAQgASgLMhcucmluZ21hc3Rlci52MS5TZWxmVGVzdCIsCghTZWxmVGVzdBIQCghncmFkaWVudBgBIAEoBhIOCgZ1cGRhdGUYAiABKAYiCwoJUmluZ1JlYWR5IskCCgtTdGVwUmVkdWNlZBIMCgRzdGVwGAEgASgEEg8KB2F0dGVtcHQYAiABKA0SEAoIbG9zc19zdW0YAyABKAESDgoGd2VpZ2h0GAQgASgBEhEKCWdyYWRfbm9ybRgFIAEoARIVCg10ZW5zb3JfaGFzaGVzGAYgAygGEg4KBnRva2VucxgHIAEoBBIVCg1wYWRkZWRfdG9rZW5zGAggASgEEg8KB3NhbXBsZXMYCSABKA0SGQoRdHJ1bmNhdGVkX3NhbXBsZXMYCiABKA0SKwoHdGltaW5ncxgLIAEoCzIaLnJpbmdtYXN0ZXIudjEuU3RlcFRpbWluZ3MSGwoTZXhjaGFuZ2VfYnl0ZXNfc2VudBgMIAEoBBIfChdleGNoYW5nZV9ieXRlc19yZWNlaXZlZBgNIAEoBBIRCgl0cmFuc3BvcnQYDiABKAkiWgoLU3RlcFRpbWluZ3MSDwoHZGF0YV9tcxgBIAEoARISCgpjb21wdXRlX21zGAIgASgBEhMKC2V4Y2hhbmdlX21zGAMgASgBEhEKCXVwZGF0ZV9tcxgEIAEoASIuCgtTdGVwQXBwbGllZBIMCgRzdGVwGAEgASgEEhEKCXVwZGF0ZV9tcxgCIAEoASLIAQoMU3RlcFByb2ZpbGVkEgwKBHN0ZXAYASABKAQSEgoKc3RhcnRlZF9tcxgCIAEoARIPCgd0b29rX21zGAMgASgBEg0KBXdvcmRzGAQgAygJEikKBXNwYW5zGAUgAygLMhoucmluZ21hc3Rlci52MS5Qcm9maWxlU3BhbhIOCgZ0b2tlbnMYBiABKAQSFQoNcGFkZGVkX3Rva2VucxgHIAEoBBISCgpwZWFrX2Zsb3BzGAggASgBEhAKCGxlZnRfb3V0GAkgASgNIooBCgtQcm9maWxlU3BhbhINCgV0cmFjaxgBIAEoDRIMCgRuYW1lGAIgASgNEg4KBmRldGFpbBgDIAEoDRINCgVzaGFwZRgEIAEoDRIQCghzdGFydF9ucxgFIAEoEhIPCgd0b29rX25zGAYgASgEEg0KBWZsb3BzGAcgASgBEg0KBWJ5dGVzGAggASgEIjQKDVdlaWdodHNIYXNoZWQSDAoEc3RlcBgBIAEoBBIVCg10ZW5zb3JfaGFzaGVzGAIgAygGIoABChNFdmFsdWF0ZWRNaWNyb2JhdGNoEhIKCmV2YWx1YXRpb24YASABKAQSEgoKbWljcm9iYXRjaBgCIAEoDRIQCghsb3NzX3N1bRgDIAEoARIOCgZ3ZWlnaHQYBCABKAESDgoGbG9naXRzGAUgASgMEg8KB2NvbHVtbnMYBiABKA0iJAoORXZhbHVhdGlvbkRvbmUSEgoKZXZhbHVhdGlvbhgBIAEoBCJCCgxXb3JrZXJGYWlsZWQSDwoHbWVzc2FnZRgBIAEoCRIOCgZkZXRhaWwYAiABKAkSEQoJYmFkX2lucHV0GAMgASgIIh8KDVdvcmtlckxlYXZpbmcSDgoGcmVhc29uGAEgASgJIpwDCg5BdHRlbmRSZXNwb25zZRILCgNydW4YASABKAkSKQoHcHJlcGFyZRgCIAEoCzIWLnJpbmdtYXN0ZXIudjEuUHJlcGFyZUgAEiwKCWZvcm1fcmluZxgDIAEoCzIXLnJpbmdtYXN0ZXIudjEuRm9ybVJpbmdIABIqCghydW5fc3RlcBgEIAEoCzIWLnJpbmdtYXN0ZXIudjEuUnVuU3RlcEgAEjAKC2NvbW1pdF9zdGVwGAUgASgLMhkucmluZ21hc3Rlci52MS5Db21taXRTdGVwSAASKwoIZXZhbHVhdGUYBiABKAsyFy5yaW5nbWFzdGVyLnYxLkV2YWx1YXRlSAASLwoKY2hlY2twb2ludBgHIAEoCzIZLnJpbmdtYXN0ZXIudjEuQ2hlY2twb2ludEgAEicKBmZpbmlzaBgIIAEoCzIVLnJpbmdtYXN0ZXIudjEuRmluaXNoSAASMgoMaGFzaF93ZWlnaHRzGAkgASgLMhoucmluZ21hc3Rlci52MS5IYXNoV2VpZ2h0c0gAQgsKCWRpcmVjdGl2ZSKfBAoHUHJlcGFyZRIUCgxtb2RlbF9mYW1pbHkYASABKAkSGQoRbW9kZWxfY29uZmlnX2pzb24YAiABKAkSQwoPdG9rZW5pemVyX2ZpbGVzGAMgAygLMioucmluZ21hc3Rlci52MS5QcmVwYXJlLlRva2VuaXplckZpbGVzRW50cnkSEAoIdHJhaW5pbmcYBCABKAgSMwoJb3B0aW1pemVyGAUgASgLMiAucmluZ21hc3Rlci52MS5PcHRpbWl6ZXJTZXR0aW5ncxIXCg9taWNyb2JhdGNoX3NpemUYBiABKA0SHAoUZXZhbF9taWNyb2JhdGNoX3NpemUYByABKA0SEgoKbWF4X2xlbmd0aBgIIAEoDRIWCg5idWNrZXRfbGVuZ3RocxgJIAMoDRIMCgRzZWVkGAogASgEEg4KBmZyZWV6ZRgLIAMoCRIXCg9sYWJlbF9zbW9vdGhpbmcYDCABKAESDQoFZWFnZXIYDSABKAgSDwoHdGhyZWFkcxgOIAEoDRISCgp0YWJsZV9qc29uGA8gASgJEh0KFW1pY3JvYmF0Y2hlc19wZXJfc3RlcBgQIAEoDRIRCglzZWxmX3Rlc3QYESABKAgSDAoEYmYxNhgSIAEoCBISCgpmb3JjZV9iZjE2GBMgASgIGjUKE1Rva2VuaXplckZpbGVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgMOgI4ASJvChFPcHRpbWl6ZXJTZXR0aW5ncxINCgViZXRhMRgBIAEoARINCgViZXRhMhgCIAEoARIPCgdlcHNpbG9uGAMgASgBEhQKDHdlaWdodF9kZWNheRgEIAEoARIVCg1tYXhfZ3JhZF9ub3JtGAUgASgBIoQBCghGb3JtUmluZxISCgpnZW5lcmF0aW9uGAEgASgEEgwKBHJhbmsYAiABKA0SKgoHbWVtYmVycxgDIAMoCzIZLnJpbmdtYXN0ZXIudjEuUmluZ01lbWJlchIWCg5jb21taXR0ZWRfc3RlcBgEIAEoBBISCgpsb2FkX3N0YXRlGAUgASgIIlsKClJpbmdNZW1iZXISEQoJd29ya2VyX2lkGAEgASgJEhMKC2luY2FybmF0aW9uGAIgASgEEhQKDHJpbmdfYWRkcmVzcxgDIAEoCRIPCgdob3N0X2lkGAQgASgJIsABCgdSdW5TdGVwEhIKCmdlbmVyYXRpb24YASABKAQSDAoEc3RlcBgCIAEoBBIPCgdhdHRlbXB0GAMgASgNEhgKEG1pY3JvYmF0Y2hfY291bnQYBCABKA0SFAoMbWljcm9iYXRjaGVzGAUgAygNEi8KCGNvbW1hbmRzGAYgAygLMh0ucmluZ21hc3Rlci52MS5Db250cm9sQ29tbWFuZBIQCghkZWFsdF90bxgHIAMoDRIPCgdwcm9maWxlGAggASgIIkcKDkNvbnRyb2xDb21tYW5kEgoKAmlkGAEgASgJEgwKBHZlcmIYAiABKAkSDAoEc3RlcBgDIAEoBBINCgV2YWx1ZRgEIAEoASJWCgpDb21taXRTdGVwEhIKCmdlbmVyYXRpb24YASABKAQSDAoEc3RlcBgCIAEoBBIVCg1sZWFybmluZ19yYXRlGAMgASgBEg8KB2F0dGVtcHQYBCABKA0iRwoIRXZhbHVhdGUSEgoKZXZhbHVhdGlvbhgBIAEoBBINCgVzcGxpdBgCIAEoCRIYChBtaWNyb2JhdGNoX2NvdW50GAMgASgNIkYKCkNoZWNrcG9pbnQSEgoKY2hlY2twb2ludBgBIAEoBBIMCgRzdGVwGAIgASgEEhYKDndpdGhfb3B0aW1pemVyGAMgASgIIi8KC0hhc2hXZWlnaHRzEhIKCmdlbmVyYXRpb24YASABKAQSDAoEc3RlcBgCIAEoBCIYCgZGaW5pc2gSDgoGcmVhc29uGAEgASgJIiYKEFJlYWRTdGF0ZVJlcXVlc3QSEgoKZ2VuZXJhdGlvbhgBIAEoBCI9ChFSZWFkU3RhdGVSZXNwb25zZRIoCgVjaHVuaxgBIAEoCzIZLnJpbmdtYXN0ZXIudjEuU3RhdGVDaHVuayJ9CgpTdGF0ZUNodW5rEiwKB3NlY3Rpb24YASABKA4yGy5yaW5nbWFzdGVyLnYxLlN0YXRlU2VjdGlvbhIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDBIVCg1zZWN0aW9uX2J5dGVzGAQgASgEEgwKBHN0ZXAYBSABKAQiUQoRV3JpdGVTdGF0ZVJlcXVlc3QSEgoKY2hlY2twb2ludBgBIAEoBBIoCgVjaHVuaxgCIAEoCzIZLnJpbmdtYXN0ZXIudjEuU3RhdGVDaHVuayIjChJXcml0ZVN0YXRlUmVzcG9uc2USDQoFYnl0ZXMYASABKAQiYwoXUmVhZE1pY3JvYmF0Y2hlc1JlcXVlc3QSEgoKZ2VuZXJhdGlvbhgBIAEoBBINCgVzcGxpdBgCIAEoCRIRCglmcm9tX3N0ZXAYAyABKAQSEgoKZXZhbHVhdGlvbhgEIAEoBCKQAQoYUmVhZE1pY3JvYmF0Y2hlc1Jlc3BvbnNlEgwKBHN0ZXAYASABKAQSEgoKbWljcm9iYXRjaBgCIAEoDRIsCgdzYW1wbGVzGAMgAygLMhsucmluZ21hc3Rlci52MS5TYW1wbGVSZWNvcmQSFQoNZ2xvYmFsX3dlaWdodBgEIAEoARINCgVlcG9jaBgFIAEoDSKwAQoMU2FtcGxlUmVjb3JkEg0KBWluZGV4GAEgASgEEgwKBHRleHQYAiABKAkSFgoJdGV4dF9wYWlyGAMgASgJSACIAQESEgoFbGFiZWwYBCABKA1IAYgBARITCgZ0YXJnZXQYBSABKAJIAogBARIPCgd0YXJnZXRzGAYgAygCEg4KBnZhbHVlcxgHIAEoDEIMCgpfdGV4dF9wYWlyQggKBl9sYWJlbEIJCgdfdGFyZ2V0KowBCgxTdGF0ZVNlY3Rpb24SHQoZU1RBVEVfU0VDVElPTl9VTlNQRUNJRklFRBAAEhwKGFNUQVRFX1NFQ1RJT05fUEFSQU1FVEVSUxABEh4KGlNUQVRFX1NFQ1RJT05fRklSU1RfTU9NRU5UEAISHwobU1RBVEVfU0VDVElPTl9TRUNPTkRfTU9NRU5UEAMy/gMKEkNvb3JkaW5hdG9yU2VydmljZRJOCglDaGFsbGVuZ2USHy5yaW5nbWFzdGVyLnYxLkNoYWxsZW5nZVJlcXVlc3QaIC5yaW5nbWFzdGVyLnYxLkNoYWxsZW5nZVJlc3BvbnNlEj8KBEpvaW4SGi5yaW5nbWFzdGVyLnYxLkpvaW5SZXF1ZXN0GhsucmluZ21hc3Rlci52MS5Kb2luUmVzcG9uc2USSQoGQXR0ZW5kEhwucmluZ21hc3Rlci52MS5BdHRlbmRSZXF1ZXN0Gh0ucmluZ21hc3Rlci52MS5BdHRlbmRSZXNwb25zZSgBMAESUAoJUmVhZFN0YXRlEh8ucmluZ21hc3Rlci52MS5SZWFkU3RhdGVSZXF1ZXN0GiAucmluZ21hc3Rlci52MS5SZWFkU3RhdGVSZXNwb25zZTABElMKCldyaXRlU3RhdGUSIC5yaW5nbWFzdGVyLnYxLldyaXRlU3RhdGVSZXF1ZXN0GiEucmluZ21hc3Rlci52MS5Xcml0ZVN0YXRlUmVzcG9uc2UoARJlChBSZWFkTWljcm9iYXRjaGVzEiYucmluZ21hc3Rlci52MS5SZWFkTWljcm9iYXRjaGVzUmVxdWVzdBonLnJpbmdtYXN0ZXIudjEuUmVhZE1pY3JvYmF0Y2hlc1Jlc3BvbnNlMAFiBnByb3RvMw");
 
 /**
  * Sent by a worker before it joins.
@@ -289,6 +289,14 @@ export type AttendRequest = Message<"ringmaster.v1.AttendRequest"> & {
      */
     value: WeightsHashed;
     case: "weightsHashed";
+  } | {
+    /**
+     * Where the time of a profiled step went.
+     *
+     * @generated from field: ringmaster.v1.StepProfiled step_profiled = 12;
+     */
+    value: StepProfiled;
+    case: "stepProfiled";
   } | { case: undefined; value?: undefined };
 };
 
@@ -596,6 +604,154 @@ export const StepAppliedSchema: GenMessage<StepApplied> = /*@__PURE__*/
   messageDesc(file_ringmaster_v1_run, 11);
 
 /**
+ * What a worker noted of a step that RunStep asked to be profiled; sent after its StepApplied, and owed to nobody: an attempt
+ * that was abandoned is not told of.
+ *
+ * @generated from message ringmaster.v1.StepProfiled
+ */
+export type StepProfiled = Message<"ringmaster.v1.StepProfiled"> & {
+  /**
+   * Step that was profiled.
+   *
+   * @generated from field: uint64 step = 1;
+   */
+  step: bigint;
+
+  /**
+   * Unix time in milliseconds at which RunStep's turn came, by this worker's clock; spans count from here.
+   *
+   * @generated from field: double started_ms = 2;
+   */
+  startedMs: number;
+
+  /**
+   * From then until the update was applied.
+   *
+   * @generated from field: double took_ms = 3;
+   */
+  tookMs: number;
+
+  /**
+   * Words that spans refer to by index.
+   *
+   * @generated from field: repeated string words = 4;
+   */
+  words: string[];
+
+  /**
+   * What was done, and when.
+   *
+   * @generated from field: repeated ringmaster.v1.ProfileSpan spans = 5;
+   */
+  spans: ProfileSpan[];
+
+  /**
+   * Real (unpadded) tokens that this worker computed in the step.
+   *
+   * @generated from field: uint64 tokens = 6;
+   */
+  tokens: bigint;
+
+  /**
+   * Tokens including padding that this worker computed in the step.
+   *
+   * @generated from field: uint64 padded_tokens = 7;
+   */
+  paddedTokens: bigint;
+
+  /**
+   * Best rate of a large matrix product that this worker measured, floating point operations a second; 0 when it did not.
+   *
+   * @generated from field: double peak_flops = 8;
+   */
+  peakFlops: number;
+
+  /**
+   * Ops that were not noted because there were too many.
+   *
+   * @generated from field: uint32 left_out = 9;
+   */
+  leftOut: number;
+};
+
+/**
+ * Describes the message ringmaster.v1.StepProfiled.
+ * Use `create(StepProfiledSchema)` to create a new message.
+ */
+export const StepProfiledSchema: GenMessage<StepProfiled> = /*@__PURE__*/
+  messageDesc(file_ringmaster_v1_run, 12);
+
+/**
+ * Something that took time.
+ *
+ * @generated from message ringmaster.v1.ProfileSpan
+ */
+export type ProfileSpan = Message<"ringmaster.v1.ProfileSpan"> & {
+  /**
+   * Index of the track's word: `main`, `engine`, `input`; `ops` for what TensorFlow's threads did.
+   *
+   * @generated from field: uint32 track = 1;
+   */
+  track: number;
+
+  /**
+   * Index of the name's word: the activity, or the op's kind.
+   *
+   * @generated from field: uint32 name = 2;
+   */
+  name: number;
+
+  /**
+   * Index of a word that says more (a graph node, a parameter), or 0 for nothing.
+   *
+   * @generated from field: uint32 detail = 3;
+   */
+  detail: number;
+
+  /**
+   * Index of the word that gives the result's shape, or 0 for none.
+   *
+   * @generated from field: uint32 shape = 4;
+   */
+  shape: number;
+
+  /**
+   * Nanoseconds since `started_ms`; negative for input that was made ahead.
+   *
+   * @generated from field: sint64 start_ns = 5;
+   */
+  startNs: bigint;
+
+  /**
+   * Nanoseconds that it took.
+   *
+   * @generated from field: uint64 took_ns = 6;
+   */
+  tookNs: bigint;
+
+  /**
+   * Floating point operations of the matrix products in it; 0 for none.
+   *
+   * @generated from field: double flops = 7;
+   */
+  flops: number;
+
+  /**
+   * Bytes of the result; 0 when not known.
+   *
+   * @generated from field: uint64 bytes = 8;
+   */
+  bytes: bigint;
+};
+
+/**
+ * Describes the message ringmaster.v1.ProfileSpan.
+ * Use `create(ProfileSpanSchema)` to create a new message.
+ */
+export const ProfileSpanSchema: GenMessage<ProfileSpan> = /*@__PURE__*/
+  messageDesc(file_ringmaster_v1_run, 13);
+
+/**
  * Hashes of the weights of this worker.
  *
  * @generated from message ringmaster.v1.WeightsHashed
@@ -621,7 +777,7 @@ export type WeightsHashed = Message<"ringmaster.v1.WeightsHashed"> & {
  * Use `create(WeightsHashedSchema)` to create a new message.
  */
 export const WeightsHashedSchema: GenMessage<WeightsHashed> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 12);
+  messageDesc(file_ringmaster_v1_run, 14);
 
 /**
  * The result of one microbatch of an evaluation or prediction.
@@ -677,7 +833,7 @@ export type EvaluatedMicrobatch = Message<"ringmaster.v1.EvaluatedMicrobatch"> &
  * Use `create(EvaluatedMicrobatchSchema)` to create a new message.
  */
 export const EvaluatedMicrobatchSchema: GenMessage<EvaluatedMicrobatch> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 13);
+  messageDesc(file_ringmaster_v1_run, 15);
 
 /**
  * All microbatches of an evaluation dealt to this worker are reported.
@@ -698,7 +854,7 @@ export type EvaluationDone = Message<"ringmaster.v1.EvaluationDone"> & {
  * Use `create(EvaluationDoneSchema)` to create a new message.
  */
 export const EvaluationDoneSchema: GenMessage<EvaluationDone> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 14);
+  messageDesc(file_ringmaster_v1_run, 16);
 
 /**
  * A worker gives up.
@@ -733,7 +889,7 @@ export type WorkerFailed = Message<"ringmaster.v1.WorkerFailed"> & {
  * Use `create(WorkerFailedSchema)` to create a new message.
  */
 export const WorkerFailedSchema: GenMessage<WorkerFailed> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 15);
+  messageDesc(file_ringmaster_v1_run, 17);
 
 /**
  * A worker has been told to leave (SIGTERM: its machine goes down, its pod is moved). It finishes what it does, and waits for
@@ -755,7 +911,7 @@ export type WorkerLeaving = Message<"ringmaster.v1.WorkerLeaving"> & {
  * Use `create(WorkerLeavingSchema)` to create a new message.
  */
 export const WorkerLeavingSchema: GenMessage<WorkerLeaving> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 16);
+  messageDesc(file_ringmaster_v1_run, 18);
 
 /**
  * What the coordinator says. Directives are carried out in the order received.
@@ -847,7 +1003,7 @@ export type AttendResponse = Message<"ringmaster.v1.AttendResponse"> & {
  * Use `create(AttendResponseSchema)` to create a new message.
  */
 export const AttendResponseSchema: GenMessage<AttendResponse> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 17);
+  messageDesc(file_ringmaster_v1_run, 19);
 
 /**
  * What a job means to a worker.
@@ -994,7 +1150,7 @@ export type Prepare = Message<"ringmaster.v1.Prepare"> & {
  * Use `create(PrepareSchema)` to create a new message.
  */
 export const PrepareSchema: GenMessage<Prepare> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 18);
+  messageDesc(file_ringmaster_v1_run, 20);
 
 /**
  * AdamW's settings (the learning rate comes with each step).
@@ -1043,7 +1199,7 @@ export type OptimizerSettings = Message<"ringmaster.v1.OptimizerSettings"> & {
  * Use `create(OptimizerSettingsSchema)` to create a new message.
  */
 export const OptimizerSettingsSchema: GenMessage<OptimizerSettings> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 19);
+  messageDesc(file_ringmaster_v1_run, 21);
 
 /**
  * A ring is formed: load the state if told so, connect, report RingReady. A FormRing of a newer generation that arrives
@@ -1095,7 +1251,7 @@ export type FormRing = Message<"ringmaster.v1.FormRing"> & {
  * Use `create(FormRingSchema)` to create a new message.
  */
 export const FormRingSchema: GenMessage<FormRing> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 20);
+  messageDesc(file_ringmaster_v1_run, 22);
 
 /**
  * One place of a ring.
@@ -1137,7 +1293,7 @@ export type RingMember = Message<"ringmaster.v1.RingMember"> & {
  * Use `create(RingMemberSchema)` to create a new message.
  */
 export const RingMemberSchema: GenMessage<RingMember> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 21);
+  messageDesc(file_ringmaster_v1_run, 23);
 
 /**
  * Compute the microbatches dealt to this rank, reduce, report StepReduced.
@@ -1194,6 +1350,13 @@ export type RunStep = Message<"ringmaster.v1.RunStep"> & {
    * @generated from field: repeated uint32 dealt_to = 7;
    */
   dealtTo: number[];
+
+  /**
+   * Whether to note where the time of this step goes, and to report StepProfiled.
+   *
+   * @generated from field: bool profile = 8;
+   */
+  profile: boolean;
 };
 
 /**
@@ -1201,7 +1364,7 @@ export type RunStep = Message<"ringmaster.v1.RunStep"> & {
  * Use `create(RunStepSchema)` to create a new message.
  */
 export const RunStepSchema: GenMessage<RunStep> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 22);
+  messageDesc(file_ringmaster_v1_run, 24);
 
 /**
  * A control command that the coordinator has accepted.
@@ -1243,7 +1406,7 @@ export type ControlCommand = Message<"ringmaster.v1.ControlCommand"> & {
  * Use `create(ControlCommandSchema)` to create a new message.
  */
 export const ControlCommandSchema: GenMessage<ControlCommand> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 23);
+  messageDesc(file_ringmaster_v1_run, 25);
 
 /**
  * The step is recorded as committed: apply the update, report StepApplied.
@@ -1285,7 +1448,7 @@ export type CommitStep = Message<"ringmaster.v1.CommitStep"> & {
  * Use `create(CommitStepSchema)` to create a new message.
  */
 export const CommitStepSchema: GenMessage<CommitStep> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 24);
+  messageDesc(file_ringmaster_v1_run, 26);
 
 /**
  * Evaluate the microbatches that ReadMicrobatches delivers for this evaluation, until its end; report each, then
@@ -1322,7 +1485,7 @@ export type Evaluate = Message<"ringmaster.v1.Evaluate"> & {
  * Use `create(EvaluateSchema)` to create a new message.
  */
 export const EvaluateSchema: GenMessage<Evaluate> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 25);
+  messageDesc(file_ringmaster_v1_run, 27);
 
 /**
  * Send the state with WriteState if this worker is named; otherwise go on.
@@ -1357,7 +1520,7 @@ export type Checkpoint = Message<"ringmaster.v1.Checkpoint"> & {
  * Use `create(CheckpointSchema)` to create a new message.
  */
 export const CheckpointSchema: GenMessage<Checkpoint> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 26);
+  messageDesc(file_ringmaster_v1_run, 28);
 
 /**
  * Hash the weights of the last applied step and report WeightsHashed: replicas are compared by them.
@@ -1385,7 +1548,7 @@ export type HashWeights = Message<"ringmaster.v1.HashWeights"> & {
  * Use `create(HashWeightsSchema)` to create a new message.
  */
 export const HashWeightsSchema: GenMessage<HashWeights> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 27);
+  messageDesc(file_ringmaster_v1_run, 29);
 
 /**
  * The run is over for this worker: it abandons what it is doing, ends its Attend stream and exits with code 0.
@@ -1406,7 +1569,7 @@ export type Finish = Message<"ringmaster.v1.Finish"> & {
  * Use `create(FinishSchema)` to create a new message.
  */
 export const FinishSchema: GenMessage<Finish> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 28);
+  messageDesc(file_ringmaster_v1_run, 30);
 
 /**
  * Asks for the state to start from.
@@ -1427,7 +1590,7 @@ export type ReadStateRequest = Message<"ringmaster.v1.ReadStateRequest"> & {
  * Use `create(ReadStateRequestSchema)` to create a new message.
  */
 export const ReadStateRequestSchema: GenMessage<ReadStateRequest> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 29);
+  messageDesc(file_ringmaster_v1_run, 31);
 
 /**
  * A piece of the state. Pieces of one section come in ascending offset order.
@@ -1448,7 +1611,7 @@ export type ReadStateResponse = Message<"ringmaster.v1.ReadStateResponse"> & {
  * Use `create(ReadStateResponseSchema)` to create a new message.
  */
 export const ReadStateResponseSchema: GenMessage<ReadStateResponse> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 30);
+  messageDesc(file_ringmaster_v1_run, 32);
 
 /**
  * A piece of a state vector.
@@ -1497,7 +1660,7 @@ export type StateChunk = Message<"ringmaster.v1.StateChunk"> & {
  * Use `create(StateChunkSchema)` to create a new message.
  */
 export const StateChunkSchema: GenMessage<StateChunk> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 31);
+  messageDesc(file_ringmaster_v1_run, 33);
 
 /**
  * A piece of the state of a checkpoint.
@@ -1525,7 +1688,7 @@ export type WriteStateRequest = Message<"ringmaster.v1.WriteStateRequest"> & {
  * Use `create(WriteStateRequestSchema)` to create a new message.
  */
 export const WriteStateRequestSchema: GenMessage<WriteStateRequest> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 32);
+  messageDesc(file_ringmaster_v1_run, 34);
 
 /**
  * The state has arrived whole.
@@ -1546,7 +1709,7 @@ export type WriteStateResponse = Message<"ringmaster.v1.WriteStateResponse"> & {
  * Use `create(WriteStateResponseSchema)` to create a new message.
  */
 export const WriteStateResponseSchema: GenMessage<WriteStateResponse> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 33);
+  messageDesc(file_ringmaster_v1_run, 35);
 
 /**
  * Asks for the microbatches of one rank.
@@ -1588,7 +1751,7 @@ export type ReadMicrobatchesRequest = Message<"ringmaster.v1.ReadMicrobatchesReq
  * Use `create(ReadMicrobatchesRequestSchema)` to create a new message.
  */
 export const ReadMicrobatchesRequestSchema: GenMessage<ReadMicrobatchesRequest> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 34);
+  messageDesc(file_ringmaster_v1_run, 36);
 
 /**
  * One microbatch.
@@ -1637,7 +1800,7 @@ export type ReadMicrobatchesResponse = Message<"ringmaster.v1.ReadMicrobatchesRe
  * Use `create(ReadMicrobatchesResponseSchema)` to create a new message.
  */
 export const ReadMicrobatchesResponseSchema: GenMessage<ReadMicrobatchesResponse> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 35);
+  messageDesc(file_ringmaster_v1_run, 37);
 
 /**
  * One sample as the dataset has it, before tokenising.
@@ -1700,7 +1863,7 @@ export type SampleRecord = Message<"ringmaster.v1.SampleRecord"> & {
  * Use `create(SampleRecordSchema)` to create a new message.
  */
 export const SampleRecordSchema: GenMessage<SampleRecord> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_run, 36);
+  messageDesc(file_ringmaster_v1_run, 38);
 
 /**
  * The vectors of a state, all laid out by the parameter table.

@@ -1,0 +1,103 @@
+/** Notes what the main thread does in one step that is profiled, the ring's collectives and rounds among it. */
+import type { Ring } from "../ring/ring.ts";
+import { plainSpan, type Span } from "./span.ts";
+
+/** What a step needs of a ring. */
+export type StepRing = Pick<
+  Ring,
+  "worldSize" | "sumIntegers" | "maxBytes" | "allGather" | "counters"
+>;
+
+/** One step's notes. */
+export class StepRecorder {
+  readonly step: number;
+  /** When the step's turn came. */
+  readonly originMs: number;
+  readonly #nowMs: () => number;
+  readonly #spans: Span[] = [];
+  #reducedMs = 0;
+  /** The collective under way: where its next round began, and how many are over. */
+  #rounds: { fromMs: number; count: number } | null = null;
+
+  /** Begins the step now. */
+  constructor(step: number, nowMs: () => number) {
+    this.step = step;
+    this.#nowMs = nowMs;
+    this.originMs = nowMs();
+  }
+
+  /** What was noted so far. */
+  get spans(): readonly Span[] {
+    return this.#spans;
+  }
+
+  /** Notes what the main thread did. */
+  add(name: string, startMs: number, endMs: number, detail = ""): void {
+    this.#spans.push(plainSpan("main", name, { startMs, endMs }, detail));
+  }
+
+  /** Does something and notes how long it took, however it ends. */
+  async time<Value>(name: string, run: () => Promise<Value>, detail = ""): Promise<Value> {
+    const startMs = this.#nowMs();
+    try {
+      return await run();
+    } finally {
+      this.add(name, startMs, this.#nowMs(), detail);
+    }
+  }
+
+  /** The step's reduction has been reported: from here on the worker waits for the commit. */
+  reduced(): void {
+    this.#reducedMs = this.#nowMs();
+  }
+
+  /** The commit's turn has come, and its update has been applied. */
+  applied(commitMs: number): void {
+    this.add("wait for commit", this.#reducedMs, commitMs);
+    this.add("update", commitMs, this.#nowMs());
+  }
+
+  /** A round of a collective, or a hop of it, is over. */
+  round(): void {
+    if (this.#rounds === null) return;
+    const now = this.#nowMs();
+    this.add(`round ${this.#rounds.count}`, this.#rounds.fromMs, now);
+    this.#rounds = { fromMs: now, count: this.#rounds.count + 1 };
+  }
+
+  /** The ring, with every collective noted. */
+  watch(ring: StepRing): StepRing {
+    const { worldSize } = ring;
+    const collective = (name: string, bytes: number, run: () => Promise<void>): Promise<void> =>
+      this.#collective(name, `${bytes} bytes`, run);
+    return {
+      worldSize,
+      get counters() {
+        return ring.counters;
+      },
+      sumIntegers: (vector, signal) =>
+        collective("sum integers", vector.byteLength, () => ring.sumIntegers(vector, signal)),
+      maxBytes: (bytes, signal) =>
+        collective("agree on exponents", bytes.byteLength, () => ring.maxBytes(bytes, signal)),
+      allGather: (own, sizes, signal) =>
+        this.#collective("gather", `${own.byteLength} bytes own`, () =>
+          ring.allGather(own, sizes, signal),
+        ),
+    };
+  }
+
+  async #collective<Value>(
+    name: string,
+    detail: string,
+    run: () => Promise<Value>,
+  ): Promise<Value> {
+    const startMs = this.#nowMs();
+    this.#rounds = { fromMs: startMs, count: 1 };
+    try {
+      return await run();
+    } finally {
+      this.#rounds = null;
+      this.add(name, startMs, this.#nowMs(), detail);
+    }
+  }
+}
