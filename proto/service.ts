@@ -6,7 +6,6 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
 import type { ChannelOptions, MethodDefinition } from "@grpc/grpc-js";
-import { RingService } from "./gen/ringmaster/v1/ring_pb.ts";
 import { CoordinatorService } from "./gen/ringmaster/v1/run_pb.ts";
 import { keepaliveMs, keepaliveTimeoutMs, messageBytesMax, receiveWindowBytes } from "./limits.ts";
 
@@ -57,7 +56,8 @@ function defineMethod(
   };
 }
 
-function defineService<Methods extends Record<string, TypedMethod & DescMethod>>(service: {
+/** A generated service as grpc-js takes it. The ring's own is spoken without grpc-js (`worker/ring/ring-http2.ts`). */
+export function defineService<Methods extends Record<string, TypedMethod & DescMethod>>(service: {
   readonly typeName: string;
   readonly method: Methods;
 }): DefinitionOf<Methods> {
@@ -71,9 +71,6 @@ function defineService<Methods extends Record<string, TypedMethod & DescMethod>>
 
 /** Served by the coordinator: `server.addService(coordinatorServiceDefinition, handlers)`. */
 export const coordinatorServiceDefinition = defineService(CoordinatorService);
-
-/** Served by each worker to its right neighbour. */
-export const ringServiceDefinition = defineService(RingService);
 
 /** Options for every server: message limits, and pings from clients are welcome. */
 export const serverOptions: ChannelOptions = {

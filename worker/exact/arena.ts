@@ -1,5 +1,5 @@
 /** Hands out aligned views of one shared memory, which cannot move. */
-import { firstFree } from "./kernels.ts";
+import { firstFree, loadKernels, type ExactKernels } from "./kernels.ts";
 
 const pageBytes = 65_536;
 /** Bytes that WebAssembly can address. */
@@ -12,27 +12,51 @@ export function arenaBytes(bytes: number): number {
   return Math.ceil(bytes / alignment) * alignment;
 }
 
+/** Bytes of the operand that an arena has room for: with its like it fits a processor's second-level cache. */
+export const operandBytesMax = 128 * 1024;
+
+/** Bytes that an arena takes beside its views. */
+export const arenaOwnBytes = firstFree + operandBytesMax;
+
+/** What can be computed in one memory. */
+export interface ArenaKernels {
+  readonly kernels: ExactKernels;
+  /** Memory for what is combined with the arena's vectors; whoever uses it does not wait meanwhile. */
+  readonly operand: Uint8Array;
+}
+
+const kernelsByMemory = new WeakMap<ArrayBufferLike, ArenaKernels>();
+
+/** The kernels of the arena that a view is of, or null for other memory. */
+export function kernelsOf(view: ArrayBufferView): ArenaKernels | null {
+  return kernelsByMemory.get(view.buffer) ?? null;
+}
+
 /** One memory for vectors that threads and kernels share. */
 export class Arena {
-  readonly memory: WebAssembly.Memory;
+  readonly kernels: ExactKernels;
+  readonly #memory: WebAssembly.Memory;
   #top = firstFree;
 
   /** @param bytes sum of `arenaBytes` of all views. Throws RangeError where the system has not as many. */
   constructor(bytes: number) {
-    const pages = Math.ceil((firstFree + bytes) / pageBytes);
-    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    const pages = Math.ceil((arenaOwnBytes + bytes) / pageBytes);
+    this.#memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    this.kernels = loadKernels(this.#memory);
+    const operand = this.bytes(operandBytesMax);
+    kernelsByMemory.set(this.#memory.buffer, { kernels: this.kernels, operand });
   }
 
   floats(length: number): Float32Array {
-    return new Float32Array(this.memory.buffer, this.#take(length * 4), length);
+    return new Float32Array(this.#memory.buffer, this.#take(length * 4), length);
   }
 
   words(length: number): Uint32Array {
-    return new Uint32Array(this.memory.buffer, this.#take(length * 4), length);
+    return new Uint32Array(this.#memory.buffer, this.#take(length * 4), length);
   }
 
   bytes(length: number): Uint8Array {
-    return new Uint8Array(this.memory.buffer, this.#take(length), length);
+    return new Uint8Array(this.#memory.buffer, this.#take(length), length);
   }
 
   #take(bytes: number): number {

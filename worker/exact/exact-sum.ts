@@ -2,7 +2,7 @@
  * The exact sum of a step's microbatches over all workers: holds the microbatches' vectors of a group, agrees on
  * exponents, adds integers within the worker and around the ring, and adds the group's sum to the step's vector.
  */
-import { Arena, arenaBytes, arenaBytesMax } from "./arena.ts";
+import { Arena, arenaBytes, arenaBytesMax, arenaOwnBytes } from "./arena.ts";
 import {
   groupMicrobatches,
   layOutBlocks,
@@ -10,7 +10,7 @@ import {
   microbatchGroups,
   type RowPart,
 } from "./block-layout.ts";
-import { firstFree, loadKernels, type ExactKernels, type Grid } from "./kernels.ts";
+import type { ExactKernels, Grid } from "./kernels.ts";
 import { slotBytes, Slots, wholeStretches, type SlotForm, type TouchedRows } from "./slots.ts";
 
 /** What the exact sum needs of a ring: reductions that depend on nothing but the values. */
@@ -66,7 +66,7 @@ export class ExactSum {
     const sumBytes = arenaBytes(length * 4) + arenaBytes(blocks);
     const gridBytes = 2 * arenaBytes(bounds.byteLength) + arenaBytes(blocks);
     const bytes = slotBytes(this.#form, slots) + gridBytes + sumBytes;
-    const keepsTwo = firstFree + bytes + sumBytes <= arenaBytesMax;
+    const keepsTwo = arenaOwnBytes + bytes + sumBytes <= arenaBytesMax;
     const arena = new Arena(keepsTwo ? bytes + sumBytes : bytes);
     const makeSum = (): Sum => ({ vector: arena.floats(length), filled: arena.bytes(blocks) });
     this.#current = makeSum();
@@ -75,7 +75,7 @@ export class ExactSum {
     const placed = arena.words(bounds.length);
     placed.set(bounds);
     this.#grid = { bounds: placed, exponents: arena.bytes(blocks), places: arena.words(blocks) };
-    this.#kernels = loadKernels(arena.memory);
+    this.#kernels = arena.kernels;
     this.#groupSize = groupMicrobatches(length);
   }
 

@@ -1,40 +1,30 @@
 /**
- * The hot loops of the ring: how what arrives is combined with what is here. Operands are brought into a little memory of
- * the kernels' own that stays in the cache: WebAssembly reaches no other.
+ * The hot loops of the ring: how what arrives is combined with what is here. Vectors of an arena are combined where they lie;
+ * others are brought, piece by piece, into a little memory of the kernels' own, because WebAssembly reaches no other.
  */
-import { firstFree, loadKernels, type ExactKernels } from "../exact/kernels.ts";
+import { Arena, kernelsOf, operandBytesMax, type ArenaKernels } from "../exact/arena.ts";
+import type { ExactKernels } from "../exact/kernels.ts";
 
-/** Bytes that are combined at a time: two operands and what the processor needs besides fit a second-level cache. */
-export const operandBytesMax = 128 * 1024;
-
-const pageBytes = 65_536;
-
-/** The memory in which operands meet. Calls never overlap: they do not wait. */
-interface Operands {
-  readonly kernels: ExactKernels;
-  /** The operand that takes the result, and the other one. */
+/** Memory for both operands. Calls never overlap: they do not wait. */
+interface Bench extends ArenaKernels {
   readonly result: Uint8Array;
-  readonly other: Uint8Array;
 }
 
-let operands: Operands | null = null;
+let ownBench: Bench | null = null;
 
-function operandsReady(): Operands {
-  if (operands !== null) return operands;
-  const pages = Math.ceil((firstFree + 2 * operandBytesMax) / pageBytes);
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-  operands = {
-    kernels: loadKernels(memory),
-    result: new Uint8Array(memory.buffer, firstFree, operandBytesMax),
-    other: new Uint8Array(memory.buffer, firstFree + operandBytesMax, operandBytesMax),
-  };
-  return operands;
+function bench(): Bench {
+  if (ownBench !== null) return ownBench;
+  const result = new Arena(operandBytesMax).bytes(operandBytesMax);
+  const reached = kernelsOf(result);
+  if (reached === null) throw new Error("Cannot combine as the arena has no kernels");
+  ownBench = { ...reached, result };
+  return ownBench;
 }
 
 /** A way to combine two vectors, element by element. */
 export interface Combination<Vector extends Float32Array | Int32Array | Uint8Array> {
-  /** `result[i] = result[i] ∘ other[i]` over the first `length` elements. */
-  combine(operands: Operands, length: number): void;
+  /** `result[i] = result[i] ∘ other[i]`, both of the kernels' memory and of the same length. */
+  combine(kernels: ExactKernels, result: Uint8Array, other: Uint8Array): void;
   /** Names the type of the elements; never called. */
   readonly elements: (vector: Vector) => void;
 }
@@ -43,32 +33,37 @@ function elements(): void {
   // Only its type matters.
 }
 
+function floatsOf({ buffer, byteOffset, byteLength }: Uint8Array): Float32Array {
+  return new Float32Array(buffer, byteOffset, byteLength / Float32Array.BYTES_PER_ELEMENT);
+}
+
+function integersOf({ buffer, byteOffset, byteLength }: Uint8Array): Int32Array {
+  return new Int32Array(buffer, byteOffset, byteLength / Int32Array.BYTES_PER_ELEMENT);
+}
+
 /** Adds float32: the result depends on the order of the ring. */
 export const sumFloats: Combination<Float32Array> = {
   elements,
-  combine({ result, other }, length) {
-    const sums = new Float32Array(result.buffer, result.byteOffset, length);
-    const added = new Float32Array(other.buffer, other.byteOffset, length);
-    for (let i = 0; i < length; i++) sums[i] = (sums[i] as number) + (added[i] as number);
+  combine(_kernels, result, other) {
+    const sums = floatsOf(result);
+    const added = floatsOf(other);
+    for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] as number) + (added[i] as number);
   },
 };
 
 /** Adds int32, wrapping: the result depends on nothing but the values. */
 export const sumIntegers: Combination<Int32Array> = {
   elements,
-  combine({ kernels, result, other }, length) {
-    kernels.addIntegers(
-      new Int32Array(result.buffer, result.byteOffset, length),
-      new Int32Array(other.buffer, other.byteOffset, length),
-    );
+  combine(kernels, result, other) {
+    kernels.addIntegers(integersOf(result), integersOf(other));
   },
 };
 
 /** Keeps the larger byte. */
 export const maxBytes: Combination<Uint8Array> = {
   elements,
-  combine({ kernels, result, other }, length) {
-    kernels.maxBytes(result.subarray(0, length), other.subarray(0, length));
+  combine(kernels, result, other) {
+    kernels.maxBytes(result, other);
   },
 };
 
@@ -76,28 +71,28 @@ export const maxBytes: Combination<Uint8Array> = {
 export type OperandSource = (target: Uint8Array, offset: number) => void;
 
 /**
- * Combines bytes in place with those of other vectors, piece by piece.
- * @param width bytes of an element; `bytes` holds whole ones
+ * Combines bytes in place with those of other vectors, piece by piece. `bytes` holds whole elements.
  * @param others where the other operands come from
  * @param onPiece hears of each piece that is complete
  */
 export function combineInto<V extends Float32Array | Int32Array | Uint8Array>(
   bytes: Uint8Array,
-  { combination, width }: { readonly combination: Combination<V>; readonly width: number },
+  combination: Combination<V>,
   others: readonly OperandSource[],
   onPiece?: (piece: Uint8Array, offset: number) => void,
 ): void {
-  const ready = operandsReady();
+  const inPlace = kernelsOf(bytes);
+  const { kernels, operand } = inPlace ?? bench();
   for (let offset = 0; offset < bytes.byteLength; offset += operandBytesMax) {
     const own = bytes.subarray(offset, offset + operandBytesMax);
-    const result = ready.result.subarray(0, own.byteLength);
-    const other = ready.other.subarray(0, own.byteLength);
-    result.set(own);
+    const other = operand.subarray(0, own.byteLength);
+    const result = inPlace === null ? bench().result.subarray(0, own.byteLength) : own;
+    if (inPlace === null) result.set(own);
     for (const source of others) {
       source(other, offset);
-      combination.combine(ready, own.byteLength / width);
+      combination.combine(kernels, result, other);
     }
-    own.set(result);
-    onPiece?.(result, offset);
+    if (inPlace === null) own.set(result);
+    onPiece?.(own, offset);
   }
 }

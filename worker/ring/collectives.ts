@@ -109,8 +109,7 @@ async function walkVector<V extends Vector>(
         if (hop >= half || hops.combination === undefined) {
           target.set(data);
         } else {
-          const width = vector.BYTES_PER_ELEMENT;
-          combineInto(target, { combination: hops.combination, width }, [
+          combineInto(target, hops.combination, [
             (other, start) => other.set(data.subarray(start, start + other.byteLength)),
           ]);
         }
@@ -237,8 +236,13 @@ export async function broadcast(
     });
     bytes.set(chunk.data, chunk.offset);
     received += chunk.data.byteLength;
-    if (distance < rankCount - 1) await link.send({ ...chunk, hop: distance }, signal);
+    if (distance < rankCount - 1) {
+      const { offset } = chunk;
+      const data = bytes.subarray(offset, offset + chunk.data.byteLength);
+      await link.send({ ...chunk, hop: distance, data }, signal);
+    }
   }
+  if (rankCount > 1) await link.flush(signal);
   place.collective += 1;
 }
 

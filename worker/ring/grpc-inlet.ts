@@ -1,72 +1,65 @@
 /** The receiving end of a gRPC link: pulls the left neighbour's stream with a wide window. */
 import { create } from "@bufbuild/protobuf";
-import {
-  Client,
-  credentials,
-  Metadata,
-  type ChannelCredentials,
-  type ClientDuplexStream,
-} from "@grpc/grpc-js";
 import { makeRingProof, metadataNames } from "../../proto/auth.ts";
-import {
-  PullRequestSchema,
-  type PullRequest,
-  type PullResponse,
-} from "../../proto/gen/ringmaster/v1/ring_pb.ts";
+import { PullRequestSchema } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
 import { ringChunkBytes } from "../../proto/limits.ts";
-import { clientOptions, ringServiceDefinition } from "../../proto/service.ts";
+import { payloadOffset, readPullMessage, type PullMessage } from "../../proto/pull-response.ts";
 import { ChunkQueue } from "./chunk-queue.ts";
 import type { LinkOptions } from "./link-options.ts";
 import { LinkBroken, type Chunk } from "./link.ts";
+import { MessageMemory } from "./message-memory.ts";
+import { OpenedPull } from "./opened-pull.ts";
 import { openSharedReader, type SharedReader } from "./shared-memory.ts";
 import { Signpost } from "./signpost.ts";
 
 /** Messages that wait to be taken before the stream is paused; the HTTP/2 window bounds what is behind it. */
-const waitingMax = 8;
+const waitingMax = 4;
+/** Longest message: a chunk and the fields beside its payload. */
+const messageBytesMax = ringChunkBytes + 1024;
 
-function openCall(
-  client: Client,
-  options: LinkOptions,
-): ClientDuplexStream<PullRequest, PullResponse> {
-  const { path, requestSerialize, responseDeserialize } = ringServiceDefinition.pull;
-  const { workerId, generation, ringKey } = options;
-  const metadata = new Metadata({ waitForReady: true });
-  metadata.set(metadataNames.worker, workerId);
-  metadata.set(metadataNames.generation, String(generation));
-  metadata.set(metadataNames.proof, makeRingProof(ringKey, { workerId, generation, lane: 0 }));
-  return client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
+/** A message that waits to be taken, and the memory that it lies in. */
+interface Waiting {
+  readonly message: PullMessage;
+  readonly memory: Uint8Array;
 }
 
 /** Receives from the left neighbour. */
 export class GrpcInlet {
   readonly #options: LinkOptions;
-  readonly #client: Client;
-  readonly #call: ClientDuplexStream<PullRequest, PullResponse>;
-  readonly #queue = new ChunkQueue<PullResponse>(Number.POSITIVE_INFINITY);
+  readonly #pull: OpenedPull;
+  readonly #queue = new ChunkQueue<Waiting>(Number.POSITIVE_INFINITY);
+  readonly #memory = new MessageMemory(messageBytesMax);
   readonly #connected = new Signpost();
   readonly #scratch = new Uint8Array(ringChunkBytes);
   #waiting = 0;
+  #isPaused = false;
+  /** What the last `receive` has given out. */
+  #lent: Uint8Array | null = null;
   #isConnected = false;
   #reader: SharedReader | null = null;
   #consumed = 0;
   #closed: Error | null = null;
   receivedBytes = 0;
 
-  constructor(
-    options: LinkOptions,
-    channelCredentials: ChannelCredentials = credentials.createInsecure(),
-  ) {
+  constructor(options: LinkOptions) {
     this.#options = options;
-    this.#client = new Client(options.left.ringAddress, channelCredentials, clientOptions);
-    this.#call = openCall(this.#client, options);
-    this.#call.on("metadata", () => this.#connect());
-    this.#call.on("data", (message: PullResponse) => this.#arrived(message));
-    const lost = (why: string): void =>
-      this.close(new LinkBroken(`${options.left.workerId} has left the ring: ${why}`));
-    this.#call.on("error", (error) => lost(error.message));
-    this.#call.on("end", () => lost("its stream has ended"));
-    const { run, generation, rank, hostId } = options;
-    this.#call.write(create(PullRequestSchema, { run, generation, rank, lane: 0, hostId }));
+    const { run, generation, rank, hostId, workerId, ringKey, left } = options;
+    this.#pull = new OpenedPull({
+      address: left.ringAddress,
+      metadata: {
+        [metadataNames.worker]: workerId,
+        [metadataNames.generation]: String(generation),
+        [metadataNames.proof]: makeRingProof(ringKey, { workerId, generation, lane: 0 }),
+      },
+      opening: create(PullRequestSchema, { run, generation, rank, lane: 0, hostId }),
+      frames: {
+        bytesMax: messageBytesMax,
+        take: (length, first) => this.#memory.take(length, payloadOffset(first)),
+        message: (bytes) => this.#arrived(bytes),
+      },
+      accepted: () => this.#connect(),
+      lost: (why) => this.close(new LinkBroken(`${left.workerId} has left the ring: ${why}`)),
+    });
   }
 
   #connect(): void {
@@ -74,16 +67,23 @@ export class GrpcInlet {
     this.#connected.raise();
   }
 
-  #arrived(message: PullResponse): void {
-    this.#connect();
+  #arrived(memory: Uint8Array): void {
+    const message = readPullMessage(memory);
     if (message.offerSharedMemory) {
       this.#answerOffer();
     } else if (message.generation === this.#options.generation) {
       this.#waiting += 1;
-      if (this.#waiting >= waitingMax) this.#call.pause();
+      this.#setPaused(this.#waiting >= waitingMax);
       // The queue has no limit of its own: pausing the stream is the limit, so this never waits.
-      this.#queue.push(message, this.#options.signal).catch(() => undefined);
+      this.#queue.push({ message, memory }, this.#options.signal).catch(() => undefined);
     }
+  }
+
+  #setPaused(isPaused: boolean): void {
+    if (isPaused === this.#isPaused) return;
+    this.#isPaused = isPaused;
+    if (isPaused) this.#pull.pause();
+    else this.#pull.resume();
   }
 
   #answerOffer(): void {
@@ -95,7 +95,7 @@ export class GrpcInlet {
             { ringKey, run, generation, writer: left.workerId, purpose: "link" },
             folder,
           );
-    this.#call.write(create(PullRequestSchema, { sharedMemoryOpen: this.#reader !== null }));
+    this.#pull.write(create(PullRequestSchema, { sharedMemoryOpen: this.#reader !== null }));
   }
 
   /** Resolves when the left neighbour has let us in. */
@@ -109,9 +109,12 @@ export class GrpcInlet {
 
   /** The next chunk; its payload is valid until the next call. */
   async receive(signal: AbortSignal): Promise<Chunk> {
-    const message = await this.#queue.shift(signal);
+    if (this.#lent !== null) this.#memory.give(this.#lent);
+    this.#lent = null;
+    const { message, memory } = await this.#queue.shift(signal);
+    this.#lent = memory;
     this.#waiting -= 1;
-    if (this.#waiting < waitingMax && this.#call.isPaused()) this.#call.resume();
+    this.#setPaused(this.#waiting >= waitingMax);
     const data = message.sharedBytes > 0 ? this.#takeShared(message.sharedBytes) : message.data;
     this.receivedBytes += data.byteLength;
     return {
@@ -130,7 +133,7 @@ export class GrpcInlet {
     }
     this.#reader.read(this.#consumed, bytes, this.#scratch);
     this.#consumed += 1;
-    this.#call.write(
+    this.#pull.write(
       create(PullRequestSchema, { sharedMemoryOpen: true, consumedChunks: BigInt(this.#consumed) }),
     );
     return this.#scratch.subarray(0, bytes);
@@ -141,8 +144,7 @@ export class GrpcInlet {
     this.#closed = reason;
     this.#queue.close(reason);
     this.#connected.raise();
-    this.#call.cancel();
+    this.#pull.cancel();
     this.#reader?.close();
-    this.#client.close();
   }
 }

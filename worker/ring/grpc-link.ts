@@ -37,6 +37,7 @@ export async function connectGrpcLink(server: RingServer, options: LinkOptions):
   }
   return {
     send: (chunk: Chunk, signal: AbortSignal) => outlet.send(chunk, signal),
+    flush: (signal: AbortSignal) => outlet.flush(signal),
     receive: (signal: AbortSignal) => inlet.receive(signal),
     get sentBytes() {
       return outlet.sentBytes;

@@ -1,31 +1,33 @@
 /** The sending end of a gRPC link: the stream that the right neighbour pulls. */
-import { create } from "@bufbuild/protobuf";
-import { Metadata } from "@grpc/grpc-js";
-import { PullResponseSchema, type PullRequest } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
+import type { PullRequest } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
+import { emptyPullMessage, type PullMessage } from "../../proto/pull-response.ts";
 import type { LinkOptions, Transport } from "./link-options.ts";
 import { LinkBroken, type Chunk } from "./link.ts";
-import type { PullCall } from "./ring-server.ts";
+import type { ServedPull } from "./served-pull.ts";
 import { createSharedWriter, hasRoom, slotCount, type SharedWriter } from "./shared-memory.ts";
 import { Signpost } from "./signpost.ts";
 
 /** Smaller payloads travel in the message: it has to be sent anyway. */
 const sharedBytesMin = 16 * 1024;
 
+/** Messages on their way to the connection before `send` waits: the next one lies ready when one has left. */
+const leavingMax = 4;
+
 type OutletState =
   | { readonly phase: "waiting" }
-  | { readonly phase: "offering"; readonly call: PullCall; readonly writer: SharedWriter }
-  | { readonly phase: "open"; readonly call: PullCall; readonly writer: SharedWriter | null }
+  | { readonly phase: "offering"; readonly call: ServedPull; readonly writer: SharedWriter }
+  | { readonly phase: "open"; readonly call: ServedPull; readonly writer: SharedWriter | null }
   | { readonly phase: "broken"; readonly reason: Error };
 
 /** Sends to the right neighbour. */
 export class GrpcOutlet {
   readonly #options: LinkOptions;
-  /** Changes of state, freed slots and drained buffers all wake who waits. */
+  /** Changes of state, freed slots and messages that have left all wake who waits. */
   readonly #changed = new Signpost();
   #state: OutletState = { phase: "waiting" };
   #sharedSent = 0;
   #sharedConsumed = 0;
-  #full = false;
+  #leaving = 0;
   sentBytes = 0;
 
   constructor(options: LinkOptions) {
@@ -37,27 +39,20 @@ export class GrpcOutlet {
   }
 
   /** Takes the stream of the neighbour that has proved itself. */
-  attach(call: PullCall, opening: PullRequest): void {
+  attach(call: ServedPull, opening: PullRequest): void {
     if (this.#state.phase !== "waiting") {
       call.end();
       return;
     }
-    // Tells the neighbour that it has been let in, before anything is sent.
-    call.sendMetadata(new Metadata());
-    call.on("data", (request: PullRequest) => this.#acknowledged(request));
-    call.on("drain", () => {
-      this.#full = false;
-      this.#changed.raise();
+    call.listen({
+      request: (request) => this.#acknowledged(request),
+      lost: () => this.close(new LinkBroken(`${this.#options.right.workerId} has left the ring`)),
     });
-    const lost = (): void =>
-      this.close(new LinkBroken(`${this.#options.right.workerId} has left the ring`));
-    call.on("cancelled", lost);
-    call.on("error", lost);
-    call.on("end", lost);
+    call.accept();
     const writer = this.#offer(opening);
     this.#state =
       writer === null ? { phase: "open", call, writer } : { phase: "offering", call, writer };
-    if (writer !== null) call.write(create(PullResponseSchema, { offerSharedMemory: true }));
+    if (writer !== null) this.#write(call, { ...emptyPullMessage, offerSharedMemory: true });
     this.#changed.raise();
   }
 
@@ -109,7 +104,7 @@ export class GrpcOutlet {
     const bytes = chunk.data.byteLength;
     let state = await this.#opened(signal);
     while (
-      this.#full ||
+      this.#leaving >= leavingMax ||
       (state.writer !== null && this.#sharedSent - this.#sharedConsumed >= slotCount)
     ) {
       await this.#changed.reached(signal);
@@ -121,17 +116,31 @@ export class GrpcOutlet {
       this.#sharedSent += 1;
     }
     this.sentBytes += bytes;
-    // grpc-js copies the payload into its frame before write returns.
-    this.#full = !state.call.write(
-      create(PullResponseSchema, {
-        generation: this.#options.generation,
-        collective: BigInt(chunk.collective),
-        hop: chunk.hop,
-        offset: BigInt(chunk.offset),
-        data: writer === null ? chunk.data : new Uint8Array(),
-        sharedBytes: writer === null ? 0 : bytes,
-      }),
-    );
+    this.#write(state.call, {
+      ...emptyPullMessage,
+      generation: this.#options.generation,
+      collective: BigInt(chunk.collective),
+      hop: chunk.hop,
+      offset: BigInt(chunk.offset),
+      data: writer === null ? chunk.data : emptyPullMessage.data,
+      sharedBytes: writer === null ? 0 : bytes,
+    });
+  }
+
+  #write(call: ServedPull, message: PullMessage): void {
+    this.#leaving += 1;
+    call.send(message, () => {
+      this.#leaving -= 1;
+      this.#changed.raise();
+    });
+  }
+
+  /** Resolves when all that was sent has left, and its payload may be overwritten. */
+  async flush(signal: AbortSignal): Promise<void> {
+    while (this.#leaving > 0) {
+      await this.#opened(signal);
+      await this.#changed.reached(signal);
+    }
   }
 
   close(reason: Error): void {

@@ -23,10 +23,12 @@ export class LinkBroken extends Error {
 /** Both ends of a worker's place in the ring. */
 export interface Link {
   /**
-   * Sends a chunk to the right neighbour. Resolves when the next one may be sent (back-pressure); the payload may be
-   * overwritten as soon as this resolves. Rejects with LinkBroken, or with the signal's reason.
+   * Sends a chunk to the right neighbour. Resolves when the next one may be sent (back-pressure); the payload must stay as
+   * it is until it has come to the neighbour, or until `flush`. Rejects with LinkBroken, or with the signal's reason.
    */
   send(chunk: Chunk, signal: AbortSignal): Promise<void>;
+  /** Resolves when every payload that was sent may be overwritten. Rejects as `send` does. */
+  flush(signal: AbortSignal): Promise<void>;
   /**
    * The next chunk from the left neighbour, in the order in which it was sent. Rejects with LinkBroken when the neighbour
    * has closed or died, or with the signal's reason.

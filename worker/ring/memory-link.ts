@@ -17,6 +17,7 @@ export function createMemoryRing(count: number): readonly Link[] {
         await outgoing.push({ ...chunk, data: chunk.data.slice() }, signal);
         sentBytes += chunk.data.byteLength;
       },
+      flush: () => Promise.resolve(),
       async receive(signal) {
         const chunk = await incoming.shift(signal);
         receivedBytes += chunk.data.byteLength;

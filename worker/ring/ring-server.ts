@@ -2,16 +2,13 @@
  * Serves RingService: lets the right neighbour of the current generation pull, once it has proved its membership. A pull
  * may come before this worker has formed its own side of the ring; it then waits for it.
  */
-import {
-  Metadata,
-  Server,
-  ServerCredentials,
-  status,
-  type ServerDuplexStream,
-} from "@grpc/grpc-js";
+import { createServer, type Http2Server, type ServerHttp2Session } from "node:http2";
+import { status } from "@grpc/grpc-js";
+import { z } from "zod";
 import { metadataNames, verifyRingProof } from "../../proto/auth.ts";
-import type { PullRequest, PullResponse } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
-import { ringServiceDefinition, serverOptions } from "../../proto/service.ts";
+import type { PullRequest } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
+import { keepAlive, pullPath, sessionMemoryMax } from "./ring-http2.ts";
+import { ServedPull } from "./served-pull.ts";
 
 /** Pulls that may wait for their generation. */
 const waitingMax = 16;
@@ -21,9 +18,6 @@ const waitMsMax = 60_000;
 /** How long closing waits for neighbours to take what was sent, in milliseconds. */
 const closeMsMax = 1_000;
 
-/** The open stream to the right neighbour. */
-export type PullCall = ServerDuplexStream<PullRequest, PullResponse>;
-
 /** Whom a generation lets pull, and what to do with the stream. */
 export interface PullExpectation {
   readonly run: string;
@@ -31,7 +25,7 @@ export interface PullExpectation {
   readonly ringKey: Uint8Array;
   /** Worker id of the right neighbour. */
   readonly puller: string;
-  attach(call: PullCall, opening: PullRequest): void;
+  attach(call: ServedPull, opening: PullRequest): void;
 }
 
 /** A worker's ring service; one for its whole life, over all generations. */
@@ -44,27 +38,19 @@ export interface RingServer {
 }
 
 interface WaitingPull {
-  readonly call: PullCall;
+  readonly call: ServedPull;
   readonly opening: PullRequest;
   readonly timer: NodeJS.Timeout;
 }
 
-function refuse(call: PullCall, code: status, details: string): void {
-  call.emit("error", { code, details, metadata: new Metadata() });
-}
-
-function firstOf(metadata: Metadata, name: string): string {
-  return String(metadata.get(name)[0] ?? "");
-}
-
 function admit(expectation: PullExpectation, { call, opening }: WaitingPull): void {
-  const workerId = firstOf(call.metadata, metadataNames.worker);
-  const proof = firstOf(call.metadata, metadataNames.proof);
+  const workerId = call.metadata(metadataNames.worker);
+  const proof = call.metadata(metadataNames.proof);
   const claim = { workerId, generation: opening.generation, lane: opening.lane };
   if (!verifyRingProof(expectation.ringKey, claim, proof) || opening.run !== expectation.run) {
-    refuse(call, status.UNAUTHENTICATED, "ring proof is not valid");
+    call.refuse(status.UNAUTHENTICATED, "ring proof is not valid");
   } else if (workerId !== expectation.puller) {
-    refuse(call, status.PERMISSION_DENIED, `${workerId} is not the right neighbour`);
+    call.refuse(status.PERMISSION_DENIED, `${workerId} is not the right neighbour`);
   } else {
     expectation.attach(call, opening);
   }
@@ -80,15 +66,14 @@ class Doorkeeper {
     for (const waiting of this.#waiting) this.#settle(waiting);
   }
 
-  arrive(call: PullCall, opening: PullRequest): void {
+  arrive(call: ServedPull, opening: PullRequest): void {
     if (this.#waiting.size >= waitingMax) {
-      refuse(call, status.RESOURCE_EXHAUSTED, `more than ${waitingMax} pulls wait`);
+      call.refuse(status.RESOURCE_EXHAUSTED, `more than ${waitingMax} pulls wait`);
       return;
     }
     const giveUp = (): void => {
       this.#waiting.delete(waiting);
-      refuse(
-        call,
+      call.refuse(
         status.FAILED_PRECONDITION,
         `generation ${opening.generation} has not begun here`,
       );
@@ -96,9 +81,12 @@ class Doorkeeper {
     const waiting: WaitingPull = { call, opening, timer: setTimeout(giveUp, waitMsMax) };
     waiting.timer.unref();
     this.#waiting.add(waiting);
-    call.once("cancelled", () => {
-      clearTimeout(waiting.timer);
-      this.#waiting.delete(waiting);
+    call.listen({
+      request: () => undefined,
+      lost: () => {
+        clearTimeout(waiting.timer);
+        this.#waiting.delete(waiting);
+      },
     });
     this.#settle(waiting);
   }
@@ -109,50 +97,64 @@ class Doorkeeper {
     clearTimeout(waiting.timer);
     this.#waiting.delete(waiting);
     if (waiting.opening.generation < expected.generation) {
-      refuse(waiting.call, status.ABORTED, `generation ${waiting.opening.generation} is over`);
+      waiting.call.refuse(status.ABORTED, `generation ${waiting.opening.generation} is over`);
     } else {
       admit(expected, waiting);
     }
   }
 }
 
+/** Serves one method; everything else is refused. */
+function serve(sessions: Set<ServerHttp2Session>, door: Doorkeeper): Http2Server {
+  const server = createServer({ maxSessionMemory: sessionMemoryMax });
+  server.on("session", (session) => {
+    sessions.add(session);
+    // What is lost with a session is its streams' to notice; without a listener it would end the process.
+    session.on("error", () => undefined);
+    session.once("close", () => sessions.delete(session));
+    keepAlive(session);
+  });
+  server.on("stream", (stream, headers) => {
+    const call: ServedPull = new ServedPull(stream, headers, {
+      request: (opening) => door.arrive(call, opening),
+      lost: () => undefined,
+    });
+    if (headers[":path"] !== pullPath) {
+      call.refuse(status.NOT_FOUND, `there is no ${String(headers[":path"])}`);
+    }
+  });
+  return server;
+}
+
 /**
  * Starts serving.
  * @param options.listenHost interface to listen on; a free port is taken unless `listenPort` is given
  * @param options.advertiseHost host under which neighbours reach it
- * @param options.credentials server credentials; plain text by default
  */
 export async function startRingServer(options: {
   readonly listenHost: string;
   readonly advertiseHost: string;
   readonly listenPort?: number;
-  readonly credentials?: ServerCredentials;
 }): Promise<RingServer> {
-  const server = new Server(serverOptions);
   const door = new Doorkeeper();
-  server.addService(ringServiceDefinition, {
-    pull(call: PullCall) {
-      // A neighbour that is gone is the link's to notice; without a listener it would end the process.
-      call.on("error", () => undefined);
-      call.once("data", (opening: PullRequest) => door.arrive(call, opening));
-    },
+  const sessions = new Set<ServerHttp2Session>();
+  const server = serve(sessions, door);
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(options.listenPort ?? 0, options.listenHost, resolve);
   });
-  const credentials = options.credentials ?? ServerCredentials.createInsecure();
-  const port = await new Promise<number>((resolve, reject) => {
-    const place = `${options.listenHost}:${options.listenPort ?? 0}`;
-    server.bindAsync(place, credentials, (error, bound) => {
-      if (error === null) resolve(bound);
-      else reject(error);
-    });
-  });
+  const bound = z.object({ port: z.number() }).parse(server.address());
   return {
-    address: `${options.advertiseHost}:${port}`,
+    address: `${options.advertiseHost}:${bound.port}`,
     expect: (expectation) => door.expect(expectation),
     close: () =>
       new Promise((resolve) => {
         // What was sent last may still be on its way to a neighbour that is a little behind.
-        const force = setTimeout(() => server.forceShutdown(), closeMsMax);
-        server.tryShutdown(() => {
+        const force = setTimeout(() => {
+          for (const session of sessions) session.destroy();
+        }, closeMsMax);
+        for (const session of sessions) session.close();
+        server.close(() => {
           clearTimeout(force);
           resolve();
         });

@@ -79,6 +79,7 @@ export async function walkRing(place: Place, walk: Walk, signal: AbortSignal): P
       await place.link.send(chunk, signal);
       sent += chunk.data.byteLength;
     }
+    await place.link.flush(signal);
   };
   const receiveAll = async (): Promise<void> => {
     let ofHop = 0;

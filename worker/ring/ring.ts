@@ -54,7 +54,8 @@ function lonelyLink(): Link {
   const alone = (): never => {
     throw new Error("Cannot use a link of a ring of one");
   };
-  return { send: alone, receive: alone, sentBytes: 0, receivedBytes: 0, close: () => undefined };
+  const nothing = { sentBytes: 0, receivedBytes: 0, close: () => undefined };
+  return { send: alone, flush: alone, receive: alone, ...nothing };
 }
 
 function memberAt(members: readonly Neighbour[], rank: number): Neighbour {

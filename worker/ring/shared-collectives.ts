@@ -151,7 +151,7 @@ export class SharedCollectives implements Collectives {
           const own = pieces(index)[this.rank];
           if (own === undefined) return;
           if (combination !== null) {
-            this.#reduce(own, { combination, width, round, show: gather });
+            this.#reduce(own, { combination, round, show: gather });
           } else {
             this.#showResult(round, own, 0);
           }
@@ -176,7 +176,6 @@ export class SharedCollectives implements Collectives {
     own: Uint8Array,
     how: {
       readonly combination: Combination<V>;
-      readonly width: number;
       readonly round: number;
       readonly show: boolean;
     },
@@ -189,7 +188,7 @@ export class SharedCollectives implements Collectives {
         other.read({ round, of, offset }, target);
         this.counters.receivedBytes += target.byteLength;
       });
-    combineInto(own, how, sources, (piece, offset) => {
+    combineInto(own, how.combination, sources, (piece, offset) => {
       if (how.show) this.#showResult(round, piece, offset);
     });
   }

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { glibcTunables } from "../../../coordinator/launch/local-launcher.ts";
 import { ensurePeerPython } from "./peer-python.ts";
 
 /** A group of processes that exchange a vector. */
@@ -47,7 +48,11 @@ async function slowest(members: readonly Member[], order: unknown): Promise<numb
 export async function startOurGroup(count: number, transport: "auto" | "grpc"): Promise<RingGroup> {
   const script = join(here, "ring-process.ts");
   const starts = Array.from({ length: count }, async (_, rank) => {
-    const child = fork(script, { execArgv: ["--import", "tsx"] });
+    // The allocator's settings are those that workers are started with.
+    const child = fork(script, {
+      execArgv: ["--import", "tsx"],
+      env: { ...process.env, GLIBC_TUNABLES: glibcTunables },
+    });
     const ended = endOf(child, `rank ${rank} of ours`);
     const next = (): Promise<unknown> =>
       Promise.race([

@@ -21,6 +21,7 @@ function watched(link: Link, seen: Seen): Link {
       seen.chunks += 1;
       return link.send(chunk, signal);
     },
+    flush: (signal) => link.flush(signal),
     receive: (signal) => link.receive(signal),
     get sentBytes() {
       return link.sentBytes;

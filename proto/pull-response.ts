@@ -1,0 +1,114 @@
+/**
+ * PullResponse on the wire, written and read without copying its payload: what a ring moves is its payload. The bytes are
+ * those of the generated descriptor's own writer, and any order of fields is read.
+ */
+import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import type { PullResponse } from "./gen/ringmaster/v1/ring_pb.ts";
+
+/** The fields of a PullResponse. */
+export type PullMessage = Omit<PullResponse, "$typeName" | "$unknown">;
+
+/** Numbers of the fields in `ring.proto`. */
+const numbers = {
+  generation: 1,
+  collective: 2,
+  hop: 3,
+  offset: 4,
+  data: 5,
+  sharedBytes: 6,
+  offerSharedMemory: 7,
+} as const;
+
+/** A message without a payload, every field at its default. */
+export const emptyPullMessage: PullMessage = {
+  generation: 0n,
+  collective: 0n,
+  hop: 0,
+  offset: 0n,
+  data: new Uint8Array(0),
+  sharedBytes: 0,
+  offerSharedMemory: false,
+};
+
+/** The pieces that make up a message's bytes, one after the other: what precedes the payload, the payload itself, the rest. */
+export interface PullMessageBytes {
+  readonly head: Uint8Array;
+  /** `message.data`, not copied. */
+  readonly payload: Uint8Array;
+  readonly tail: Uint8Array;
+}
+
+/** A message as bytes. */
+export function writePullMessage(message: PullMessage): PullMessageBytes {
+  const head = new BinaryWriter();
+  for (const name of ["generation", "collective", "hop", "offset"] as const) {
+    const value = message[name];
+    if (value === 0 || value === 0n) continue;
+    head.tag(numbers[name], WireType.Varint).uint64(value);
+  }
+  const payload = message.data;
+  if (payload.byteLength > 0)
+    head.tag(numbers.data, WireType.LengthDelimited).uint32(payload.byteLength);
+  const tail = new BinaryWriter();
+  if (message.sharedBytes !== 0)
+    tail.tag(numbers.sharedBytes, WireType.Varint).uint32(message.sharedBytes);
+  if (message.offerSharedMemory) tail.tag(numbers.offerSharedMemory, WireType.Varint).bool(true);
+  return { head: head.finish(), payload, tail: tail.finish() };
+}
+
+/** A message from its bytes; its payload is a view of them. Throws for bytes that are no PullResponse. */
+export function readPullMessage(bytes: Uint8Array): PullMessage {
+  const reader = new BinaryReader(bytes);
+  const message = { ...emptyPullMessage };
+  while (reader.pos < reader.len) {
+    const [field, wireType] = reader.tag();
+    const wanted = field === numbers.data ? WireType.LengthDelimited : WireType.Varint;
+    if (field <= numbers.offerSharedMemory && wireType !== wanted) {
+      throw new TypeError(`Cannot read PullResponse as field ${field} has wire type ${wireType}`);
+    }
+    switch (field) {
+      case numbers.generation:
+        message.generation = BigInt(reader.uint64());
+        break;
+      case numbers.collective:
+        message.collective = BigInt(reader.uint64());
+        break;
+      case numbers.hop:
+        message.hop = reader.uint32();
+        break;
+      case numbers.offset:
+        message.offset = BigInt(reader.uint64());
+        break;
+      case numbers.data:
+        message.data = reader.bytes();
+        break;
+      case numbers.sharedBytes:
+        message.sharedBytes = reader.uint32();
+        break;
+      case numbers.offerSharedMemory:
+        message.offerSharedMemory = reader.bool();
+        break;
+      default:
+        reader.skip(wireType, field);
+    }
+  }
+  return message;
+}
+
+/** Where the payload of a message begins, seen from the message's first bytes; 0 where they do not show it. */
+export function payloadOffset(first: Uint8Array): number {
+  const reader = new BinaryReader(first);
+  try {
+    while (reader.pos < reader.len) {
+      const [field, wireType] = reader.tag();
+      if (field === numbers.data) {
+        reader.uint32();
+        return reader.pos;
+      }
+      reader.skip(wireType, field);
+    }
+  } catch {
+    // A field that is cut off, or no message: whoever reads it whole will tell.
+  }
+  return 0;
+}

@@ -1,0 +1,39 @@
+/** Memory for messages that arrive, used again and again: memory made anew for each would be half of the work. */
+
+/** Messages below this many bytes get memory of their own. */
+const sharedBytesMin = 16 * 1024;
+/** Pieces of memory that are kept. */
+const keptMax = 8;
+
+/** Bytes: a payload is copied on by words where it begins at such a multiple, otherwise byte by byte. */
+const alignment = 64;
+
+/** Lends memory for one message each. */
+export class MessageMemory {
+  readonly #bytes: number;
+  readonly #free: ArrayBuffer[] = [];
+
+  /** @param bytesMax of the longest message */
+  constructor(bytesMax: number) {
+    this.#bytes = bytesMax + alignment;
+  }
+
+  /**
+   * Memory for a message.
+   * @param length its bytes
+   * @param payloadAt where its payload begins: that place is aligned
+   */
+  take(length: number, payloadAt: number): Uint8Array {
+    const start = alignment - (payloadAt % alignment);
+    const kept = length < sharedBytesMin ? undefined : this.#free.pop();
+    const bytes = length < sharedBytesMin ? alignment + length : this.#bytes;
+    return new Uint8Array(kept ?? new ArrayBuffer(bytes), start, length);
+  }
+
+  /** Takes memory back that nobody reads any more: what `take` has lent. */
+  give(lent: Uint8Array): void {
+    const { buffer } = lent;
+    const isKept = buffer.byteLength === this.#bytes && this.#free.length < keptMax;
+    if (isKept && buffer instanceof ArrayBuffer) this.#free.push(buffer);
+  }
+}

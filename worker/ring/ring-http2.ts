@@ -1,0 +1,30 @@
+/**
+ * What both ends of a ring's HTTP/2 connection have in common. The ring speaks gRPC over node's own HTTP/2: a library that
+ * hands out whole messages copies each of them twice on either side, and makes memory for it anew every time.
+ */
+import { clearInterval, setInterval, setTimeout } from "node:timers";
+import type { Http2Session } from "node:http2";
+import { RingService } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
+import { keepaliveMs, keepaliveTimeoutMs } from "../../proto/limits.ts";
+
+/** Path of the only method. */
+export const pullPath = `/${RingService.typeName}/${RingService.method.pull.name}`;
+
+/** Type of gRPC messages. */
+export const grpcContentType = "application/grpc+proto";
+
+/** Both sides count their own memory; node's limit would end connections whose windows are wide. */
+export const sessionMemoryMax = Number.MAX_SAFE_INTEGER;
+
+/** Pings the other side as long as the session lives, and destroys the session when no answer comes. */
+export function keepAlive(session: Http2Session): void {
+  const lost = (): void => session.destroy(new Error("the other side does not answer pings"));
+  const timer = setInterval(() => {
+    const silence = setTimeout(lost, keepaliveTimeoutMs);
+    silence.unref();
+    const sent = !session.destroyed && session.ping(() => clearTimeout(silence));
+    if (!sent) clearTimeout(silence);
+  }, keepaliveMs);
+  timer.unref();
+  session.once("close", () => clearInterval(timer));
+}

@@ -1,0 +1,115 @@
+/** The serving end of a pull: a gRPC call whose messages leave without a copy. */
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { fromBinary } from "@bufbuild/protobuf";
+import { status } from "@grpc/grpc-js";
+import { PullRequestSchema, type PullRequest } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
+import { writePullMessage, type PullMessage } from "../../proto/pull-response.ts";
+import { framePrefix, FrameReader } from "./grpc-frames.ts";
+import { grpcContentType } from "./ring-http2.ts";
+
+/** Longest request: names and numbers. */
+const requestBytesMax = 64 * 1024;
+
+/** Who hears of what comes over a pull. */
+export interface PullListener {
+  request(request: PullRequest): void;
+  /** The neighbour is gone; heard once. */
+  lost(): void;
+}
+
+/** One pull, from the side that is pulled from. */
+export class ServedPull {
+  readonly #stream: ServerHttp2Stream;
+  readonly #headers: IncomingHttpHeaders;
+  #listener: PullListener;
+  #lost = false;
+
+  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, listener: PullListener) {
+    this.#stream = stream;
+    this.#headers = headers;
+    this.#listener = listener;
+    const frames = new FrameReader({
+      bytesMax: requestBytesMax,
+      take: (length) => new Uint8Array(length),
+      message: (bytes) => this.#listener.request(fromBinary(PullRequestSchema, bytes)),
+    });
+    stream.on("data", (piece: Buffer) => {
+      try {
+        frames.read(piece);
+      } catch (error) {
+        this.refuse(status.INVALID_ARGUMENT, String(error));
+      }
+    });
+    const lost = (): void => {
+      if (this.#lost) return;
+      this.#lost = true;
+      this.#listener.lost();
+    };
+    for (const event of ["aborted", "error", "end", "close"]) stream.on(event, lost);
+  }
+
+  /** Whoever listens from now on. */
+  listen(listener: PullListener): void {
+    this.#listener = listener;
+    if (this.#lost) listener.lost();
+  }
+
+  /** A value of the call's metadata, or an empty text. */
+  metadata(name: string): string {
+    const value = this.#headers[name];
+    return typeof value === "string" ? value : "";
+  }
+
+  /** Tells the neighbour that it has been let in. */
+  accept(): void {
+    if (this.#stream.destroyed) return;
+    this.#stream.respond(
+      { ":status": constants.HTTP_STATUS_OK, "content-type": grpcContentType },
+      { waitForTrailers: true },
+    );
+    this.#stream.once("wantTrailers", () =>
+      this.#stream.sendTrailers({ "grpc-status": status.OK }),
+    );
+  }
+
+  /**
+   * Sends a message. Its payload must stay as it is until `written` is called: when the message has left, or the stream has
+   * ended.
+   */
+  send(message: PullMessage, written: () => void): void {
+    const { head, payload, tail } = writePullMessage(message);
+    const stream = this.#stream;
+    const prefix = framePrefix(head.byteLength + payload.byteLength + tail.byteLength);
+    // node reports an empty piece as written, and with it those before it, while they still wait: no piece may be empty.
+    const pieces = [prefix, head, payload, tail].filter((piece) => piece.byteLength > 0);
+    stream.cork();
+    for (const [index, piece] of pieces.entries()) {
+      stream.write(piece, index === pieces.length - 1 ? written : undefined);
+    }
+    stream.uncork();
+  }
+
+  /** Ends the call after what was sent. */
+  end(): void {
+    if (!this.#stream.destroyed) this.#stream.end();
+  }
+
+  /** Ends the call with an error. */
+  refuse(code: status, details: string): void {
+    const stream = this.#stream;
+    if (stream.destroyed) return;
+    if (stream.headersSent) {
+      stream.close(constants.NGHTTP2_CANCEL);
+      return;
+    }
+    stream.respond(
+      {
+        ":status": constants.HTTP_STATUS_OK,
+        "content-type": grpcContentType,
+        "grpc-status": code,
+        "grpc-message": encodeURIComponent(details),
+      },
+      { endStream: true },
+    );
+  }
+}
