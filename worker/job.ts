@@ -1,5 +1,6 @@
 /** A job made ready on this worker: engine and input thread started, programs compiled, tokenizer loaded. */
 import { create } from "@bufbuild/protobuf";
+import { wireFormOf, wireForms, type WireForm } from "../foundation/gradient-wire.ts";
 import { processorFeatures } from "../foundation/host/processor-features.ts";
 import { refuseSlowBf16 } from "../foundation/job/check-bf16.ts";
 import { parseTable, type ParameterTable } from "../foundation/parameters/table.ts";
@@ -43,6 +44,9 @@ export interface PreparedJob {
   readonly evalMicrobatchSize: number;
   /** Microbatches of a full global batch. */
   readonly microbatchesPerStep: number;
+  /** Format in which gradients are exchanged. */
+  readonly wire: WireForm;
+  readonly seed: bigint;
 }
 
 /** A prepared job, and what is reported of it. */
@@ -95,6 +99,8 @@ async function makeJob(
     microbatchSize,
     evalMicrobatchSize,
     microbatchesPerStep,
+    wire: wireFormOf(prepare.gradientWireBits || wireForms.int32.bits),
+    seed: prepare.seed,
   };
   const selfTest = prepare.selfTest
     ? await runSelfTest(prepare, job, new TensorHasher(), signal).catch(async (error: unknown) => {

@@ -17,6 +17,7 @@ import type { ExactSum } from "./exact/exact-sum.ts";
 import type { TensorHasher } from "./hashing/tensor-hasher.ts";
 import type { StepRecorder, StepRing } from "./profile/step-recorder.ts";
 import type { StepFeed } from "./step-feed.ts";
+import { roundingKey } from "./exact/rounding-key.ts";
 import { Stopwatch } from "./stopwatch.ts";
 
 /** A phase as the step loop needs to know it. */
@@ -37,6 +38,8 @@ export interface StepMeans {
   /** Microbatches of a full global batch. */
   readonly microbatchesPerStep: number;
   readonly ring: StepRing;
+  /** The job's, of which the rounding of narrow integers is made. */
+  readonly seed: bigint;
   /** Adds up the global batch; holds the reduced gradient until the next step is computed. */
   readonly sum: ExactSum;
   readonly hasher: TensorHasher;
@@ -141,6 +144,7 @@ async function runSumPhase(course: Course, phase: PhaseRun, signal: AbortSignal)
     for (const [slot, microbatch] of own.entries()) {
       const place = { microbatch, into: sum.slot(slot) };
       const { touched } = await runMicrobatch(course, phase, place, signal);
+      sum.roundBy(slot, roundingKey(means.seed, course.step, microbatch));
       if (touched !== undefined) sum.touch(slot, touched);
     }
     const exchange = (): Promise<void> => {

@@ -175,6 +175,7 @@ export class WorkerLife {
         engine: job.engine,
         phases: job.phases,
         microbatchesPerStep: job.microbatchesPerStep,
+        seed: job.seed,
         ring: place.ring,
         ...place.training,
         nowMs,

@@ -44,11 +44,16 @@ export class TrainingMeansMaker {
   }
 
   /** One sum serves all generations, until one needs to hold more microbatches. */
-  #sumFor({ reductionParts, rowParts }: PreparedJob, ownPerStep: number): ExactSum {
+  #sumFor(job: PreparedJob, ownPerStep: number): ExactSum {
+    const { reductionParts, rowParts, wire } = job;
     const length = reductionParts.reduce((sum, size) => sum + size, 0);
-    const slotCount = Math.min(ownPerStep, groupMicrobatches(length));
+    const slotCount = Math.min(ownPerStep, groupMicrobatches(length, wire));
     if (this.#held === null || this.#held.slotCount < slotCount) {
-      const sum = new ExactSum(reductionParts, slotCount, rowParts);
+      const sum = new ExactSum(reductionParts, slotCount, rowParts, {
+        form: wire,
+        // Buffers, loss and weight follow the gradients.
+        wideFrom: job.table.entries.filter((entry) => entry.trainableOffset !== null).length,
+      });
       // A survivor may be asked for the last step's gradient by those that lack it.
       if (this.#held !== null) sum.takeOver(this.#held.sum);
       this.#held = { slotCount, sum };

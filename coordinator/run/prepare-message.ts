@@ -1,6 +1,7 @@
 /** What a job means to a worker, as the Prepare directive says it. Pure. */
 import { create } from "@bufbuild/protobuf";
 import { BadInput } from "../../foundation/bad-input.ts";
+import { wireForms } from "../../foundation/gradient-wire.ts";
 import type { JobSettings } from "../../foundation/job/settings.ts";
 import type { LoadedModel } from "../../foundation/model-files/load-model.ts";
 import { serializeTable } from "../../foundation/parameters/table.ts";
@@ -57,6 +58,7 @@ export function trainingPrepare(
     eager: settings.eager,
     bf16: settings.bf16,
     forceBf16: settings.forceBf16,
+    gradientWireBits: wireForms[settings.gradientWire].bits,
     threads: threads ?? 0,
     tableJson: serializeTable(table),
     microbatchesPerStep: settings.trainBatchSize / settings.perDeviceTrainBatchSize,

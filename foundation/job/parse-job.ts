@@ -163,6 +163,7 @@ const sharedJobKeys = [
   "eager",
   "bf16",
   "forceBf16",
+  "gradientWire",
   "device",
 ] as const satisfies readonly (SettingKey & keyof JobSettings)[];
 

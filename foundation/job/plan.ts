@@ -1,5 +1,6 @@
 /** What a run will be, worked out before it starts: steps, parameters, bytes exchanged, memory. Pure. */
 import { z } from "zod";
+import { wireBytes, type GradientWire } from "../gradient-wire.ts";
 import type { ParameterTable } from "../parameters/table.ts";
 import { warmupStepsOf } from "./schedule.ts";
 import type { JobSettings } from "./settings.ts";
@@ -105,9 +106,9 @@ export function activationBytes(
   return Math.round(2 * layers * perLayer);
 }
 
-/** Bytes that each worker sends per all-reduce of `elements` float32 values. */
-export function exchangeBytes(elements: number, workers: number): number {
-  return Math.round((2 * elements * floatBytes * (workers - 1)) / workers);
+/** Bytes that each worker sends per all-reduce of `elements` values in a wire format. */
+export function exchangeBytes(elements: number, workers: number, wire: GradientWire): number {
+  return Math.round((2 * elements * wireBytes(wire) * (workers - 1)) / workers);
 }
 
 /** Plans a run. */
@@ -127,7 +128,7 @@ export function planRun(input: PlanInput): Plan {
     microbatchesPerStep: trainBatchSize / microbatch,
     parameters,
     trainedParameters: table.trainableSize,
-    exchangeBytesPerStep: exchangeBytes(reduced, workers),
+    exchangeBytesPerStep: exchangeBytes(reduced, workers, settings.gradientWire),
     memoryPerWorker: {
       weights: table.stateSize * floatBytes,
       optimizer: 2 * table.trainableSize * floatBytes,

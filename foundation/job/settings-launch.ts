@@ -1,6 +1,7 @@
 /** Settings of how the run is carried out: workers, services, and what is looked at. */
 import { z } from "zod";
 import { parseStepRange, profiledStepsMax } from "./profile-steps.ts";
+import { gradientWires } from "../gradient-wire.ts";
 import { setting } from "./setting.ts";
 
 const workersMax = 1024;
@@ -20,7 +21,7 @@ function hasValidPort(hostAndPort: string): boolean {
   return Number(hostAndPort.slice(hostAndPort.lastIndexOf(":") + 1)) <= 65_535;
 }
 
-/** How the run is carried out; none of it changes what is trained but `eager`, `bf16` and `device`, to rounding. */
+/** How the run is carried out; none of it changes what is trained but `eager`, `bf16`, `gradient-wire` and `device`, to rounding. */
 export const launchSettings = {
   workers: setting(z.number().int().min(1).max(workersMax).default(1), {
     group: "Workers and services",
@@ -88,6 +89,14 @@ export const launchSettings = {
     help: "take workers whose processors compute other gradients: the result then depends on who computed what",
     expected: "true or false",
     onResume: "said",
+  }),
+  gradientWire: setting(z.enum(gradientWires).default("int32"), {
+    group: "Workers and services",
+    form: "text",
+    placeholder: "format",
+    help: "how gradients travel between workers: int32, int16 or int8-block; fewer bits are rounded at random, the same for all",
+    expected: `one of ${gradientWires.join(", ")}`,
+    onResume: "fixed",
   }),
   device: setting(z.enum(["cpu", "gpu"]).default("cpu"), {
     group: "Workers and services",

@@ -2,6 +2,7 @@
  * A job's settings after flags, environment, job file and defaults have been merged and validated. Names are those of
  * HF's TrainingArguments in camel case; `settings-schema.ts` holds defaults, bounds and help.
  */
+import type { GradientWire } from "../gradient-wire.ts";
 
 /** Learning-rate schedules by transformers' names. */
 export const schedulerTypes = [
@@ -96,6 +97,8 @@ export interface JobSettings {
   readonly resumeFromCheckpoint: string | null;
   readonly loggingSteps: number;
   readonly eager: boolean;
+  /** How gradients travel between workers. */
+  readonly gradientWire: GradientWire;
   /** Matrix products and convolutions take bfloat16, weights and all else stay float32. */
   readonly bf16: boolean;
   /** Also on processors without bfloat16 instructions. */

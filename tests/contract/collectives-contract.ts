@@ -2,7 +2,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { maxBytes, sumFloats, sumIntegers } from "../../worker/ring/accumulate.ts";
+import {
+  maxBytes,
+  sumFloats,
+  sumIntegers,
+  sumOctets,
+  sumShorts,
+} from "../../worker/ring/accumulate.ts";
 import type { Collectives } from "../../worker/ring/collectives.ts";
 import { LinkBroken } from "../../worker/ring/link.ts";
 
@@ -100,6 +106,16 @@ export function describeCollectives(
         for (const vector of integers) {
           assert.deepEqual([...vector], [(3 * (2 ** 31 - 1)) | 0, -15, 3, 21, 27]);
         }
+        const shorts = all.map(({ rank }) => Int16Array.of(rank, -9000, 7, 32_000 * (1 - rank)));
+        await Promise.all(
+          all.map((place, rank) => place.allReduce(shorts[rank]!, sumShorts, never)),
+        );
+        for (const vector of shorts) assert.deepEqual([...vector], [3, -27_000, 21, 0]);
+        const octets = all.map(({ rank }) => Int8Array.of(rank, -40, 7, 100 * (1 - rank), 1));
+        await Promise.all(
+          all.map((place, rank) => place.allReduce(octets[rank]!, sumOctets, never)),
+        );
+        for (const vector of octets) assert.deepEqual([...vector], [3, -120, 21, 0, 3]);
         const bytes = all.map(({ rank }) => Uint8Array.of(rank, 255 - rank, 7, rank === 1 ? 9 : 0));
         await Promise.all(all.map((place, rank) => place.allReduce(bytes[rank]!, maxBytes, never)));
         for (const vector of bytes) assert.deepEqual([...vector], [2, 255, 7, 9]);

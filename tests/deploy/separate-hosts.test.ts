@@ -43,7 +43,9 @@ async function prepared(t: TestContext): Promise<{ folder: string; jobFile: stri
   const folder = await mkdtemp(join(tmpdir(), "ringmaster-hosts-"));
   t.after(() => rm(folder, { recursive: true, force: true }));
   for (const name of ["job", "output", "nats", "store"]) await mkdir(join(folder, name));
-  const jobFile = await writeTinyJob(folder);
+  // Over a network is where narrow integers travel.
+  const wire = "gradient-wire: int16";
+  const jobFile = await writeTinyJob(folder, ["eval-strategy: no", "save-strategy: no", wire]);
   await writeFile(join(folder, "job/job.yaml"), jobFile);
   return { folder, jobFile };
 }

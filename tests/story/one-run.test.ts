@@ -83,6 +83,21 @@ describe("a run", () => {
     assert.ok(!names.some((name) => name.includes("partial") || name === "control.json"));
   });
 
+  it("ends with the same weights for any number of workers in every wire format", async () => {
+    const hashes: string[] = [];
+    for (const wire of ["int16", "int8-block"]) {
+      for (const workers of [1, 3]) {
+        const name = `${wire}-${workers}`;
+        const run = train(name, workers, "--max-steps", "8", "--gradient-wire", wire);
+        assert.equal(await run.ended, 0, run.text());
+        hashes.push(await weightsOf(join(folder, name)));
+      }
+    }
+    assert.equal(hashes[0], hashes[1]);
+    assert.equal(hashes[2], hashes[3]);
+    assert.notEqual(hashes[0], hashes[2]);
+  });
+
   it("leaves nothing behind when its coordinator is killed, is told as crashed, and goes on with other workers", async () => {
     const output = join(folder, `orphaned-${basename(folder)}`);
     const run = train(output, 2, "--max-steps", "24");

@@ -1,17 +1,20 @@
 /** Cuts a vector into blocks that share an exponent. Pure. */
 
-/** Elements of a block at most. */
-export const blockElements = 1024;
+import { wireForms, type WireForm } from "../../foundation/gradient-wire.ts";
 
 /** float32 elements of gradients that a worker may hold while it waits for their exponents: 1.6 GB. */
 const heldElementsMax = 400_000_000;
 
 /**
- * Microbatches whose gradients are summed with common exponents. It depends on the vector's length only: on nothing that
- * may change while a job runs.
+ * Microbatches whose gradients are summed with common exponents. It depends on the vector's length and the wire format only: on
+ * nothing that may change while a job runs.
  */
-export function groupMicrobatches(vectorLength: number): number {
-  return Math.min(64, Math.max(4, Math.floor(heldElementsMax / Math.max(1, vectorLength))));
+export function groupMicrobatches(
+  vectorLength: number,
+  { microbatchesMax }: Pick<WireForm, "microbatchesMax"> = wireForms.int32,
+): number {
+  const held = Math.floor(heldElementsMax / Math.max(1, vectorLength));
+  return Math.min(microbatchesMax, Math.max(4, held));
 }
 
 /** A part of the vector whose blocks are rows, because few rows of it are not zero. */
@@ -39,6 +42,7 @@ export interface BlockLayout {
 export function layOutBlocks(
   partSizes: readonly number[],
   rowParts: readonly RowPart[] = [],
+  { blockElements }: Pick<WireForm, "blockElements"> = wireForms.int32,
 ): BlockLayout {
   const rowsOf = new Map(rowParts.map(({ part, rows }) => [part, rows]));
   const bounds: number[] = [];
@@ -63,11 +67,12 @@ export function layOutBlocks(
 }
 
 /**
- * Bits that a quantised magnitude may take so that M of them cannot leave an int32: ⌊log₂(⌊(2³¹ − 1)/M⌋ + 1)⌋.
+ * Bits that a quantised magnitude may take so that M of them cannot leave an integer of w bits: ⌊log₂(⌊(2ʷ⁻¹ − 1)/M⌋ + 1)⌋.
  * @param microbatchCount M, at least 1
+ * @param bits w
  */
-export function magnitudeBits(microbatchCount: number): number {
-  const limit = Math.floor((2 ** 31 - 1) / microbatchCount);
+export function magnitudeBits(microbatchCount: number, bits: WireForm["bits"] = 32): number {
+  const limit = Math.floor((2 ** (bits - 1) - 1) / microbatchCount);
   return Math.floor(Math.log2(limit + 1));
 }
 

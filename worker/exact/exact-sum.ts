@@ -2,6 +2,7 @@
  * The exact sum of a step's microbatches over all workers: holds the microbatches' vectors of a group, agrees on
  * exponents, adds integers within the worker and around the ring, and adds the group's sum to the step's vector.
  */
+import { wireForms, type WireForm } from "../../foundation/gradient-wire.ts";
 import { Arena, arenaBytes, arenaBytesMax, arenaOwnBytes } from "./arena.ts";
 import {
   groupMicrobatches,
@@ -10,8 +11,15 @@ import {
   microbatchGroups,
   type RowPart,
 } from "./block-layout.ts";
-import type { ExactKernels, Grid } from "./kernels.ts";
+import type { ExactKernels, Grid, Run } from "./kernels.ts";
 import { slotBytes, Slots, wholeStretches, type SlotForm, type TouchedRows } from "./slots.ts";
+
+/** The format of the integers that are exchanged. */
+export interface SumWire {
+  readonly form: WireForm;
+  /** First of the parts at the end, all of them whole, that always take 32 bits: counts and averages that have to be right. */
+  readonly wideFrom: number;
+}
 
 /** What the exact sum needs of a ring: reductions that depend on nothing but the values. */
 export interface ExactRing {
@@ -19,6 +27,8 @@ export interface ExactRing {
   readonly worldSize: number;
   /** Sums integers over all ranks, in place. */
   sumIntegers(vector: Int32Array, signal: AbortSignal): Promise<void>;
+  /** The same of integers whose sums fit into that many bits, which may be all that travels. */
+  sumNarrow(vector: Int32Array, bits: 8 | 16, signal: AbortSignal): Promise<void>;
   /** Keeps the largest byte of all ranks at each place. */
   maxBytes(bytes: Uint8Array, signal: AbortSignal): Promise<void>;
 }
@@ -27,6 +37,13 @@ export interface ExactRing {
 interface Sum {
   readonly vector: Float32Array;
   readonly filled: Uint8Array;
+}
+
+/** Where the integers lie: narrow whole parts, wide ones from `wideAt`, rows (narrow) from `wholeEnd` to `end`. */
+interface SumPlaces {
+  readonly wideAt: number;
+  readonly wholeEnd: number;
+  readonly end: number;
 }
 
 /** The sum of a step that was committed. */
@@ -39,6 +56,7 @@ export interface CommittedSum {
 /** Sums over one table; made once per set of programs. */
 export class ExactSum {
   readonly #form: SlotForm;
+  readonly #wire: WireForm;
   readonly #slots: Slots;
   readonly #grid: Omit<Grid, "filled">;
   readonly #kernels: ExactKernels;
@@ -53,13 +71,21 @@ export class ExactSum {
    * @param partSizes elements of each part of the vector (tensors, buffers, scalars); no block crosses a part
    * @param slotCount most microbatches that this worker computes in one group
    * @param rowParts parts that are exchanged by rows, in order
+   * @param wire format of the integers; by default all take 32 bits
    * @throws RangeError where the vectors need more than the 4 GiB that WebAssembly can address
    */
-  constructor(partSizes: readonly number[], slotCount: number, rowParts: readonly RowPart[] = []) {
-    const layout = layOutBlocks(partSizes, rowParts);
+  constructor(
+    partSizes: readonly number[],
+    slotCount: number,
+    rowParts: readonly RowPart[] = [],
+    wire: SumWire = { form: wireForms.int32, wideFrom: partSizes.length },
+  ) {
+    const layout = layOutBlocks(partSizes, rowParts, wire.form);
     const { bounds } = layout;
     const given = rowParts.filter(({ rows, capacity }) => capacity < rows);
-    this.#form = { partSizes, rowParts: given, layout };
+    this.#wire = wire.form;
+    const byKeys = wire.form.bits < 32;
+    this.#form = { partSizes, rowParts: given, layout, wideFrom: wire.wideFrom, byKeys };
     const slots = Math.max(1, slotCount);
     const blocks = bounds.length - 1;
     const length = bounds.at(-1) ?? 0;
@@ -76,7 +102,7 @@ export class ExactSum {
     placed.set(bounds);
     this.#grid = { bounds: placed, exponents: arena.bytes(blocks), places: arena.words(blocks) };
     this.#kernels = arena.kernels;
-    this.#groupSize = groupMicrobatches(length);
+    this.#groupSize = groupMicrobatches(length, wire.form);
   }
 
   /** The sum over the global batch after the last group; shared with the engine's thread. */
@@ -121,6 +147,11 @@ export class ExactSum {
   /** Says which rows the k-th slot's vector has, by row part; not needed where there are none. */
   touch(k: number, touched: readonly TouchedRows[]): void {
     this.#slots.touch(k, touched);
+  }
+
+  /** Says by which key the k-th slot's values are rounded (`roundingKey`); not needed where the wire has 32 bits. */
+  roundBy(k: number, key: number): void {
+    this.#slots.roundBy(k, key);
   }
 
   /** Begins a step. The last committed step's sum stays; one that was not committed is forgotten. */
@@ -171,29 +202,48 @@ export class ExactSum {
     const { sums } = this.#slots;
     const { vector, filled } = this.#current;
     const grid: Grid = { ...this.#grid, filled };
-    const bits = magnitudeBits(groupCount);
+    const narrow = magnitudeBits(groupCount, this.#wire.bits);
+    const wide = magnitudeBits(groupCount);
+    const bitsOf = ({ keys }: Run): number => (keys === null ? wide : narrow);
     const { whole, rows } = this.#slots.runs(held);
     grid.exponents.fill(0);
     for (const run of rows) kernels.raiseExponents(run, grid);
     const alone = ring.worldSize === 1;
     if (alone) {
-      for (const run of whole) kernels.sumAlone(vector, run, { grid, bits });
+      for (const run of whole) kernels.sumAlone(vector, run, { grid, bits: bitsOf(run) });
     } else {
       for (const run of whole) kernels.raiseExponents(run, grid);
       await ring.maxBytes(grid.exponents, signal);
     }
-    const { wholeEnd, end } = this.#place();
+    const { wideAt, wholeEnd, end } = this.#place();
     if (held === 0) sums.fill(0, 0, wholeEnd);
     else if (!alone)
-      for (const run of whole) kernels.quantise(sums, run, { grid, bits, add: false });
+      for (const run of whole) kernels.quantise(sums, run, { grid, bits: bitsOf(run), add: false });
     sums.fill(0, wholeEnd, end);
-    for (const run of rows) kernels.quantise(sums, run, { grid, bits, add: true });
-    if (!alone) await ring.sumIntegers(sums.subarray(0, end), signal);
-    kernels.scaleBack(vector, sums, { grid, bits });
+    for (const run of rows) kernels.quantise(sums, run, { grid, bits: bitsOf(run), add: true });
+    if (!alone) await this.#exchange({ wideAt, wholeEnd, end }, ring, signal);
+    const { firstBlocks } = this.#form.layout;
+    const first = firstBlocks[this.#form.wideFrom] ?? 0;
+    kernels.scaleBack(vector, sums, { grid, bits: narrow, wide: { first, bits: wide } });
+  }
+
+  /** Sums the integers over all ranks: those of few bits and the others apart. */
+  async #exchange(places: SumPlaces, ring: ExactRing, signal: AbortSignal): Promise<void> {
+    const { sums } = this.#slots;
+    const { wideAt, wholeEnd, end } = places;
+    const { bits } = this.#wire;
+    if (bits === 32) {
+      await ring.sumIntegers(sums.subarray(0, end), signal);
+      return;
+    }
+    await ring.sumIntegers(sums.subarray(wideAt, wholeEnd), signal);
+    for (const narrow of [sums.subarray(0, wideAt), sums.subarray(wholeEnd, end)]) {
+      await ring.sumNarrow(narrow, bits, signal);
+    }
   }
 
   /** Gives every block that is not zero its place among the integers: whole parts first, rows behind them. */
-  #place(): { readonly wholeEnd: number; readonly end: number } {
+  #place(): SumPlaces {
     const { bounds, exponents, places } = this.#grid;
     const { firstBlocks } = this.#form.layout;
     let place = 0;
@@ -204,11 +254,15 @@ export class ExactSum {
         place += (bounds[block + 1] ?? 0) - (bounds[block] ?? 0);
       }
     };
-    for (const [first, end] of wholeStretches(this.#form)) placeAll(first, end);
+    let wideAt = 0;
+    for (const [first, end] of wholeStretches(this.#form)) {
+      placeAll(first, end);
+      if (end <= (firstBlocks[this.#form.wideFrom] ?? 0)) wideAt = place;
+    }
     const wholeEnd = place;
     for (const { part } of this.#form.rowParts) {
       placeAll(firstBlocks[part] ?? 0, firstBlocks[part + 1] ?? 0);
     }
-    return { wholeEnd, end: place };
+    return { wideAt, wholeEnd, end: place };
   }
 }

@@ -20,6 +20,8 @@ export interface Grid {
 export interface Run {
   /** Per microbatch a view that begins with the run's first element. */
   readonly sources: readonly Float32Array[];
+  /** A key for each microbatch, by which its values are rounded up or down at random; null rounds to the nearest. */
+  readonly keys: readonly number[] | null;
   /** Numbers of the blocks. */
   readonly blocks: Uint32Array;
 }
@@ -41,7 +43,12 @@ export interface ExactKernels {
   scaleBack(
     vector: Float32Array,
     sums: Int32Array,
-    options: { readonly grid: Grid; readonly bits: number },
+    options: {
+      readonly grid: Grid;
+      readonly bits: number;
+      /** Blocks from `first` on have `bits` of their own; absent where all have the same. */
+      readonly wide?: { readonly first: number; readonly bits: number };
+    },
   ): void;
   /** All three for a run's blocks that no other rank adds to, in one pass; exponents and places are not used. */
   sumAlone(
@@ -51,6 +58,8 @@ export interface ExactKernels {
   ): void;
   /** sums += others, wrapping. */
   addIntegers(sums: Int32Array, others: Int32Array): void;
+  addShorts(sums: Int16Array, others: Int16Array): void;
+  addOctets(sums: Int8Array, others: Int8Array): void;
   /** bytes = max(bytes, others). */
   maxBytes(bytes: Uint8Array, others: Uint8Array): void;
 }
@@ -58,8 +67,10 @@ export interface ExactKernels {
 /** Where the pointers to a run's sources lie; memory below `firstFree` is the kernels' own. */
 const pointersAt = 256;
 /** First byte of the memory that arrays may take. */
-export const firstFree = 1024;
-const sourcesMax = (firstFree - pointersAt) / 4;
+export const firstFree = 2048;
+const sourcesMax = (firstFree - pointersAt) / 8;
+/** Where their keys lie. */
+const keysAt = pointersAt + 4 * sourcesMax;
 
 type Loop = (...pointers: number[]) => void;
 
@@ -69,7 +80,7 @@ function loopOf(exports: WebAssembly.Exports, name: string): Loop {
   return value as Loop;
 }
 
-/** Makes the kernels over a shared memory. Throws RangeError for a run of more than 192 sources. */
+/** Makes the kernels over a shared memory. Throws RangeError for a run of more than 224 sources. */
 export function loadKernels(memory: WebAssembly.Memory): ExactKernels {
   const module = new WebAssembly.Module(readFileSync(new URL("./kernels.wasm", import.meta.url)));
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
@@ -77,7 +88,9 @@ export function loadKernels(memory: WebAssembly.Memory): ExactKernels {
   const quantise = loopOf(exports, "quantise");
   const scaleBack = loopOf(exports, "scaleBack");
   const alone = loopOf(exports, "sumAlone");
-  const add = loopOf(exports, "addIntegers");
+  const addIntegers = loopOf(exports, "addIntegers");
+  const addShorts = loopOf(exports, "addShorts");
+  const addOctets = loopOf(exports, "addOctets");
   const max = loopOf(exports, "maxBytes");
   const at = (array: ArrayBufferView): number => {
     if (array.buffer !== memory.buffer)
@@ -85,10 +98,12 @@ export function loadKernels(memory: WebAssembly.Memory): ExactKernels {
     return array.byteOffset;
   };
   const pointers = new Uint32Array(memory.buffer, pointersAt, sourcesMax);
-  /** Sources, their count, blocks and their count, as the kernels take them. */
-  const runOf = ({ sources, blocks }: Run): number[] => {
+  const keysOfSources = new Uint32Array(memory.buffer, keysAt, sourcesMax);
+  /** Sources, their keys, their count, blocks and their count, as the kernels take them. */
+  const runOf = ({ sources, keys, blocks }: Run): number[] => {
     pointers.set(sources.map(at));
-    return [pointersAt, sources.length, at(blocks), blocks.length];
+    if (keys !== null) keysOfSources.set(keys);
+    return [pointersAt, keys === null ? 0 : keysAt, sources.length, at(blocks), blocks.length];
   };
   return {
     raiseExponents({ sources, blocks }, { exponents, bounds }) {
@@ -100,15 +115,19 @@ export function loadKernels(memory: WebAssembly.Memory): ExactKernels {
       const each = [at(bounds), at(exponents), at(places)];
       quantise(at(sums), ...runOf(run), ...each, bits, adds ? 1 : 0);
     },
-    scaleBack(vector, sums, { grid, bits }) {
+    scaleBack(vector, sums, { grid, bits, wide }) {
       const { bounds, exponents, places, filled } = grid;
       const each = [at(bounds), at(exponents), at(places), at(filled)];
-      scaleBack(at(vector), at(sums), bounds.length - 1, ...each, bits);
+      const count = bounds.length - 1;
+      const further = [wide?.first ?? count, wide?.bits ?? bits];
+      scaleBack(at(vector), at(sums), count, ...each, bits, ...further);
     },
     sumAlone(vector, run, { grid, bits }) {
       alone(at(vector), ...runOf(run), at(grid.bounds), at(grid.filled), bits);
     },
-    addIntegers: (sums, others) => add(at(sums), at(others), sums.length),
+    addIntegers: (sums, others) => addIntegers(at(sums), at(others), sums.length),
+    addShorts: (sums, others) => addShorts(at(sums), at(others), sums.length),
+    addOctets: (sums, others) => addOctets(at(sums), at(others), sums.length),
     maxBytes: (bytes, others) => max(at(bytes), at(others), bytes.length),
   };
 }

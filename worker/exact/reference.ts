@@ -22,6 +22,24 @@ function nearest(value: number): number {
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
+/** A random share of 1 for an element and a key: MurmurHash3's finaliser. */
+function shareOf(number: number, key: number): number {
+  let x = (Math.imul(number, 0x9e3779b1) + key) | 0;
+  x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
+  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
+  x ^= x >>> 16;
+  return (x >>> 8) * 2 ** -24;
+}
+
+/** ⌊value · 2^k + share⌋ in float32, kept within the bits. */
+function rounded(value: number, k: number, share: number, bits: number): number {
+  const first = 2 ** (k >> 1);
+  const second = 2 ** (k - (k >> 1));
+  const scaled = Math.fround(Math.fround(value * first) * second);
+  const most = 2 ** bits - 1;
+  return Math.max(-most, Math.min(most, Math.floor(Math.fround(scaled + share))));
+}
+
 /** Calls `use` with each block of a run, its first element within the sources and its length. */
 function forBlocks(
   { blocks }: Run,
@@ -57,18 +75,25 @@ export const referenceKernels: ExactKernels = {
     forBlocks(run, grid, (block, first, length) => {
       const exponent = grid.exponents[block] ?? 0;
       if (exponent === 0) return;
-      const scale = 2 ** scaleOf(exponent, bits);
+      const k = scaleOf(exponent, bits);
       const place = grid.places[block] ?? 0;
+      const start = grid.bounds[block] ?? 0;
       for (let i = 0; i < length; i++) {
         let sum = add && exponent < 255 ? (sums[place + i] ?? 0) : 0;
-        for (const source of exponent < 255 ? run.sources : []) {
-          sum = (sum + nearest((source[first + i] ?? 0) * scale)) | 0;
+        for (const [s, source] of exponent < 255 ? run.sources.entries() : []) {
+          const value = source[first + i] ?? 0;
+          const key = run.keys?.[s];
+          const q =
+            key === undefined
+              ? nearest(value * 2 ** k)
+              : rounded(value, k, shareOf(start + i, key), bits);
+          sum = (sum + q) | 0;
         }
         sums[place + i] = sum;
       }
     });
   },
-  scaleBack(vector, sums, { grid, bits }) {
+  scaleBack(vector, sums, { grid, bits, wide }) {
     const { bounds, exponents, places, filled } = grid;
     for (let block = 0; block + 1 < bounds.length; block++) {
       const exponent = exponents[block] ?? 0;
@@ -81,7 +106,8 @@ export const referenceKernels: ExactKernels = {
         }
         continue;
       }
-      const scale = exponent === 255 ? Number.NaN : 2 ** -scaleOf(exponent, bits);
+      const ownBits = wide !== undefined && block >= wide.first ? wide.bits : bits;
+      const scale = exponent === 255 ? Number.NaN : 2 ** -scaleOf(exponent, ownBits);
       const place = places[block] ?? 0;
       for (let i = start; i < end; i++) {
         const before = filled[block] === 1 ? (vector[i] ?? 0) : 0;
@@ -105,6 +131,12 @@ export const referenceKernels: ExactKernels = {
   },
   addIntegers(sums, others) {
     for (let i = 0; i < sums.length; i++) sums[i] = ((sums[i] ?? 0) + (others[i] ?? 0)) | 0;
+  },
+  addShorts(sums, others) {
+    for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] ?? 0) + (others[i] ?? 0);
+  },
+  addOctets(sums, others) {
+    for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] ?? 0) + (others[i] ?? 0);
   },
   maxBytes(bytes, others) {
     for (let i = 0; i < bytes.length; i++) bytes[i] = Math.max(bytes[i] ?? 0, others[i] ?? 0);

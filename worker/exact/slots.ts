@@ -20,6 +20,10 @@ export interface SlotForm {
   readonly partSizes: readonly number[];
   /** Parts of which microbatches give rows, in order. */
   readonly rowParts: readonly RowPart[];
+  /** First of the parts, all of them whole, whose integers have 32 bits and are rounded to the nearest; as many as parts for none. */
+  readonly wideFrom: number;
+  /** Whether the other parts are rounded by keys. */
+  readonly byKeys: boolean;
   readonly layout: BlockLayout;
 }
 
@@ -28,6 +32,7 @@ interface Slot {
   /** Numbers of the blocks of all touched rows. */
   readonly rowBlocks: Uint32Array;
   touched: readonly TouchedRows[] | null;
+  key: number | null;
 }
 
 /** A group's runs: whole parts are the same blocks in all slots, rows differ. */
@@ -79,6 +84,7 @@ export class Slots {
       vector: k === 0 ? first.subarray(0, given) : arena.floats(given),
       rowBlocks: arena.words(rowBlocks),
       touched: form.rowParts.length === 0 ? [] : null,
+      key: null,
     }));
     this.#aside = arena.floats(rows);
     this.#allBlocks = arena.words(blocks);
@@ -115,6 +121,11 @@ export class Slots {
     this.#slot(k).touched = touched;
   }
 
+  /** Says by which key the k-th microbatch's values are rounded; without effect where all are rounded to the nearest. */
+  roundBy(k: number, key: number): void {
+    this.#slot(k).key = key;
+  }
+
   /** The runs of the first `held` slots. What slot 0 has of rows is moved: call it once per group. */
   runs(held: number): GroupRuns {
     const wholes = wholeStretches(this.#form).map((): Float32Array[] => []);
@@ -126,16 +137,30 @@ export class Slots {
       for (const [index, offset] of walked.wholeOffsets.entries()) {
         wholes[index]?.push(slot.vector.subarray(offset));
       }
-      rows.push(...this.#rowRuns(slot, walked.rowOffsets, k === 0));
+      const keys = this.#form.byKeys ? [this.#keyOf(slot, k)] : null;
+      rows.push(...this.#rowRuns(slot, { offsets: walked.rowOffsets, keys }, k === 0));
     }
-    const whole = wholeStretches(this.#form).map(([first, end], index) => ({
+    const keys = this.#slots.slice(0, held).map((slot, k) => this.#keyOf(slot, k));
+    const wideBlock = this.#form.layout.firstBlocks[this.#form.wideFrom] ?? 0;
+    const whole = wholeStretches(this.#form).map(([first, end], index): Run => ({
       sources: wholes[index] ?? [],
+      keys: this.#form.byKeys && first < wideBlock ? keys : null,
       blocks: this.#allBlocks.subarray(first, end),
     }));
     return { whole: held === 0 ? [] : whole, rows };
   }
 
-  #rowRuns(slot: Slot, offsets: readonly number[], moved: boolean): Run[] {
+  #keyOf({ key }: Slot, k: number): number {
+    if (key === null && this.#form.byKeys)
+      throw new Error(`Cannot round microbatch ${k} as its key is unknown`);
+    return key ?? 0;
+  }
+
+  #rowRuns(
+    slot: Slot,
+    { offsets, keys }: { readonly offsets: readonly number[]; readonly keys: number[] | null },
+    moved: boolean,
+  ): Run[] {
     const form = this.#form;
     let listed = 0;
     let put = 0;
@@ -150,11 +175,11 @@ export class Slots {
       listed += blocks.length;
       const offset = offsets[index] ?? 0;
       const values = slot.vector.subarray(offset, offset + rows.length * sizeOfRow(form, row));
-      if (!moved) return { sources: [values], blocks };
+      if (!moved) return { sources: [values], keys, blocks };
       const aside = this.#aside.subarray(put, put + values.length);
       aside.set(values);
       put += values.length;
-      return { sources: [aside], blocks };
+      return { sources: [aside], keys, blocks };
     });
   }
 
@@ -176,14 +201,21 @@ function blocksOfRow({ layout }: SlotForm, { part, rows }: RowPart): number {
   return ((firstBlocks[part + 1] ?? 0) - (firstBlocks[part] ?? 0)) / rows;
 }
 
-/** Blocks `[first, end)` of whole parts that follow one another. */
-export function wholeStretches({ partSizes, rowParts, layout }: SlotForm) {
+/** Blocks `[first, end)` of whole parts that follow one another and are rounded alike. */
+export function wholeStretches({ partSizes, rowParts, wideFrom, layout }: SlotForm) {
   const edges = [-1, ...rowParts.map(({ part }) => part), partSizes.length];
   const { firstBlocks } = layout;
+  const wideBlock = firstBlocks[wideFrom] ?? 0;
   return edges.slice(1).flatMap((edge, index): (readonly [number, number])[] => {
     const first = firstBlocks[(edges[index] ?? -1) + 1] ?? 0;
     const end = firstBlocks[edge] ?? 0;
-    return end > first ? [[first, end]] : [];
+    const cut = Math.min(Math.max(first, wideBlock), end);
+    return (
+      [
+        [first, cut],
+        [cut, end],
+      ] as const
+    ).filter(([from, to]) => to > from);
   });
 }
 
@@ -203,6 +235,8 @@ function walkSlot(form: SlotForm, touched: readonly TouchedRows[]) {
       inStretch = false;
       continue;
     }
+    // Where wide parts begin a stretch begins too.
+    if (part === form.wideFrom) inStretch = false;
     if (!inStretch && size > 0) {
       wholeOffsets.push(offset);
       inStretch = true;

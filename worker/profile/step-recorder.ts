@@ -5,7 +5,7 @@ import { plainSpan, type Span } from "./span.ts";
 /** What a step needs of a ring. */
 export type StepRing = Pick<
   Ring,
-  "worldSize" | "sumIntegers" | "maxBytes" | "allGather" | "counters"
+  "worldSize" | "sumIntegers" | "sumNarrow" | "maxBytes" | "allGather" | "counters"
 >;
 
 /** One step's notes. */
@@ -77,6 +77,10 @@ export class StepRecorder {
       },
       sumIntegers: (vector, signal) =>
         collective("sum integers", vector.byteLength, () => ring.sumIntegers(vector, signal)),
+      sumNarrow: (vector, bits, signal) =>
+        collective("sum integers", (vector.length * bits) / 8, () =>
+          ring.sumNarrow(vector, bits, signal),
+        ),
       maxBytes: (bytes, signal) =>
         collective("agree on exponents", bytes.byteLength, () => ring.maxBytes(bytes, signal)),
       allGather: (own, sizes, signal) =>

@@ -21,8 +21,11 @@ function bench(): Bench {
   return ownBench;
 }
 
+/** Arrays of what can be combined. */
+type Element = Float32Array | Int32Array | Int16Array | Int8Array | Uint8Array;
+
 /** A way to combine two vectors, element by element. */
-export interface Combination<Vector extends Float32Array | Int32Array | Uint8Array> {
+export interface Combination<Vector extends Element> {
   /** `result[i] = result[i] ∘ other[i]`, both of the kernels' memory and of the same length. */
   combine(kernels: ExactKernels, result: Uint8Array, other: Uint8Array): void;
   /** Names the type of the elements; never called. */
@@ -59,6 +62,28 @@ export const sumIntegers: Combination<Int32Array> = {
   },
 };
 
+/** The same of 16 bits. */
+export const sumShorts: Combination<Int16Array> = {
+  elements,
+  combine(kernels, result, other) {
+    kernels.addShorts(
+      new Int16Array(result.buffer, result.byteOffset, result.byteLength / 2),
+      new Int16Array(other.buffer, other.byteOffset, other.byteLength / 2),
+    );
+  },
+};
+
+/** The same of 8 bits. */
+export const sumOctets: Combination<Int8Array> = {
+  elements,
+  combine(kernels, result, other) {
+    kernels.addOctets(
+      new Int8Array(result.buffer, result.byteOffset, result.byteLength),
+      new Int8Array(other.buffer, other.byteOffset, other.byteLength),
+    );
+  },
+};
+
 /** Keeps the larger byte. */
 export const maxBytes: Combination<Uint8Array> = {
   elements,
@@ -75,7 +100,7 @@ export type OperandSource = (target: Uint8Array, offset: number) => void;
  * @param others where the other operands come from
  * @param onPiece hears of each piece that is complete
  */
-export function combineInto<V extends Float32Array | Int32Array | Uint8Array>(
+export function combineInto<V extends Element>(
   bytes: Uint8Array,
   combination: Combination<V>,
   others: readonly OperandSource[],

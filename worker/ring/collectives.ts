@@ -17,7 +17,7 @@ import { cutSegments, type Segment } from "./segments.ts";
 export type { Place } from "./ring-walk.ts";
 
 /** What can be reduced. */
-export type Vector = Float32Array | Int32Array | Uint8Array;
+export type Vector = Float32Array | Int32Array | Int16Array | Int8Array | Uint8Array;
 
 /**
  * The collectives of one rank, however they travel. All ranks call the same ones in the same order, with vectors of the

@@ -5,6 +5,7 @@ import { connectGrpcLink } from "./grpc-link.ts";
 import type { Neighbour, Transport } from "./link-options.ts";
 import { LinkBroken, type Link } from "./link.ts";
 import type { RingServer } from "./ring-server.ts";
+import { narrowSumOver } from "./narrow-sum.ts";
 import { shareHost } from "./share-host.ts";
 import { SharedCollectives } from "./shared-collectives.ts";
 import { sharedMemoryFolder } from "./shared-memory.ts";
@@ -27,6 +28,8 @@ export interface Ring extends Pick<Collectives, "allGather" | "broadcast" | "bar
   allReduce(vector: Float32Array, signal: AbortSignal): Promise<void>;
   /** Sums integers over all ranks, in place, wrapping. */
   sumIntegers(vector: Int32Array, signal: AbortSignal): Promise<void>;
+  /** The same of integers whose sums fit into that many bits: over the network only those travel. */
+  sumNarrow(vector: Int32Array, bits: 8 | 16, signal: AbortSignal): Promise<void>;
   /** Keeps the largest byte of all ranks at each place. */
   maxBytes(bytes: Uint8Array, signal: AbortSignal): Promise<void>;
   readonly counters: RingCounters;
@@ -89,12 +92,18 @@ export async function joinRing(server: RingServer, options: JoinRingOptions): Pr
   const place: Place = { rank, rankCount: members.length, link, collective: 0, onRound };
   const shared = connected === null ? null : await sharedOver(place, folder, options);
   const collectives = shared ?? collectivesOver(place);
+  // In shared memory the integers lie in the neighbours' reach as they are: narrowing them would be a copy more.
+  const sumNarrow = shared === null ? narrowSumOver(collectives) : null;
   return {
     rank,
     worldSize: members.length,
     generation,
     allReduce: (vector, abort) => collectives.allReduce(vector, sumFloats, abort),
     sumIntegers: (vector, abort) => collectives.allReduce(vector, sumIntegers, abort),
+    sumNarrow: (vector, bits, abort) =>
+      sumNarrow === null
+        ? collectives.allReduce(vector, sumIntegers, abort)
+        : sumNarrow(vector, bits, abort),
     maxBytes: (bytes, abort) => collectives.allReduce(bytes, maxBytes, abort),
     allGather: (part, sizes, abort) => collectives.allGather(part, sizes, abort),
     broadcast: (bytes, root, abort) => collectives.broadcast(bytes, root, abort),

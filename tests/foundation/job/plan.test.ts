@@ -72,7 +72,14 @@ describe("planRun", () => {
   });
 
   it("exchanges nothing alone", () => {
-    assert.equal(exchangeBytes(1_000_000, 1), 0);
+    assert.equal(exchangeBytes(1_000_000, 1, "int32"), 0);
+  });
+
+  it("exchanges what the wire format takes, exponents included", () => {
+    const bytes = (["int32", "int16", "int8-block"] as const).map((wire) =>
+      exchangeBytes(1_024_000, 2, wire),
+    );
+    assert.deepEqual(bytes, [4_097_000, 2_049_000, 1_032_000]);
   });
 
   it("estimates the activations of a transformer", () => {

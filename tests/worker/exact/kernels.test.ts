@@ -7,22 +7,24 @@ import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
+import { wireForms } from "../../../foundation/gradient-wire.ts";
 import {
-  blockElements,
   layOutBlocks,
   magnitudeBits,
   microbatchGroups,
 } from "../../../worker/exact/block-layout.ts";
-import { loadKernels, type ExactKernels } from "../../../worker/exact/kernels.ts";
+import { firstFree, loadKernels, type ExactKernels } from "../../../worker/exact/kernels.ts";
 import { referenceKernels } from "../../../worker/exact/reference.ts";
 
 const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
 const memory = new WebAssembly.Memory({ initial: 64, maximum: 65_536, shared: true });
 const kernels = loadKernels(memory);
-let top = 1024;
+let top = firstFree;
 
 /** Places arrays in the kernels' memory, from the front again for each case. */
-function place<T extends Float32Array | Int32Array | Uint32Array | Uint8Array>(array: T): T {
+function place<
+  T extends Float32Array | Int32Array | Int16Array | Int8Array | Uint32Array | Uint8Array,
+>(array: T): T {
   const make = array.constructor as new (
     buffer: SharedArrayBuffer,
     offset: number,
@@ -39,12 +41,12 @@ function place<T extends Float32Array | Int32Array | Uint32Array | Uint8Array>(a
  * and without a ring; all four must give the same.
  */
 function exactSum(
-  using: ExactKernels,
-  put: typeof place,
+  { using, put }: { readonly using: ExactKernels; readonly put: typeof place },
   vectors: readonly Float32Array[],
   parts: readonly number[],
+  wireBits: 32 | 16 | 8 = 32,
 ): Float32Array {
-  top = 1024;
+  top = firstFree;
   const bounds = put(layOutBlocks(parts).bounds);
   const blocks = put(Uint32Array.from({ length: bounds.length - 1 }, (_, block) => block));
   const grid = {
@@ -54,12 +56,14 @@ function exactSum(
     filled: put(new Uint8Array(blocks.length)),
   };
   const length = vectors[0]!.length;
-  const bits = magnitudeBits(vectors.length);
+  const bits = magnitudeBits(vectors.length, wireBits);
+  const keys = wireBits === 32 ? null : vectors.map((_, index) => (index * 0x9e3779b9 + 5) >>> 0);
   const sources = vectors.map((vector) => put(vector));
-  using.raiseExponents({ sources, blocks }, grid);
+  using.raiseExponents({ sources, keys, blocks }, grid);
   const sums = sources.map(() => put(new Int32Array(length)));
   for (const [i, source] of sources.entries()) {
-    using.quantise(sums[i]!, { sources: [source], blocks }, { grid, bits, add: i % 2 === 1 });
+    const run = { sources: [source], keys: keys === null ? null : [keys[i]!], blocks };
+    using.quantise(sums[i]!, run, { grid, bits, add: i % 2 === 1 });
   }
   for (const other of sums.slice(1)) using.addIntegers(sums[0]!, other);
   const result = put(new Float32Array(length).fill(3));
@@ -68,17 +72,17 @@ function exactSum(
 
   const alone = put(new Float32Array(length).fill(3));
   grid.filled.fill(2);
-  using.sumAlone(alone, { sources, blocks }, { grid, bits });
+  using.sumAlone(alone, { sources, keys, blocks }, { grid, bits });
   assert.deepEqual(bitsOf(alone), bitsOf(result));
   // Once more: the blocks that are not zero hold values of this step now.
-  using.sumAlone(alone, { sources, blocks }, { grid, bits });
+  using.sumAlone(alone, { sources, keys, blocks }, { grid, bits });
   using.scaleBack(result, sums[0]!, { grid, bits });
   assert.deepEqual(bitsOf(alone), bitsOf(result));
   grid.filled.fill(2);
   using.scaleBack(result, sums[0]!, { grid, bits });
 
   const inPlace = new Int32Array(sources[0]!.buffer, sources[0]!.byteOffset, length);
-  using.quantise(inPlace, { sources, blocks }, { grid, bits, add: false });
+  using.quantise(inPlace, { sources, keys, blocks }, { grid, bits, add: false });
   for (const block of blocks) {
     if (grid.exponents[block] === 0) inPlace.fill(0, bounds[block], bounds[block + 1]);
   }
@@ -87,6 +91,7 @@ function exactSum(
 }
 
 const same = <T>(array: T): T => array;
+const fast = { using: kernels, put: place };
 
 function bitsOf(vector: Float32Array): number[] {
   return [...new Uint32Array(vector.slice().buffer)];
@@ -109,18 +114,19 @@ describe("exact kernels", () => {
               maxLength: count,
             }),
             fc.constantFrom([70], [1, 69], [3, 0, 17, 50], [64, 6]),
+            fc.constantFrom(32 as const, 16 as const, 8 as const),
           ),
         ),
-        ([rows, parts]) => {
+        ([rows, parts, wireBits]) => {
           const vectors = rows.map((row) => Float32Array.from(row));
-          const fast = exactSum(kernels, place, vectors, parts);
+          const sum = exactSum(fast, vectors, parts, wireBits);
           const plain = exactSum(
-            referenceKernels,
-            same,
+            { using: referenceKernels, put: same },
             vectors.map((v) => v.slice()),
             parts,
+            wireBits,
           );
-          assert.deepEqual(bitsOf(fast), bitsOf(plain));
+          assert.deepEqual(bitsOf(sum), bitsOf(plain));
         },
       ),
     );
@@ -138,8 +144,8 @@ describe("exact kernels", () => {
           const vectors = rows.map((row) => Float32Array.from(row));
           const shuffled = order.map((i) => vectors[i]!);
           assert.deepEqual(
-            bitsOf(exactSum(kernels, place, vectors, [40])),
-            bitsOf(exactSum(kernels, place, shuffled, [40])),
+            bitsOf(exactSum(fast, vectors, [40])),
+            bitsOf(exactSum(fast, shuffled, [40])),
           );
         },
       ),
@@ -154,7 +160,7 @@ describe("exact kernels", () => {
         new Float32Array(4),
         new Float32Array(4),
       ];
-      const sum = exactSum(kernels, place, vectors, [4]);
+      const sum = exactSum(fast, vectors, [4]);
       assert.ok(sum[0]! > 0 && sum[1]! > 0 && sum[2]! < 0, `largest ${largest}: ${sum.join(" ")}`);
     }
   });
@@ -163,7 +169,7 @@ describe("exact kernels", () => {
     const vectors = Array.from({ length: 8 }, (_, k) =>
       Float32Array.from({ length: 4096 }, (_v, i) => Math.sin(i * 12.9898 + k * 78.233) * 1e-3),
     );
-    const exact = exactSum(kernels, place, vectors, [4096]);
+    const exact = exactSum(fast, vectors, [4096]);
     let exactError = 0;
     let floatError = 0;
     for (let i = 0; i < 4096; i++) {
@@ -178,8 +184,7 @@ describe("exact kernels", () => {
   it("gives NaN for a block with a value that is not finite, and only there", () => {
     for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
       const sum = exactSum(
-        kernels,
-        place,
+        fast,
         [Float32Array.of(1, bad, 2, 3), Float32Array.of(1, 1, 2, 3)],
         [2, 2],
       );
@@ -191,9 +196,42 @@ describe("exact kernels", () => {
     const top32 = Math.fround(1.9999999);
     for (const count of [1, 2, 3, 4, 7, 8, 64]) {
       const vectors = Array.from({ length: count }, () => Float32Array.of(top32, -top32));
-      const sum = exactSum(kernels, place, vectors, [2]);
+      const sum = exactSum(fast, vectors, [2]);
       assert.ok(Math.abs(sum[0]! / (count * top32) - 1) < 1e-6, `${count}: ${sum[0]}`);
     }
+  });
+
+  it("never leaves narrow integers either, whichever way values are rounded", () => {
+    const top32 = Math.fround(1.9999999);
+    for (const wireBits of [16, 8] as const) {
+      for (const count of [1, 2, 3, 4, 7, 8]) {
+        const vectors = Array.from({ length: count }, () =>
+          Float32Array.from({ length: 64 }, (_, i) => (i % 2 === 0 ? top32 : -top32)),
+        );
+        const sum = exactSum(fast, vectors, [64], wireBits);
+        const limit = 2 ** (wireBits - 1) - 1;
+        const unit = 2 ** (1 - magnitudeBits(count, wireBits));
+        for (const value of sum) assert.ok(Math.abs(value / unit) <= limit, `${count}: ${value}`);
+        const least = count * (1 - 2 ** (2 - magnitudeBits(count, wireBits))) * top32;
+        assert.ok(sum[0]! >= least && sum[1]! <= -least, `${count}: ${sum[0]}, ${sum[1]}`);
+      }
+    }
+  });
+
+  it("add narrow integers", () => {
+    top = firstFree;
+    const shorts = place(Int16Array.from({ length: 21 }, (_, i) => i * 1500 - 16_000));
+    kernels.addShorts(shorts, place(Int16Array.from({ length: 21 }, () => -7)));
+    assert.deepEqual(
+      shorts,
+      Int16Array.from({ length: 21 }, (_, i) => i * 1500 - 16_007),
+    );
+    const octets = place(Int8Array.from({ length: 35 }, (_, i) => i * 3 - 50));
+    kernels.addOctets(octets, place(Int8Array.from({ length: 35 }, () => 11)));
+    assert.deepEqual(
+      octets,
+      Int8Array.from({ length: 35 }, (_, i) => i * 3 - 39),
+    );
   });
 
   it("kernels.wasm is what its source builds", () => {
@@ -228,7 +266,10 @@ describe("block layout", () => {
           parts.reduce((sum, size) => sum + size, 0),
         );
         for (let b = 0; b + 1 < bounds.length; b++) {
-          assert.ok(bounds[b + 1]! - bounds[b]! <= blockElements && bounds[b + 1]! > bounds[b]!);
+          assert.ok(
+            bounds[b + 1]! - bounds[b]! <= wireForms.int32.blockElements &&
+              bounds[b + 1]! > bounds[b]!,
+          );
         }
         for (const edge of edges) assert.ok(bounds.includes(edge));
       }),

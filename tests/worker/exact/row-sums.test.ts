@@ -5,11 +5,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { blockElements } from "../../../worker/exact/block-layout.ts";
+import { gradientWires, wireForms, type GradientWire } from "../../../foundation/gradient-wire.ts";
 import { ExactSum } from "../../../worker/exact/exact-sum.ts";
-import { maxBytes, sumIntegers } from "../../../worker/ring/accumulate.ts";
-import { allReduce } from "../../../worker/ring/collectives.ts";
 import { createMemoryRing } from "../../../worker/ring/memory-link.ts";
+import { exactRingOver } from "../../support/exact-ring.ts";
 
 /** [row part of 9 × 20 | 33 | row part of 5 × 1030 | 7 | 1]: rows shorter and longer than a block. */
 const tables = [
@@ -72,7 +71,8 @@ function givenVector(microbatch: Microbatch): Float32Array {
 type Step = readonly Microbatch[];
 
 /** The vector that pieces tell of: blocks without a piece are zero. */
-function fromPieces(parts: readonly (readonly Uint8Array[])[]): Float32Array {
+function fromPieces(parts: readonly (readonly Uint8Array[])[], wire: GradientWire): Float32Array {
+  const { blockElements } = wireForms[wire];
   const vector = new Float32Array(length);
   const floats = (bytes: Uint8Array) => new Float32Array(new Uint8Array(bytes).buffer);
   for (const [part, pieces] of parts.entries()) {
@@ -92,7 +92,11 @@ function fromPieces(parts: readonly (readonly Uint8Array[])[]): Float32Array {
 }
 
 /** Sums steps over a ring; gives each step's vector on every rank, as bytes. */
-async function sumSteps(worldSize: number, steps: readonly Step[], byRows: boolean) {
+async function sumSteps(
+  worldSize: number,
+  steps: readonly Step[],
+  { byRows, wire = "int32" }: { readonly byRows: boolean; readonly wire?: GradientWire },
+) {
   const rowParts = tables.map(({ part, rows }) => ({
     part,
     rows,
@@ -102,15 +106,10 @@ async function sumSteps(worldSize: number, steps: readonly Step[], byRows: boole
   const ranks = await Promise.all(
     createMemoryRing(worldSize).map(async (link, rank) => {
       const place = { rank, rankCount: worldSize, link, collective: 0 };
-      const ring = {
-        worldSize,
-        sumIntegers: async (vector: Int32Array) => {
-          sent += vector.length;
-          await allReduce(place, vector, sumIntegers, never);
-        },
-        maxBytes: (bytes: Uint8Array) => allReduce(place, bytes, maxBytes, never),
-      };
-      const sum = new ExactSum(partSizes, 6, rowParts);
+      const ring = exactRingOver(place, (count) => {
+        sent += count;
+      });
+      const sum = new ExactSum(partSizes, 6, rowParts, { form: wireForms[wire], wideFrom: 3 });
       const results: Buffer[] = [];
       const hashed: Buffer[] = [];
       for (const [index, step] of steps.entries()) {
@@ -122,11 +121,13 @@ async function sumSteps(worldSize: number, steps: readonly Step[], byRows: boole
             const { room } = microbatch;
             const touched = microbatch.rows.map((rows) => ({ rows: Int32Array.from(rows), room }));
             if (byRows) sum.touch(k, touched);
+            sum.roundBy(k, microbatch.seed);
           }
           await sum.addGroup(own.length, end - first, ring, never);
         }
         results.push(Buffer.from(sum.vector.slice().buffer));
-        if (byRows) assert.deepEqual(fromPieces(sum.pieces()), sum.vector, `pieces of ${index}`);
+        if (byRows)
+          assert.deepEqual(fromPieces(sum.pieces(), wire), sum.vector, `pieces of ${index}`);
         hashed.push(Buffer.concat(sum.pieces().flat()));
         if (index % 2 === 0) sum.commit(index);
       }
@@ -154,43 +155,45 @@ const microbatches = fc
   });
 
 describe("row parts", () => {
-  it("give the bits of whole parts on 1 to 4 ranks, step after step", async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(fc.array(microbatches, { minLength: 1, maxLength: 5 }), {
-          minLength: 1,
-          maxLength: 4,
-        }),
-        async (steps) => {
-          const expected = (await sumSteps(1, steps, false)).ranks[0]!;
-          let first: Buffer | null = null;
-          for (const worldSize of [1, 2, 3, 4]) {
-            for (const byRows of [false, true]) {
-              const { ranks, hashed } = await sumSteps(worldSize, steps, byRows);
-              // What is hashed is the same for every number of ranks.
-              if (byRows) first ??= hashed[0]!;
-              if (byRows) for (const bytes of hashed) assert.ok(bytes.equals(first!));
-              for (const results of ranks) {
-                for (const [step, result] of results.entries()) {
-                  assert.ok(
-                    result.equals(expected[step]!),
-                    `step ${step} on ${worldSize}, ${byRows}`,
-                  );
+  for (const wire of gradientWires) {
+    it(`give the bits of whole parts on 1 to 4 ranks, step after step, as ${wire}`, async () => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.array(microbatches, { minLength: 1, maxLength: 5 }), {
+            minLength: 1,
+            maxLength: 4,
+          }),
+          async (steps) => {
+            const expected = (await sumSteps(1, steps, { byRows: false, wire })).ranks[0]!;
+            let first: Buffer | null = null;
+            for (const worldSize of [1, 2, 3, 4]) {
+              for (const byRows of [false, true]) {
+                const { ranks, hashed } = await sumSteps(worldSize, steps, { byRows, wire });
+                // What is hashed is the same for every number of ranks.
+                if (byRows) first ??= hashed[0]!;
+                if (byRows) for (const bytes of hashed) assert.ok(bytes.equals(first!));
+                for (const results of ranks) {
+                  for (const [step, result] of results.entries()) {
+                    assert.ok(
+                      result.equals(expected[step]!),
+                      `step ${step} on ${worldSize}, ${byRows}`,
+                    );
+                  }
                 }
               }
             }
-          }
-        },
-      ),
-      { numRuns: 15 },
-    );
-  });
+          },
+        ),
+        { numRuns: 15 },
+      );
+    });
+  }
 
   it("send the rows that somebody touches, and nothing of what is zero everywhere", async () => {
     const touching = (...rows: number[][]): Microbatch => ({ rows, room: capacity, seed: 3 });
     const step = [touching([1, 8], [4]), touching([8], []), touching([0], [])];
     for (const byRows of [false, true]) {
-      const { sent } = await sumSteps(3, [step], byRows);
+      const { sent } = await sumSteps(3, [step], { byRows });
       assert.equal(sent, 3 * (3 * 20 + 33 + 1030 + 7 + 1));
     }
   });
@@ -210,6 +213,7 @@ describe("the committed step's sum", () => {
   const alone = {
     worldSize: 1,
     sumIntegers: () => Promise.resolve(),
+    sumNarrow: () => Promise.resolve(),
     maxBytes: () => Promise.resolve(),
   };
 

@@ -4,6 +4,8 @@
 // A run is a list of blocks whose elements lie one after the other at the sources; `blocks` points to their numbers.
 // `sources` points to as many pointers as there are sources, each to the first element of the run.
 
+import { fourIntegers, fourRounded, oneInteger, oneRounded } from "./integers.ts";
+
 const exponentBias: i32 = 126;
 const notFinite: u32 = 255;
 
@@ -55,34 +57,15 @@ export function raiseExponents(
   }
 }
 
-/** Sum over the sources of the integers of four elements `at` bytes into the run. */
-function fourIntegers(sources: usize, sourceCount: i32, at: usize, firsts: v128, seconds: v128): v128 {
-  let sum = i32x4.splat(0);
-  for (let s = 0; s < sourceCount; s++) {
-    const values = v128.load(<usize>load<u32>(sources + (<usize>s << 2)) + at);
-    const scaled = f32x4.mul(f32x4.mul(values, firsts), seconds);
-    sum = i32x4.add(sum, i32x4.trunc_sat_f32x4_s(f32x4.nearest(scaled)));
-  }
-  return sum;
-}
-
-/** The same of one element. */
-function oneInteger(sources: usize, sourceCount: i32, at: usize, first: f32, second: f32): i32 {
-  let sum = 0;
-  for (let s = 0; s < sourceCount; s++) {
-    const value = load<f32>(<usize>load<u32>(sources + (<usize>s << 2)) + at);
-    sum += <i32>nearest(value * first * second);
-  }
-  return sum;
-}
-
 /**
  * sums[places[b]…] = (or +=, with `add`) Σ round(source · 2^k) for the blocks of a run. Blocks of exponent 0 have no place;
- * those of 255 become 0. `sums` may overlap the first source where no place lies behind what is read from it.
+ * those of 255 become 0. `sums` may overlap the first source where no place lies behind what is read from it. With `keys`, a
+ * key for each source, values are rounded at random.
  */
 export function quantise(
   sums: usize,
   sources: usize,
+  keys: usize,
   sourceCount: i32,
   blocks: usize,
   count: i32,
@@ -112,6 +95,19 @@ export function quantise(
     const second = power(k - half(k));
     const firsts = f32x4.splat(first);
     const seconds = f32x4.splat(second);
+    if (keys != 0) {
+      const most = (1 << bits) - 1;
+      let number = load<u32>(bounds + (b << 2));
+      for (; at + 16 <= stop; at += 16, to += 16, number += 4) {
+        const q = fourRounded(sources, keys, sourceCount, at, number, firsts, seconds, most);
+        v128.store(to, add ? i32x4.add(v128.load(to), q) : q);
+      }
+      for (; at < stop; at += 4, to += 4, number++) {
+        const q = oneRounded(sources, keys, sourceCount, at, number, first, second, most);
+        store<i32>(to, add ? load<i32>(to) + q : q);
+      }
+      continue;
+    }
     for (; at + 16 <= stop; at += 16, to += 16) {
       const q = fourIntegers(sources, sourceCount, at, firsts, seconds);
       v128.store(to, add ? i32x4.add(v128.load(to), q) : q);
@@ -125,6 +121,7 @@ export function quantise(
 
 /**
  * vector = sums · 2^−k for blocks that have integers, 0 for the others; blocks of exponent 255 become NaN.
+ * Blocks from `wide` on have `wideBits`, those before `bits`.
  * `filled[b]` says what lies in the vector: 0 zeros, 1 values of this step, which are added to, 2 what is left of another.
  */
 export function scaleBack(
@@ -136,6 +133,8 @@ export function scaleBack(
   places: usize,
   filled: usize,
   bits: i32,
+  wide: i32,
+  wideBits: i32,
 ): void {
   for (let b: usize = 0; b < <usize>blocks; b++) {
     const exponent = <u32>load<u8>(exponents + b);
@@ -149,7 +148,7 @@ export function scaleBack(
       continue;
     }
     store<u8>(filled + b, 1);
-    const k = -scaleOf(exponent, bits);
+    const k = -scaleOf(exponent, <i32>b < wide ? bits : wideBits);
     const first = exponent == notFinite ? f32.NaN : power(k - half(k));
     const second = power(half(k));
     let at = sums + (<usize>load<u32>(places + (b << 2)) << 2);
@@ -181,6 +180,7 @@ export function scaleBack(
 export function sumAlone(
   vector: usize,
   sources: usize,
+  keys: usize,
   sourceCount: i32,
   blocks: usize,
   count: i32,
@@ -220,13 +220,22 @@ export function sumAlone(
     const backs = f32x4.splat(back);
     const furthers = f32x4.splat(further);
     const add = state == 1;
-    for (; at + 16 <= stop; at += 16, to += 16) {
-      const q = fourIntegers(sources, sourceCount, at, firsts, seconds);
+    const most = (1 << bits) - 1;
+    let number = load<u32>(bounds + (b << 2));
+    for (; at + 16 <= stop; at += 16, to += 16, number += 4) {
+      const q =
+        keys == 0
+          ? fourIntegers(sources, sourceCount, at, firsts, seconds)
+          : fourRounded(sources, keys, sourceCount, at, number, firsts, seconds, most);
       const scaled = f32x4.mul(f32x4.mul(f32x4.convert_i32x4_s(q), backs), furthers);
       v128.store(to, add ? f32x4.add(v128.load(to), scaled) : scaled);
     }
-    for (; at < stop; at += 4, to += 4) {
-      const q = finite ? oneInteger(sources, sourceCount, at, first, second) : 0;
+    for (; at < stop; at += 4, to += 4, number++) {
+      const q = !finite
+        ? 0
+        : keys == 0
+          ? oneInteger(sources, sourceCount, at, first, second)
+          : oneRounded(sources, keys, sourceCount, at, number, first, second, most);
       const scaled = <f32>q * back * further;
       store<f32>(to, add ? load<f32>(to) + scaled : scaled);
     }
@@ -240,6 +249,24 @@ export function addIntegers(sums: usize, others: usize, count: i32): void {
     v128.store(sums, i32x4.add(v128.load(sums), v128.load(others)));
   }
   for (; sums < stop; sums += 4, others += 4) store<i32>(sums, load<i32>(sums) + load<i32>(others));
+}
+
+/** The same of 16 bits. */
+export function addShorts(sums: usize, others: usize, count: i32): void {
+  const stop = sums + (<usize>count << 1);
+  for (; sums + 16 <= stop; sums += 16, others += 16) {
+    v128.store(sums, i16x8.add(v128.load(sums), v128.load(others)));
+  }
+  for (; sums < stop; sums += 2, others += 2) store<i16>(sums, load<i16>(sums) + load<i16>(others));
+}
+
+/** The same of 8 bits. */
+export function addOctets(sums: usize, others: usize, count: i32): void {
+  const stop = sums + <usize>count;
+  for (; sums + 16 <= stop; sums += 16, others += 16) {
+    v128.store(sums, i8x16.add(v128.load(sums), v128.load(others)));
+  }
+  for (; sums < stop; sums++, others++) store<i8>(sums, load<i8>(sums) + load<i8>(others));
 }
 
 /** bytes = max(bytes, others). */
