@@ -6,6 +6,7 @@ import { BadInput } from "../bad-input.ts";
 import { parseJsonObject, type JsonObject } from "../model-files/json-object.ts";
 import type { TensorSpec } from "../parameters/table.ts";
 import { bertFamily } from "./bert.ts";
+import { cifarResnetFamily } from "./cifar-resnet.ts";
 import { tinyConvnetFamily } from "./tiny-convnet.ts";
 import { twoTowerFamily } from "./two-tower.ts";
 
@@ -57,13 +58,17 @@ export interface ModelFamily {
 
 const families: readonly ModelFamily[] = [bertFamily];
 
-/** Families that only tests use; no message offers them. */
-const testFamilies: readonly ModelFamily[] = [tinyConvnetFamily, twoTowerFamily];
+/** Families of values, whose data comes from programs and not from files; no message offers them. */
+const valuesFamilies: readonly ModelFamily[] = [
+  cifarResnetFamily,
+  tinyConvnetFamily,
+  twoTowerFamily,
+];
 
 /** The family of a parsed config, by `model_type`. Throws BadInput naming the file for one that is not known. */
 export function familyOfConfig(config: JsonObject, file = "config.json"): ModelFamily {
   const type = config["model_type"];
-  const family = [...families, ...testFamilies].find((candidate) => candidate.name === type);
+  const family = [...families, ...valuesFamilies].find((candidate) => candidate.name === type);
   if (family === undefined) {
     throw new BadInput({
       file,

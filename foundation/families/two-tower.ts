@@ -51,8 +51,10 @@ export function twoTowerWidth(config: TwoTowerConfig): number {
 }
 
 /** The family, for the coordinator. */
-export const twoTowerFamily = valuesFamily(
-  "two-tower",
-  (config) => twoTowerTensors(parseTwoTowerConfig(config)),
-  () => [],
-);
+export const twoTowerFamily = valuesFamily({
+  name: "two-tower",
+  tensors: (config) => twoTowerTensors(parseTwoTowerConfig(config)),
+  labels: () => [],
+  // Its loss is a sum over everything, which is cut by threads.
+  threadsMatter: true,
+});

@@ -1,6 +1,6 @@
 /**
- * What the two families for tests share: their records carry float values instead of text, and their tensors are all
- * made new. They prove that nothing between trainer and model knows of BERT.
+ * What the families share whose records carry float values instead of text. They prove that nothing between trainer and
+ * model knows of BERT.
  */
 import type { z } from "zod";
 import { BadInput } from "../bad-input.ts";
@@ -27,12 +27,17 @@ export function parseFamilyConfig<Schema extends z.ZodType>(
   });
 }
 
-/** A family of this name, these tensors and labels. Its stored names are its own, and it reads no text. */
-export function valuesFamily(
-  name: string,
-  tensors: (config: JsonObject) => readonly TensorSpec[],
-  labels: (config: JsonObject) => readonly string[],
-): ModelFamily {
+/** What such a family says of itself. */
+interface ValuesFamily {
+  readonly name: string;
+  readonly tensors: (config: JsonObject) => readonly TensorSpec[];
+  readonly labels: (config: JsonObject) => readonly string[];
+  /** See `ModelFamily`. */
+  readonly threadsMatter: boolean;
+}
+
+/** A family of values. Its stored names are its own, and it reads no text. */
+export function valuesFamily({ name, tensors, labels, threadsMatter }: ValuesFamily): ModelFamily {
   return {
     name,
     tensors,
@@ -42,8 +47,7 @@ export function valuesFamily(
     labelTensor: null,
     relabel: (config) => config,
     problemType: () => "single_label_classification",
-    // A convolution's filter gradient and sums over everything are cut by threads.
-    threadsMatter: true,
+    threadsMatter,
     textLimits: () => null,
   };
 }

@@ -25,6 +25,10 @@ const prepared = await engine.prepare(job);
 const model = await createModel(job.family, job);
 const table = parseTable(job.tableJson);
 const parameters = someValues(table.stateSize, 1).map((value) => value / 20);
+for (const { kind, offset, size } of table.entries) {
+  // Running variances are among the buffers.
+  if (kind === "buffer") parameters.fill(1, offset, offset + size);
+}
 const zeros = new Float32Array(table.trainableSize);
 await engine.loadState({ parameters, firstMoment: zeros, secondMoment: zeros, step: 0 });
 const [shapeKey = ""] = [...model.shapes("train").keys()].slice(-1);

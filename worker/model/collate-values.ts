@@ -1,11 +1,10 @@
-/** Records of float values as batches, for the families for tests. Missing samples become padding rows of weight 0. */
+/** Records of float values as batches, for the families that read such. Missing samples become padding rows of weight 0. */
 import { BadInput } from "../../foundation/bad-input.ts";
 import type { SampleRecord } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import type { JsonObject } from "../../foundation/model-files/json-object.ts";
-import {
-  parseTinyConvnetConfig,
-  tinyConvnetWidth,
-} from "../../foundation/families/tiny-convnet.ts";
+import { parseCifarResnetConfig } from "../../foundation/families/cifar-resnet.ts";
+import { imageWidth } from "../../foundation/families/image-config.ts";
+import { parseTinyConvnetConfig } from "../../foundation/families/tiny-convnet.ts";
 import { parseTwoTowerConfig, twoTowerWidth } from "../../foundation/families/two-tower.ts";
 import type { Collator } from "./collator.ts";
 import type { Batch } from "./model.ts";
@@ -60,20 +59,22 @@ export function collateValues(
   };
 }
 
-/** The collator of either family. Throws BadInput for its config. */
+/** The collator of a family of values. Throws BadInput for its config. */
 export function createValuesCollator(config: JsonObject): Collator {
-  const form =
-    config["model_type"] === "two-tower"
-      ? { width: twoTowerWidth(parseTwoTowerConfig(config)), labels: 0 }
-      : convnetForm(config);
+  const form = formOf(config);
   return {
     collate: (samples, microbatchSize) => collateValues(samples, { ...form, microbatchSize }),
   };
 }
 
-function convnetForm(config: JsonObject): { readonly width: number; readonly labels: number } {
-  const parsed = parseTinyConvnetConfig(config);
-  return { width: tinyConvnetWidth(parsed), labels: parsed.num_labels };
+function formOf(config: JsonObject): { readonly width: number; readonly labels: number } {
+  const type = config["model_type"];
+  if (type === "two-tower") {
+    return { width: twoTowerWidth(parseTwoTowerConfig(config)), labels: 0 };
+  }
+  const parsed =
+    type === "cifar-resnet" ? parseCifarResnetConfig(config) : parseTinyConvnetConfig(config);
+  return { width: imageWidth(parsed), labels: parsed.num_labels };
 }
 
 /** A batch that differs from the other variant's in every value that may differ; the second has a padding row. */

@@ -25,6 +25,7 @@ export async function createCollator(family: string, options: CollatorOptions): 
     );
   }
   switch (family) {
+    case "cifar-resnet":
     case "tiny-convnet":
     case "two-tower":
       return (await import("./collate-values.ts")).createValuesCollator(config);

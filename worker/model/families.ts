@@ -29,6 +29,8 @@ export async function createModel(family: string, options: ModelOptions): Promis
     });
   }
   switch (family) {
+    case "cifar-resnet":
+      return (await import("./cifar-resnet.ts")).createCifarResnet(options);
     case "tiny-convnet":
       return (await import("./tiny-convnet.ts")).createTinyConvnet(options);
     case "two-tower":

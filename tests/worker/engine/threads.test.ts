@@ -44,6 +44,14 @@ const convnet = JSON.stringify({
   num_labels: 10,
 });
 
+const resnet = JSON.stringify({
+  model_type: "cifar-resnet",
+  image_size: 32,
+  hidden_sizes: [64, 128, 256, 512],
+  depths: [1, 1, 1, 1],
+  num_labels: 10,
+});
+
 /** Hashes of gradients, state and logits. */
 async function bitsWith(threads: number, configJson: string, bf16 = false): Promise<unknown> {
   const config = parseJsonObject(configJson, "config.json");
@@ -87,6 +95,14 @@ describe("threads that compute", () => {
     assert.notDeepEqual(one, await bitsWith(1, bert));
     for (const threads of [2, 3, 4, 8]) {
       assert.deepEqual(await bitsWith(threads, bert, true), one, `${threads} threads`);
+    }
+  });
+
+  it("give ResNet the same bits, 1, 2, 3, 4 or 8 of them", async () => {
+    assert.equal(familyOf(resnet).threadsMatter, false);
+    const one = await bitsWith(1, resnet);
+    for (const threads of [2, 3, 4, 8]) {
+      assert.deepEqual(await bitsWith(threads, resnet), one, `${threads} threads`);
     }
   });
 

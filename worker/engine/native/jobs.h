@@ -97,6 +97,50 @@ struct AttentionGradientJob {
   float *dProjected, *parts;
 };
 
+// Filters [size, size, inputs, outputs] over images [rows, height, width, inputs]; dy: [rows, outHeight, outWidth, outputs].
+struct FilterGradientJob {
+  int64_t rows, height, width, inputs, outHeight, outWidth, outputs, size, stride, padding;
+  const float *x, *dy;
+  // Images are added up in parts, which depend on the shape alone. Sums: [parts][size · size · inputs][columns()].
+  int64_t parts;
+  float* sums;
+
+  int64_t columns() const { return padded(outputs); }
+  int64_t filterRows() const { return size * size * inputs; }
+};
+
+// One thread's room.
+struct FilterGradientRoom {
+  // Padded pieces of images; columns of dy; where each pixel of dy begins to read the pieces.
+  std::vector<float> pieces, panel;
+  std::vector<int32_t> places;
+};
+
+// Pixels of one image whose statistics are added on one thread.
+constexpr int64_t kNormPixels = 64;
+
+// Batch normalisation of [rows, pixels, channels], followed by a residual and a ReLU.
+struct NormImages {
+  int64_t rows, pixels, channels;
+  bool relu;
+  // Null where nothing is added.
+  const float* residual;
+  const float *x, *rowWeights, *mean, *inverse, *scale, *bias;
+  float* y;
+  // Of each block of pixels: its mean and its sum of squared distances from that, [blocks][2][channels].
+  float* parts;
+
+  int64_t blocksOfImage() const { return (pixels + kNormPixels - 1) / kNormPixels; }
+};
+
+struct NormImagesGradient {
+  NormImages forward;
+  // `y` is looked at only where a residual was added; `sums`: Σ g and Σ g·n, [2][channels].
+  const float *dy, *y, *sums;
+  float count;
+  float *dx, *dResidual, *parts;
+};
+
 struct AdamRange {
   float *weights, *first, *second;
   const float* gradient;

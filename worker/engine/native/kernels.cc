@@ -4,6 +4,8 @@
 #include "adamw.h"
 #include "attention.h"
 #include "attention_gradient.h"
+#include "batch_norm.h"
 #include "dropout.h"
+#include "filter_gradient.h"
 #include "gelu.h"
 #include "layer_norm.h"

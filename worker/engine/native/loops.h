@@ -6,5 +6,7 @@ namespace RM_SET {
 #include "small_products.h"
 #include "row_loops.h"
 #include "attention_loops.h"
+#include "filter_gradient_loops.h"
+#include "batch_norm_loops.h"
 }  // namespace RM_SET
 }  // namespace ringmaster
