@@ -101,6 +101,7 @@ function addLaunch(program: Command, done: Done): void {
     .option("--coordinator-memory <size>", "memory of the coordinator (default: 2Gi)")
     .option("--output-size <size>", "volume for the results (default: 20Gi)")
     .option("--data-claim <name>", "volume claim with the data, mounted at /data")
+    .option("--tls-secret <name>", "Secret with tls.crt, tls.key and ca.crt: mutual TLS")
     .option("--device <cpu|gpu>", "what the workers compute on (default: cpu)");
   finish(launch, done);
 }

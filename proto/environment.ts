@@ -7,6 +7,10 @@ export const workerEnvironment = {
   coordinator: "RINGMASTER_COORDINATOR",
   /** The join token; proved by HMAC, never sent. */
   joinToken: "RINGMASTER_JOIN_TOKEN",
+  /** Certificate, key and authority of mutual TLS: files; empty or absent for plain text. */
+  tlsCert: "RINGMASTER_TLS_CERT",
+  tlsKey: "RINGMASTER_TLS_KEY",
+  tlsCa: "RINGMASTER_TLS_CA",
   /** Run to join; empty or absent takes the coordinator's only run. */
   run: "RINGMASTER_RUN",
   /** Host name or address under which neighbours reach this worker's ring service; `127.0.0.1` by default. */

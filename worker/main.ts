@@ -64,7 +64,15 @@ async function runWorker(options: WorkerOptions, process: NodeJS.Process): Promi
     // The time of day at the start, and from there a clock that only goes forward: the same in all threads.
     const nowMs = (): number => performance.timeOrigin + performance.now();
     const signals = { parting: parting.signal, signal: ending.signal };
-    const reason = await workFor(options, { env, processId, log, nowMs, onJoined, ...signals });
+    const reason = await workFor(options, {
+      env,
+      processId,
+      log,
+      nowMs,
+      now: () => new Date(),
+      onJoined,
+      ...signals,
+    });
     log.info({ reason }, "finished");
     return parting.signal.aborted ? failureCode(parting.signal.reason, log) : 0;
   } catch (error) {

@@ -8,6 +8,7 @@ import {
   parseListenAddress,
   type ListenAddress,
 } from "../foundation/telemetry/listen-address.ts";
+import { tlsFilesOf, type TlsFiles } from "../foundation/tls/tls-identity.ts";
 import { workerEnvironment as names } from "../proto/environment.ts";
 
 /** What a worker is started with. */
@@ -17,6 +18,8 @@ export interface WorkerOptions {
   /** Run to join; empty takes the coordinator's only run. */
   readonly run: string;
   readonly joinToken: string;
+  /** Files of mutual TLS with coordinator and neighbours; null for plain text. */
+  readonly tls: TlsFiles | null;
   /** How long an unreachable coordinator is waited for, in milliseconds. */
   readonly joinWaitMs: number;
   /** Interface and port of the ring service; port 0 takes a free one. */
@@ -56,6 +59,9 @@ function buildCommand(): Command {
       "--join-token-file <file>",
       `file that holds the join token (or ${names.joinToken} in the environment)`,
     )
+    .option("--tls-cert <file>", `certificate to show, PEM (${names.tlsCert})`)
+    .option("--tls-key <file>", `its private key, PEM (${names.tlsKey})`)
+    .option("--tls-ca <file>", `authority whose certificates are taken, PEM (${names.tlsCa})`)
     .option("--run <name>", `run to join; default: the coordinator's only one (${names.run})`)
     .option("--join-wait <seconds>", "how long to wait for a coordinator that is not up", "600")
     .option("--listen <host:port>", "where the ring service listens; port 0: a free one", "")
@@ -80,6 +86,9 @@ const flagsSchema = z.object({
   coordinator: z.string().optional(),
   joinTokenFile: z.string().optional(),
   run: z.string().optional(),
+  tlsCert: z.string().optional(),
+  tlsKey: z.string().optional(),
+  tlsCa: z.string().optional(),
   joinWait: z.string(),
   listen: z.string(),
   advertiseHost: z.string().optional(),
@@ -115,6 +124,11 @@ export function readWorkerOptions(args: readonly string[], env: NodeJS.ProcessEn
     coordinator: readCoordinator(from(flags.coordinator, names.coordinator)),
     run: from(flags.run, names.run),
     joinToken: readJoinToken(flags.joinTokenFile, env),
+    tls: tlsFilesOf({
+      cert: from(flags.tlsCert, names.tlsCert),
+      key: from(flags.tlsKey, names.tlsKey),
+      ca: from(flags.tlsCa, names.tlsCa),
+    }),
     joinWaitMs: readNumber("--join-wait", flags.joinWait, joinWaitSecondsMax) * 1000,
     listen: parseListenAddress(flags.listen || `${listenHost}:0`, "--listen"),
     advertiseHost,

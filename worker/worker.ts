@@ -5,6 +5,7 @@ import { BadInput } from "../foundation/bad-input.ts";
 import { cacheFolder } from "../foundation/cache/cache-folder.ts";
 import { availableCores } from "../foundation/host/available-cores.ts";
 import { formatAddress, parseListenAddress } from "../foundation/telemetry/listen-address.ts";
+import { readTlsIdentity } from "../foundation/tls/tls-identity.ts";
 import { WorkerFailedSchema, WorkerLeavingSchema } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import { reportTextMax } from "../proto/limits.ts";
 import { listenToCommands } from "./commands.ts";
@@ -16,7 +17,7 @@ import { startInputThread } from "./input/input-thread.ts";
 import { ensureBinding } from "./native.ts";
 import type { WorkerOptions } from "./options.ts";
 import { Presence } from "./presence.ts";
-import { startRingServer } from "./ring/ring.ts";
+import { startRingServer, type RingServer } from "./ring/ring.ts";
 import { CoordinatorClient } from "./session/coordinator-client.ts";
 import { SessionLost } from "./session/directive-queue.ts";
 import { joinRun } from "./session/join.ts";
@@ -33,6 +34,7 @@ export interface WorkerWorld {
   readonly log: Logger;
   /** Milliseconds of a clock that only goes forward. */
   readonly nowMs: () => number;
+  readonly now: () => Date;
   /** Hears that the worker has its place in the run. */
   readonly onJoined: () => void;
   /** Asks to leave once what is under way is done; the coordinator is told, and ends it by Finish. */
@@ -69,20 +71,16 @@ async function joinAndWork(
       ? null
       : await telemetry.serve(options.metricsListen, "--metrics-listen");
   if (page !== null) closers.push(() => page.close());
-  const { listen, advertiseHost } = options;
-  const ringServer = await startRingServer({
-    listenHost: listen.host,
-    listenPort: listen.port,
-    advertiseHost,
-  });
+  const ringServer = await serveRing(options, world);
   closers.push(() => ringServer.close());
   const native = options.native ?? (await ensureBinding(options.device, world));
-  const client = new CoordinatorClient(options.coordinator);
+  const client = new CoordinatorClient(options.coordinator, ringServer.tls);
   closers.push(() => Promise.resolve(client.close()));
   const membership = await joinRun(client, {
     coordinator: options.coordinator,
     run: options.run,
     joinToken: options.joinToken,
+    tlsFiles: options.tls,
     introduction: {
       ringAddress: ringServer.address,
       hostId: readHostId(),
@@ -126,6 +124,17 @@ async function joinAndWork(
   closers.push(() => life.close());
   closers.push(() => session.close());
   return await tellFailure(session, abortable(life.run(), signal));
+}
+
+/** Serves the ring, with the certificates that all of this worker's connections have. Throws BadInput for wrong ones. */
+function serveRing(options: WorkerOptions, { now }: WorkerWorld): Promise<RingServer> {
+  const { listen, advertiseHost, tls } = options;
+  return startRingServer({
+    listenHost: listen.host,
+    listenPort: listen.port,
+    advertiseHost,
+    tls: tls === null ? null : readTlsIdentity(tls, now()),
+  });
 }
 
 /** Address of the metrics page as others reach it: its port at the advertised host. */

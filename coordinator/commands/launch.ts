@@ -50,6 +50,7 @@ function kubernetesOptions(flags: Flags, job: string): KubernetesOptions {
     coordinatorMemory: textOf(flags, "coordinator-memory", d.coordinatorMemory),
     outputSize: textOf(flags, "output-size", d.outputSize),
     dataClaim: flags["data-claim"] === undefined ? null : textOf(flags, "data-claim", ""),
+    tlsSecret: flags["tls-secret"] === undefined ? null : textOf(flags, "tls-secret", ""),
     device: deviceOf(flags),
   };
 }

@@ -7,6 +7,12 @@ import { say, type CommandContext } from "./command-context.ts";
 import { chooseView } from "./choose-view.ts";
 import { checkFreePorts } from "./free-ports.ts";
 import type { OpenedJob } from "./open-job.ts";
+import type { LaunchSettings } from "../../foundation/job/settings.ts";
+import {
+  readTlsIdentity,
+  tlsFilesOf,
+  type TlsIdentity,
+} from "../../foundation/tls/tls-identity.ts";
 import { prepareJob, type PreparedJob } from "./prepare-job.ts";
 import { describeEnd, type NextSteps } from "./train-end.ts";
 import { describeOpened, describePlan, describeStart } from "./train-text.ts";
@@ -55,8 +61,18 @@ async function nextSteps(
   };
 }
 
+/** A job, and what secures its connections. */
+interface SecuredJob extends PreparedJob {
+  readonly tls: TlsIdentity | null;
+}
+
+function identityOf({ tlsCert, tlsKey, tlsCa }: LaunchSettings, now: Date): TlsIdentity | null {
+  const files = tlsFilesOf({ cert: tlsCert, key: tlsKey, ca: tlsCa });
+  return files === null ? null : readTlsIdentity(files, now);
+}
+
 async function runOpened(
-  job: PreparedJob,
+  job: SecuredJob,
   opened: OpenedJob,
   context: CommandContext,
 ): Promise<number> {
@@ -74,6 +90,7 @@ async function runOpened(
   const outcome = await runJob({
     settings,
     launch: job.launch,
+    tls: job.tls,
     native,
     model,
     data,
@@ -91,7 +108,7 @@ async function runOpened(
 
 /** Opens the job, says what it is, and unless only the plan is wanted, runs it. */
 async function carryOut(
-  job: PreparedJob,
+  job: SecuredJob,
   isDryRun: boolean,
   context: CommandContext,
 ): Promise<number> {
@@ -127,8 +144,9 @@ export async function runTrain(
   const { "dry-run": dryRun, ...flags } = given;
   const job = await prepareJob(jobFile, flags, context);
   if (job.launch.spawnWorkers) refuseSlowBf16(job.settings, processorFeatures());
+  const tls = identityOf(job.launch, context.now());
   await checkFreePorts(job.launch);
   sayAll(context, describeStart({ ...job, cores: availableCores() }));
   sayNotes(context, job.notes);
-  return carryOut(job, dryRun === "true", context);
+  return carryOut({ ...job, tls }, dryRun === "true", context);
 }

@@ -12,6 +12,7 @@ import {
   probes,
   programs,
   scrapeAnnotations,
+  tlsParts,
   type Part,
 } from "./pod-parts.ts";
 
@@ -49,6 +50,7 @@ export function coordinatorEnvironment(options: KubernetesOptions): readonly Par
       name: "RINGMASTER_NATS",
       value: `nats://ringmaster:$(NATS_PASSWORD)@${options.name}-nats:${ports.nats}`,
     },
+    ...tlsParts(options).environment,
   ];
 }
 
@@ -75,6 +77,7 @@ function container(options: KubernetesOptions): Part {
       { name: "job", mountPath: folders.job, readOnly: true },
       { name: "output", mountPath: folders.output },
       ...(options.dataClaim === null ? [] : [dataMount]),
+      ...tlsParts(options).mounts,
     ],
   };
 }
@@ -89,6 +92,7 @@ export function coordinatorJob(options: KubernetesOptions): Part {
       : [
           { name: "data", persistentVolumeClaim: { claimName: options.dataClaim, readOnly: true } },
         ]),
+    ...tlsParts(options).volumes,
   ];
   return {
     apiVersion: "batch/v1",

@@ -20,6 +20,8 @@ export interface KubernetesOptions {
   readonly outputSize: string;
   /** An existing claim with the data, mounted read-only at /data, where paths of the job file begin; or null. */
   readonly dataClaim: string | null;
+  /** An existing Secret with tls.crt, tls.key and ca.crt, as cert-manager makes it, for mutual TLS; or null. */
+  readonly tlsSecret: string | null;
   /** `gpu` gives every worker one. */
   readonly device: "cpu" | "gpu";
 }
@@ -34,6 +36,7 @@ export const kubernetesDefaults: Omit<KubernetesOptions, "name"> = {
   coordinatorMemory: "2Gi",
   outputSize: "20Gi",
   dataClaim: null,
+  tlsSecret: null,
   device: "cpu",
 };
 
@@ -88,6 +91,10 @@ export function checkKubernetesOptions(options: KubernetesOptions): void {
     size,
   );
   check("--output-size", options.outputSize, quantity.test(options.outputSize), size);
+  if (options.tlsSecret !== null) {
+    const isName = dnsLabel.test(options.tlsSecret);
+    check("--tls-secret", options.tlsSecret, isName, "the name of a Secret");
+  }
   if (dataClaim !== null) {
     check(
       "--data-claim",

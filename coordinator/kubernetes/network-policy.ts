@@ -1,6 +1,6 @@
 /**
- * Who may talk to a run's pods: each other, and whoever scrapes metrics. Records and gradients travel unencrypted between
- * the pods, so that nobody else is let in. Pure.
+ * Who may talk to a run's pods: each other, and whoever scrapes metrics. Without TLS, records and gradients
+ * travel unencrypted between the pods, so that nobody else is let in. Pure.
  */
 import { ports, type KubernetesOptions } from "./kubernetes-options.ts";
 import { labelsOf, type Part } from "./pod-parts.ts";

@@ -1,6 +1,7 @@
 /**
  * What the pods of a run have in common: names, labels, rights, probes, secrets. Pure.
  */
+import { workerEnvironment as names } from "../../proto/environment.ts";
 import { ports, type KubernetesOptions } from "./kubernetes-options.ts";
 
 /** A Kubernetes object or a part of one, as YAML will have it. */
@@ -60,6 +61,27 @@ export function secretName(options: KubernetesOptions): string {
 /** An environment variable out of the run's Secret. */
 export function fromSecret(name: string, key: string, options: KubernetesOptions): Part {
   return { name, valueFrom: { secretKeyRef: { name: secretName(options), key } } };
+}
+
+const tlsFolder = "/etc/ringmaster-tls";
+const groupMayRead = 0o440;
+
+/** Environment, mount and volume by which a pod gets its certificate; nothing where the run has none. */
+export function tlsParts({ tlsSecret }: KubernetesOptions): {
+  readonly environment: readonly Part[];
+  readonly mounts: readonly Part[];
+  readonly volumes: readonly Part[];
+} {
+  if (tlsSecret === null) return { environment: [], mounts: [], volumes: [] };
+  return {
+    environment: [
+      { name: names.tlsCert, value: `${tlsFolder}/tls.crt` },
+      { name: names.tlsKey, value: `${tlsFolder}/tls.key` },
+      { name: names.tlsCa, value: `${tlsFolder}/ca.crt` },
+    ],
+    mounts: [{ name: "tls", mountPath: tlsFolder, readOnly: true }],
+    volumes: [{ name: "tls", secret: { secretName: tlsSecret, defaultMode: groupMayRead } }],
+  };
 }
 
 /** Health and readiness as both programs serve them on the metrics port. */

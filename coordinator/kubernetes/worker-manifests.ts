@@ -13,6 +13,7 @@ import {
   probes,
   programs,
   scrapeAnnotations,
+  tlsParts,
   type Part,
 } from "./pod-parts.ts";
 
@@ -35,6 +36,7 @@ export function workerEnvironmentOf(options: KubernetesOptions): readonly Part[]
     { name: names.advertiseHost, valueFrom: { fieldRef: { fieldPath: "status.podIP" } } },
     { name: names.metricsListen, value: `0.0.0.0:${ports.metrics}` },
     { name: names.device, value: options.device },
+    ...tlsParts(options).environment,
   ];
 }
 
@@ -54,7 +56,7 @@ function container(options: KubernetesOptions): Part {
     ...probes,
     resources: { requests: share, limits: { ...share, ...gpu } },
     securityContext: containerSecurity,
-    volumeMounts: [{ name: "shared-memory", mountPath: "/dev/shm" }],
+    volumeMounts: [{ name: "shared-memory", mountPath: "/dev/shm" }, ...tlsParts(options).mounts],
   };
 }
 
@@ -80,6 +82,7 @@ export function workerJob(options: KubernetesOptions): Part {
           containers: [container(options)],
           volumes: [
             { name: "shared-memory", emptyDir: { medium: "Memory", sizeLimit: sharedMemory } },
+            ...tlsParts(options).volumes,
           ],
         },
       },

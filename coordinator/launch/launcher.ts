@@ -2,6 +2,7 @@
  * How workers come to be: started here as processes, or started elsewhere by somebody else. A launcher knows its workers
  * by id, and can say how one ended.
  */
+import type { TlsFiles } from "../../foundation/tls/tls-identity.ts";
 import type { ChildEnd } from "./guard.ts";
 
 /** What a worker is told at its start. */
@@ -13,6 +14,8 @@ export interface LaunchOrder {
   readonly coordinatorAddress: string;
   /** Secret that workers prove knowledge of. */
   readonly joinToken: string;
+  /** Files that secure the connection to the coordinator and those of the ring; null for plain text. */
+  readonly tls: TlsFiles | null;
 }
 
 /** How a worker's process ended, and what it last said. */

@@ -3,7 +3,7 @@
  */
 import { closeSync, openSync } from "node:fs";
 import { mkdir, open } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { workerEnvironment as names } from "../../proto/environment.ts";
@@ -133,6 +133,10 @@ export class LocalLauncher implements Launcher {
       ...tunables,
       [names.coordinator]: order.coordinatorAddress,
       [names.joinToken]: order.joinToken,
+      // Also where there is none: the user's own environment may name some that this run does not use.
+      [names.tlsCert]: order.tls === null ? "" : resolve(order.tls.cert),
+      [names.tlsKey]: order.tls === null ? "" : resolve(order.tls.key),
+      [names.tlsCa]: order.tls === null ? "" : resolve(order.tls.ca),
       [names.run]: order.run,
       [names.advertiseHost]: "127.0.0.1",
       [names.bindingFile]: bindingFile,

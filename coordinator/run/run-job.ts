@@ -3,6 +3,7 @@
  * have them prepare, form the ring, train, conclude. Whatever happens on the way, everything that was started is ended,
  * and the state of the last committed step is kept.
  */
+import type { TlsIdentity } from "../../foundation/tls/tls-identity.ts";
 import type { JobSettings, LaunchSettings } from "../../foundation/job/settings.ts";
 import type { LoadedModel } from "../../foundation/model-files/load-model.ts";
 import type { NativeParts } from "../../foundation/native/native-parts.ts";
@@ -26,6 +27,8 @@ import { NotFinite, notFiniteInput, trainSteps } from "./training-loop.ts";
 export interface RunJobOptions {
   readonly settings: JobSettings;
   readonly launch: LaunchSettings;
+  /** What secures all gRPC connections; null for plain text. */
+  readonly tls: TlsIdentity | null;
   readonly native: Pick<NativeParts, "bindingFile" | "natsServerFile" | "tensorflowVersion">;
   readonly model: LoadedModel;
   readonly data: { readonly train: Dataset | null; readonly validation: Dataset | null };

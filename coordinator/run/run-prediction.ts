@@ -129,10 +129,22 @@ async function launch(
     idOf: (candidate) => launcher.idOf(candidate.processId),
   });
   const source = sourceOf(options.model, work);
-  const server = await startCoordinatorServer({ run, listen: "127.0.0.1:0", roster, source });
+  const server = await startCoordinatorServer({
+    run,
+    listen: "127.0.0.1:0",
+    tls: null,
+    roster,
+    source,
+  });
   closers.add(() => server.close());
   closers.add(() => launcher.stop(stopGraceMs));
-  await launcher.launch({ workers, run, coordinatorAddress: server.address, joinToken });
+  await launcher.launch({
+    workers,
+    run,
+    coordinatorAddress: server.address,
+    joinToken,
+    tls: null,
+  });
   return {
     fleet: new Fleet(roster, { onJoined: () => {}, onLeft: () => {}, onProfiled: () => {} }),
     launcher,

@@ -90,6 +90,7 @@ export async function startRun(
   const server = await startCoordinatorServer({
     run,
     listen: launch.listen,
+    tls: options.tls,
     roster,
     source: trainingSource({ ...context, train: planned.train, startState: () => startState }),
   });
@@ -248,7 +249,8 @@ async function takePlaces(
   const { workers } = launch;
   view.doing(launch.spawnWorkers ? `starting ${workers} workers` : "waiting for workers");
   const { run, joinToken } = planned;
-  await launcher.launch({ workers, run, coordinatorAddress, joinToken });
+  const tls = options.tls?.files ?? null;
+  await launcher.launch({ workers, run, coordinatorAddress, joinToken, tls });
   await gather(fleet, launcher, workers, signal);
   view.doing("preparing: each worker records and compiles the step");
   const threads = threadsOf({

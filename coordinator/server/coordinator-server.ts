@@ -33,6 +33,7 @@ import type {
   WriteStateRequest,
   WriteStateResponse,
 } from "../../proto/gen/ringmaster/v1/run_pb.ts";
+import type { TlsIdentity } from "../../foundation/tls/tls-identity.ts";
 import { coordinatorServiceDefinition, serverOptions } from "../../proto/service.ts";
 import { CallError, signalOf, statusOf, writeAll } from "./call-stream.ts";
 import type { Member } from "./membership.ts";
@@ -69,10 +70,12 @@ export async function startCoordinatorServer(options: {
   readonly listen: string;
   readonly roster: Roster;
   readonly source: RunSource;
+  /** Whom to take, and what to show them; null serves in plain text. */
+  readonly tls: TlsIdentity | null;
 }): Promise<CoordinatorServer> {
   const server = new Server(serverOptions);
   server.addService(coordinatorServiceDefinition, { ...handlersOf(options) });
-  const port = await bind(server, options.listen);
+  const port = await bind(server, options);
   const leases = setInterval(() => options.roster.checkLeases(), leaseCheckMs);
   leases.unref();
   const host = options.listen.slice(0, options.listen.lastIndexOf(":"));
@@ -86,9 +89,18 @@ export async function startCoordinatorServer(options: {
   };
 }
 
-function bind(server: Server, listen: string): Promise<number> {
+function credentialsOf(tls: TlsIdentity | null): ServerCredentials {
+  if (tls === null) return ServerCredentials.createInsecure();
+  const pair = { cert_chain: tls.cert, private_key: tls.key };
+  return ServerCredentials.createSsl(tls.ca, [pair], true);
+}
+
+function bind(
+  server: Server,
+  { listen, tls }: { readonly listen: string; readonly tls: TlsIdentity | null },
+): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) => {
+    server.bindAsync(listen, credentialsOf(tls), (error, port) => {
       if (error === null) {
         resolve(port);
         return;

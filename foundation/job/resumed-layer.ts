@@ -18,6 +18,9 @@ const ofThatRun: ReadonlySet<SettingKey> = new Set([
   "listen",
   "metricsListen",
   "nats",
+  "tlsCert",
+  "tlsKey",
+  "tlsCa",
 ]);
 
 function shown(value: unknown): string {

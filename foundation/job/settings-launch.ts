@@ -173,4 +173,28 @@ export const launchSettings = {
     defaultText: "random when workers are started here",
     secret: true,
   }),
+  tlsCert: setting(z.string().min(1).nullable().default(null), {
+    group: "Workers and services",
+    form: "text",
+    placeholder: "file",
+    help: "certificate that coordinator and local workers show each other (PEM); secures all gRPC connections",
+    expected: "a file",
+    onResume: "free",
+  }),
+  tlsKey: setting(z.string().min(1).nullable().default(null), {
+    group: "Workers and services",
+    form: "text",
+    placeholder: "file",
+    help: "private key of --tls-cert (PEM)",
+    expected: "a file",
+    onResume: "free",
+  }),
+  tlsCa: setting(z.string().min(1).nullable().default(null), {
+    group: "Workers and services",
+    form: "text",
+    placeholder: "file",
+    help: "authority whose certificates are taken (PEM)",
+    expected: "a file",
+    onResume: "free",
+  }),
 } as const;

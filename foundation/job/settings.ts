@@ -119,6 +119,10 @@ export interface LaunchSettings {
   readonly nats: string | null;
   /** Secret that workers prove knowledge of; made at random when workers are spawned here. */
   readonly joinToken: string | null;
+  /** Files of mutual TLS on all gRPC connections: all three or none. */
+  readonly tlsCert: string | null;
+  readonly tlsKey: string | null;
+  readonly tlsCa: string | null;
   /** Threads of a worker's TensorFlow; null shares the cores out. */
   readonly threadsPerWorker: number | null;
   /** Steps after which all workers' weights are compared; null for checkpoints only. */

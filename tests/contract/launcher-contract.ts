@@ -21,7 +21,13 @@ export interface LauncherStage {
 
 /** An order of so many workers. */
 export function orderOf(workers: number): LaunchOrder {
-  return { workers, run: "trial", coordinatorAddress: "127.0.0.1:1", joinToken: "a-token" };
+  return {
+    workers,
+    run: "trial",
+    coordinatorAddress: "127.0.0.1:1",
+    joinToken: "a-token",
+    tls: null,
+  };
 }
 
 /** Waits a little for what a signal that was sent does; a process that nobody has reaped is dead. */

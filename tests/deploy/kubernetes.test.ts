@@ -110,6 +110,19 @@ describe("kubernetes manifests", () => {
     assert.match(objects.get("Job/mrpc-coordinator") ?? "", /"--device=gpu"/);
   });
 
+  it("gives both parties certificates out of a Secret when asked to, and none otherwise", () => {
+    const objects = objectsOf({ ...options, tlsSecret: "mrpc-tls" });
+    for (const name of ["Job/mrpc-coordinator", "Job/mrpc-worker"]) {
+      const job = objects.get(name) ?? "";
+      assert.match(job, /"RINGMASTER_TLS_CERT","value":"\/etc\/ringmaster-tls\/tls.crt"/);
+      assert.match(job, /"RINGMASTER_TLS_KEY","value":"\/etc\/ringmaster-tls\/tls.key"/);
+      assert.match(job, /"RINGMASTER_TLS_CA","value":"\/etc\/ringmaster-tls\/ca.crt"/);
+      assert.match(job, /"name":"tls","mountPath":"\/etc\/ringmaster-tls","readOnly":true/);
+      assert.match(job, /"secretName":"mrpc-tls","defaultMode":288/);
+      assert.doesNotMatch(objectsOf(options).get(name) ?? "", /TLS|ringmaster-tls/);
+    }
+  });
+
   it("writes a folder with secrets that only the user can read, and never over something", async (t) => {
     const folder = await written(t, options);
     const secrets = join(folder, "secrets.env");
@@ -135,6 +148,7 @@ describe("kubernetes manifests", () => {
       ["--coordinator-memory", { coordinatorMemory: "lots" }],
       ["--output-size", { outputSize: "0Gi" }],
       ["--data-claim", { dataClaim: "no/path" }],
+      ["--tls-secret", { tlsSecret: "Not a name" }],
     ];
     const folder = join(tmpdir(), "ringmaster-kubernetes-none");
     for (const [flag, wrong] of rows) {

@@ -25,12 +25,17 @@ export async function startWorker(
   options: { readonly joinToken: string; readonly engine: Engine; readonly hostId?: string },
 ): Promise<WorkerUnderTest> {
   const hostId = options.hostId ?? "host";
-  const ringServer = await startRingServer({ listenHost: "127.0.0.1", advertiseHost: "127.0.0.1" });
-  const client = new CoordinatorClient(coordinator.address);
+  const ringServer = await startRingServer({
+    listenHost: "127.0.0.1",
+    advertiseHost: "127.0.0.1",
+    tls: null,
+  });
+  const client = new CoordinatorClient(coordinator.address, null);
   const membership = await joinRun(client, {
     coordinator: coordinator.address,
     run: "",
     joinToken: options.joinToken,
+    tlsFiles: null,
     introduction: {
       ringAddress: ringServer.address,
       hostId,

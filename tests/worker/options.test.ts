@@ -25,11 +25,15 @@ describe("readWorkerOptions", () => {
       RINGMASTER_LOCAL_RANK: "3",
       RINGMASTER_BINDING_FILE: "/cache/binding.node",
       RINGMASTER_TENSORFLOW_VERSION: "2.21.0",
+      RINGMASTER_TLS_CERT: "/tls/tls.crt",
+      RINGMASTER_TLS_KEY: "/tls/tls.key",
+      RINGMASTER_TLS_CA: "/tls/ca.crt",
     });
     assert.deepEqual(options, {
       coordinator: "lead:7000",
       run: "spring",
       joinToken: "token",
+      tls: { cert: "/tls/tls.crt", key: "/tls/tls.key", ca: "/tls/ca.crt" },
       joinWaitMs: 600_000,
       listen: { host: "0.0.0.0", port: 0 },
       advertiseHost: "10.0.0.7",

@@ -1,5 +1,6 @@
 /** The receiving end of a gRPC link: pulls the left neighbour's stream with a wide window. */
 import { create } from "@bufbuild/protobuf";
+import type { TlsIdentity } from "../../foundation/tls/tls-identity.ts";
 import { makeRingProof, metadataNames } from "../../proto/auth.ts";
 import { PullRequestSchema } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
 import { ringChunkBytes } from "../../proto/limits.ts";
@@ -41,11 +42,13 @@ export class GrpcInlet {
   #closed: Error | null = null;
   receivedBytes = 0;
 
-  constructor(options: LinkOptions) {
+  /** @param tls whom to take for the neighbour, and what to show it; null for plain text */
+  constructor(options: LinkOptions, tls: TlsIdentity | null) {
     this.#options = options;
     const { run, generation, rank, hostId, workerId, ringKey, left } = options;
     this.#pull = new OpenedPull({
       address: left.ringAddress,
+      tls,
       metadata: {
         [metadataNames.worker]: workerId,
         [metadataNames.generation]: String(generation),

@@ -23,7 +23,7 @@ export async function connectGrpcLink(server: RingServer, options: LinkOptions):
     puller: options.right.workerId,
     attach: (call, opening) => outlet.attach(call, opening),
   });
-  const inlet = new GrpcInlet(options);
+  const inlet = new GrpcInlet(options, server.tls);
   const close = (): void => {
     const reason = new LinkBroken(`ring of generation ${options.generation} is closed`);
     outlet.close(reason);

@@ -7,10 +7,17 @@ import type { IncomingHttpHeaders, IncomingHttpStatusHeader } from "node:http2";
 import { clearTimeout, setTimeout } from "node:timers";
 import { toBinary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
+import { anyName, tlsFailure, type TlsIdentity } from "../../foundation/tls/tls-identity.ts";
 import { PullRequestSchema, type PullRequest } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
 import { receiveWindowBytes } from "../../proto/limits.ts";
 import { framePrefix, FrameReader, type FrameReaderOptions } from "./grpc-frames.ts";
-import { grpcContentType, keepAlive, pullPath, sessionMemoryMax } from "./ring-http2.ts";
+import {
+  grpcContentType,
+  keepAlive,
+  pullPath,
+  ringTlsVersion,
+  sessionMemoryMax,
+} from "./ring-http2.ts";
 
 /** Pause before the neighbour is tried again, in milliseconds. */
 const reconnectMs = 500;
@@ -19,6 +26,8 @@ const reconnectMs = 500;
 export interface PullOptions {
   /** host:port of the neighbour's ring service. */
   readonly address: string;
+  /** Whom to take there, and what to show; null for plain text. */
+  readonly tls: TlsIdentity | null;
   readonly metadata: Readonly<Record<string, string>>;
   readonly opening: PullRequest;
   readonly frames: FrameReaderOptions;
@@ -47,6 +56,10 @@ function statusOf(headers: IncomingHttpHeaders): string | null {
     : `${code} ${status[code] ?? "UNKNOWN"}: ${details}`;
 }
 
+function secured({ cert, key, ca }: TlsIdentity) {
+  return { cert, key, ca, minVersion: ringTlsVersion, checkServerIdentity: anyName } as const;
+}
+
 /** One pull, from the side that pulls. */
 export class OpenedPull {
   readonly #options: PullOptions;
@@ -61,9 +74,12 @@ export class OpenedPull {
   }
 
   #connect(): void {
-    const session = connect(`http://${this.#options.address}`, {
-      settings: { initialWindowSize: receiveWindowBytes },
+    const { address, tls } = this.#options;
+    const settings = { initialWindowSize: receiveWindowBytes };
+    const session = connect(`${tls === null ? "http" : "https"}://${address}`, {
+      settings,
       maxSessionMemory: sessionMemoryMax,
+      ...(tls === null ? {} : secured(tls)),
     });
     this.#session = session;
     let failed = "it cannot be reached";
@@ -74,7 +90,8 @@ export class OpenedPull {
       this.#open(session, () => failed);
     });
     session.once("close", () => {
-      if (this.#stream !== null) this.#lose(failed);
+      const refused = tlsFailure(failed);
+      if (this.#stream !== null || refused !== null) this.#lose(refused ?? failed);
       else if (!this.#over) this.#retry = setTimeout(() => this.#connect(), reconnectMs);
     });
   }

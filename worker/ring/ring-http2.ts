@@ -16,6 +16,9 @@ export const grpcContentType = "application/grpc+proto";
 /** Both sides count their own memory; node's limit would end connections whose windows are wide. */
 export const sessionMemoryMax = Number.MAX_SAFE_INTEGER;
 
+/** Both sides of a ring are this program: no older version of TLS is needed. */
+export const ringTlsVersion = "TLSv1.3";
+
 /** Pings the other side as long as the session lives, and destroys the session when no answer comes. */
 export function keepAlive(session: Http2Session): void {
   const lost = (): void => session.destroy(new Error("the other side does not answer pings"));

@@ -2,12 +2,19 @@
  * Serves RingService: lets the right neighbour of the current generation pull, once it has proved its membership. A pull
  * may come before this worker has formed its own side of the ring; it then waits for it.
  */
-import { createServer, type Http2Server, type ServerHttp2Session } from "node:http2";
+import {
+  createSecureServer,
+  createServer,
+  type Http2SecureServer,
+  type Http2Server,
+  type ServerHttp2Session,
+} from "node:http2";
 import { status } from "@grpc/grpc-js";
 import { z } from "zod";
+import type { TlsIdentity } from "../../foundation/tls/tls-identity.ts";
 import { metadataNames, verifyRingProof } from "../../proto/auth.ts";
 import type { PullRequest } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
-import { keepAlive, pullPath, sessionMemoryMax } from "./ring-http2.ts";
+import { keepAlive, pullPath, ringTlsVersion, sessionMemoryMax } from "./ring-http2.ts";
 import { ServedPull } from "./served-pull.ts";
 
 /** Pulls that may wait for their generation. */
@@ -32,6 +39,8 @@ export interface PullExpectation {
 export interface RingServer {
   /** host:port to announce. */
   readonly address: string;
+  /** Whom it takes, and what it shows them; null in plain text. Neighbours are dialled with the same. */
+  readonly tls: TlsIdentity | null;
   /** Lets the right neighbour of a generation in; replaces what was expected before. */
   expect(expectation: PullExpectation): void;
   close(): Promise<void>;
@@ -104,9 +113,30 @@ class Doorkeeper {
   }
 }
 
+function createFor(tls: TlsIdentity | null): Http2Server | Http2SecureServer {
+  if (tls === null) return createServer({ maxSessionMemory: sessionMemoryMax });
+  const { cert, key, ca } = tls;
+  const server = createSecureServer({
+    cert,
+    key,
+    ca,
+    minVersion: ringTlsVersion,
+    requestCert: true,
+    rejectUnauthorized: true,
+    maxSessionMemory: sessionMemoryMax,
+  });
+  // Whoever has no certificate of ours is turned away by the handshake; there is nobody to tell.
+  server.on("tlsClientError", () => undefined);
+  return server;
+}
+
 /** Serves one method; everything else is refused. */
-function serve(sessions: Set<ServerHttp2Session>, door: Doorkeeper): Http2Server {
-  const server = createServer({ maxSessionMemory: sessionMemoryMax });
+function serve(
+  sessions: Set<ServerHttp2Session>,
+  door: Doorkeeper,
+  tls: TlsIdentity | null,
+): Http2Server | Http2SecureServer {
+  const server = createFor(tls);
   server.on("session", (session) => {
     sessions.add(session);
     // What is lost with a session is its streams' to notice; without a listener it would end the process.
@@ -130,15 +160,17 @@ function serve(sessions: Set<ServerHttp2Session>, door: Doorkeeper): Http2Server
  * Starts serving.
  * @param options.listenHost interface to listen on; a free port is taken unless `listenPort` is given
  * @param options.advertiseHost host under which neighbours reach it
+ * @param options.tls whom to take, and what to show them; null serves in plain text
  */
 export async function startRingServer(options: {
   readonly listenHost: string;
   readonly advertiseHost: string;
   readonly listenPort?: number;
+  readonly tls: TlsIdentity | null;
 }): Promise<RingServer> {
   const door = new Doorkeeper();
   const sessions = new Set<ServerHttp2Session>();
-  const server = serve(sessions, door);
+  const server = serve(sessions, door, options.tls);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(options.listenPort ?? 0, options.listenHost, resolve);
@@ -146,6 +178,7 @@ export async function startRingServer(options: {
   const bound = z.object({ port: z.number() }).parse(server.address());
   return {
     address: `${options.advertiseHost}:${bound.port}`,
+    tls: options.tls,
     expect: (expectation) => door.expect(expectation),
     close: () =>
       new Promise((resolve) => {

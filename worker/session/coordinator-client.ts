@@ -13,6 +13,7 @@ import {
   type MethodDefinition,
   type ServiceError,
 } from "@grpc/grpc-js";
+import { anyName, type TlsIdentity } from "../../foundation/tls/tls-identity.ts";
 import { metadataNames } from "../../proto/auth.ts";
 import {
   ChallengeRequestSchema,
@@ -47,16 +48,20 @@ export type Fields<Message> = Omit<Message, "$typeName" | "$unknown">;
 /** The open stream of a worker's life. */
 export type AttendCall = ClientDuplexStream<AttendRequest, AttendResponse>;
 
+function credentialsOf(tls: TlsIdentity | null): ChannelCredentials {
+  if (tls === null) return credentials.createInsecure();
+  return credentials.createSsl(tls.ca, tls.key, tls.cert, { checkServerIdentity: anyName });
+}
+
 /** The calls, on one connection. */
 export class CoordinatorClient {
   readonly #client: Client;
 
-  /** @param address host:port @param channelCredentials plain text by default */
-  constructor(
-    address: string,
-    channelCredentials: ChannelCredentials = credentials.createInsecure(),
-  ) {
-    this.#client = new Client(address, channelCredentials, clientOptions);
+  /** @param address host:port @param tls whom to take and what to show; null for plain text */
+  constructor(address: string, tls: TlsIdentity | null) {
+    // Any name but an address, which TLS does not allow: none is looked at.
+    const named = { ...clientOptions, "grpc.ssl_target_name_override": "ringmaster" };
+    this.#client = new Client(address, credentialsOf(tls), tls === null ? clientOptions : named);
   }
 
   /** Asks for a nonce. */

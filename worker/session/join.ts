@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { status } from "@grpc/grpc-js";
 import { BadInput } from "../../foundation/bad-input.ts";
+import { tlsFailure, type TlsFiles } from "../../foundation/tls/tls-identity.ts";
 import { makeProof } from "../../proto/auth.ts";
 import type { JoinRequest, JoinResponse } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import type { CoordinatorClient, Fields, Identity } from "./coordinator-client.ts";
@@ -22,6 +23,8 @@ export interface JoinOptions {
   /** Run to join; empty takes the coordinator's only run. */
   readonly run: string;
   readonly joinToken: string;
+  /** Files of the connection's TLS, for messages; null for plain text. */
+  readonly tlsFiles: TlsFiles | null;
   readonly introduction: Introduction;
   /** How long an unreachable coordinator is waited for, in milliseconds. */
   readonly waitMs: number;
@@ -61,14 +64,16 @@ export async function joinRun(
       options.signal.throwIfAborted();
       const { code, details } = grpcFailure(error);
       if (!isPassing(code)) throw refusal(code, details, options);
+      const refused = tlsFailure(details);
+      if (refused !== null) throw tlsRefusal(refused, options);
       const pauseMs = pauseAfter(failures);
       if (options.nowMs() + pauseMs > until) {
         throw new Error(
-          `Cannot join the run as no coordinator answers at ${options.coordinator}: ${details}`,
+          `Cannot join the run as no coordinator answers at ${options.coordinator}: ${explained(details, options)}`,
           { cause: error },
         );
       }
-      options.onRetry(details, pauseMs);
+      options.onRetry(explained(details, options), pauseMs);
       await pause(pauseMs, options.signal);
     }
   }
@@ -105,6 +110,26 @@ export function grpcFailure(error: unknown): { readonly code: status; readonly d
 
 function isPassing(code: status): boolean {
   return code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED;
+}
+
+function tlsRefusal(found: string, { coordinator, tlsFiles }: JoinOptions): BadInput {
+  if (tlsFiles === null) {
+    return new BadInput({
+      flag: "--tls-cert",
+      expected: `a certificate for the coordinator at ${coordinator}`,
+      found,
+    });
+  }
+  const expected = `the authority of the coordinator at ${coordinator}, which must have --tls-cert as well`;
+  return new BadInput({ flag: "--tls-ca", file: tlsFiles.ca, expected, found });
+}
+
+/** A failure that passes, in words. Who is turned away by TLS is not told so: the connection just ends. */
+function explained(details: string, { tlsFiles }: JoinOptions): string {
+  if (!/Failed to connect \(/u.test(details)) return details;
+  const without =
+    tlsFiles === null ? "has TLS and we have no --tls-cert" : "does not take our --tls-cert";
+  return `it answers and ends the connection at once; perhaps it ${without} (${details})`;
 }
 
 function refusal(code: status, details: string, options: JoinOptions): Error {

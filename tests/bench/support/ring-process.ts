@@ -16,7 +16,11 @@ const orderSchema = z.discriminatedUnion("kind", [
 ]);
 
 const signal = new AbortController().signal;
-const server = await startRingServer({ listenHost: "127.0.0.1", advertiseHost: "127.0.0.1" });
+const server = await startRingServer({
+  listenHost: "127.0.0.1",
+  advertiseHost: "127.0.0.1",
+  tls: null,
+});
 let ring: Ring | null = null;
 let sum: ExactSum | null = null;
 let gradient = new Float32Array(0);

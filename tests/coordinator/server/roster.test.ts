@@ -36,6 +36,7 @@ async function setStage(seats: number): Promise<Stage> {
   const server = await startCoordinatorServer({
     run,
     listen: "127.0.0.1:0",
+    tls: null,
     roster,
     source: {
       readState: () => [],
@@ -54,6 +55,7 @@ async function join(stage: Stage, token = joinToken): Promise<Membership> {
     coordinator: stage.server.address,
     run: "trial",
     joinToken: token,
+    tlsFiles: null,
     introduction: {
       ringAddress: "127.0.0.1:1",
       hostId: "here",
@@ -69,13 +71,13 @@ async function join(stage: Stage, token = joinToken): Promise<Membership> {
 }
 
 function clientOf(stage: Stage): CoordinatorClient {
-  const client = new CoordinatorClient(stage.server.address);
+  const client = new CoordinatorClient(stage.server.address, null);
   closers.push(() => client.close());
   return client;
 }
 
 function attend(stage: Stage, membership: Membership): Session {
-  const client = new CoordinatorClient(stage.server.address);
+  const client = new CoordinatorClient(stage.server.address, null);
   const idle = { state: "waiting", generation: 0n, residentBytes: 5 };
   const session = new Session(client, membership, () => idle);
   closers.push(() => session.close());

@@ -92,7 +92,7 @@ describe("the ring's gRPC", () => {
       }
       call.end();
     });
-    const inlet = new GrpcInlet(optionsOf(address));
+    const inlet = new GrpcInlet(optionsOf(address), null);
     await inlet.ready(never);
     for (const [hop, size] of sizes.entries()) {
       const chunk = await inlet.receive(never);
@@ -109,7 +109,7 @@ describe("the ring's gRPC", () => {
     const { server, address } = await serveByLibrary((call) =>
       call.emit("error", { code: 10, details: "generation 5 is over: 100 %", metadata: null }),
     );
-    const inlet = new GrpcInlet(optionsOf(address));
+    const inlet = new GrpcInlet(optionsOf(address), null);
     await assert.rejects(inlet.ready(never), (error: Error) => {
       assert.ok(error instanceof LinkBroken);
       assert.match(error.message, /10 ABORTED: generation 5 is over: 100 %/);
@@ -118,7 +118,11 @@ describe("the ring's gRPC", () => {
     server.forceShutdown();
   });
   it("serves a client of grpc-js, and tells it why it is refused", async () => {
-    const server = await startRingServer({ listenHost: "127.0.0.1", advertiseHost: "127.0.0.1" });
+    const server = await startRingServer({
+      listenHost: "127.0.0.1",
+      advertiseHost: "127.0.0.1",
+      tls: null,
+    });
     const outlet = new GrpcOutlet(optionsOf(""));
     server.expect({
       run: "interop",
@@ -156,11 +160,12 @@ describe("the ring's gRPC", () => {
   it("waits for a neighbour that does not listen yet", async () => {
     const { server, address } = await serveByLibrary(() => undefined);
     server.forceShutdown();
-    const inlet = new GrpcInlet(optionsOf(address));
+    const inlet = new GrpcInlet(optionsOf(address), null);
     const again = await startRingServer({
       listenHost: "127.0.0.1",
       advertiseHost: "127.0.0.1",
       listenPort: Number(address.split(":")[1]),
+      tls: null,
     });
     const outlet = new GrpcOutlet({ ...optionsOf(""), workerId: "worker-1" });
     again.expect({

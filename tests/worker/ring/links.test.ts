@@ -25,7 +25,7 @@ async function grpcRing(count: number, shared: boolean): Promise<LinkRing> {
   const ringKey = new Uint8Array(32).fill(7);
   const servers = await Promise.all(
     Array.from({ length: count }, () =>
-      startRingServer({ listenHost: "127.0.0.1", advertiseHost: "127.0.0.1" }),
+      startRingServer({ listenHost: "127.0.0.1", advertiseHost: "127.0.0.1", tls: null }),
     ),
   );
   const members = servers.map((server, rank) => ({
@@ -82,7 +82,11 @@ if (hasRoom(sharedMemoryFolder)) {
 
 describe("ring server", () => {
   it("lets nobody in without the ring key", async () => {
-    const server = await startRingServer({ listenHost: "127.0.0.1", advertiseHost: "127.0.0.1" });
+    const server = await startRingServer({
+      listenHost: "127.0.0.1",
+      advertiseHost: "127.0.0.1",
+      tls: null,
+    });
     const member = (workerId: string) => ({
       workerId,
       ringAddress: server.address,

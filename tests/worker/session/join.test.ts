@@ -15,6 +15,7 @@ function optionsFor(coordinator: string, changes: Partial<JoinOptions> = {}): Jo
     coordinator,
     run: "",
     joinToken: script.joinToken,
+    tlsFiles: null,
     introduction: {
       ringAddress: "127.0.0.1:4711",
       hostId: "host",
@@ -42,7 +43,7 @@ async function freePort(): Promise<number> {
 describe("joinRun", () => {
   it("proves the token without sending it", async () => {
     const coordinator = await ScriptedCoordinator.start(script);
-    const client = new CoordinatorClient(coordinator.address);
+    const client = new CoordinatorClient(coordinator.address, null);
     try {
       const membership = await joinRun(client, optionsFor(coordinator.address));
       assert.equal(membership.identity.run, "spring");
@@ -69,7 +70,7 @@ describe("joinRun", () => {
 
   it("refuses a wrong token as the user's mistake", async () => {
     const coordinator = await ScriptedCoordinator.start(script);
-    const client = new CoordinatorClient(coordinator.address);
+    const client = new CoordinatorClient(coordinator.address, null);
     try {
       const joining = joinRun(client, optionsFor(coordinator.address, { joinToken: "other" }));
       await assert.rejects(joining, (error: unknown) => {
@@ -87,7 +88,7 @@ describe("joinRun", () => {
   it("waits for a coordinator that starts later", async () => {
     const port = await freePort();
     const address = `127.0.0.1:${port}`;
-    const client = new CoordinatorClient(address);
+    const client = new CoordinatorClient(address, null);
     let coordinator: ScriptedCoordinator | null = null;
     let starting: Promise<void> | null = null;
     try {
@@ -111,7 +112,7 @@ describe("joinRun", () => {
 
   it("gives up after the wait, naming the address", async () => {
     const address = `127.0.0.1:${await freePort()}`;
-    const client = new CoordinatorClient(address);
+    const client = new CoordinatorClient(address, null);
     try {
       await assert.rejects(joinRun(client, optionsFor(address, { waitMs: 0 })), (error: Error) =>
         error.message.includes(address),
@@ -123,7 +124,7 @@ describe("joinRun", () => {
 
   it("stops waiting when told to", async () => {
     const address = `127.0.0.1:${await freePort()}`;
-    const client = new CoordinatorClient(address);
+    const client = new CoordinatorClient(address, null);
     const leaving = new AbortController();
     const reason = new Error("told to leave");
     try {
