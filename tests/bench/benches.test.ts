@@ -13,6 +13,7 @@ import { fileURLToPath } from "node:url";
 import { after, before, describe, it } from "node:test";
 import { z } from "zod";
 import { skipWithout, works } from "../support/needed-tool.ts";
+import { networksPermitted } from "../support/network-hosts.ts";
 
 const python = process.env["RINGMASTER_BENCH_PYTHON"] ?? process.env["RINGMASTER_TEST_PYTHON"];
 const found = (name: string): string => `u.find_spec("${name}")`;
@@ -102,6 +103,8 @@ describe("a bench", () => {
     readonly args: () => readonly string[];
     /** Fields of the first result, by whether they need the peer. */
     readonly own: z.ZodType;
+    /** Why it cannot run here. */
+    readonly skip?: string | false;
     /** Null for a bench of our side alone. */
     readonly withPeer: z.ZodType | null;
   }[] = [
@@ -110,6 +113,18 @@ describe("a bench", () => {
       args: () => [...every.steps, "--workers", "2"],
       own: z.object({ workers: z.literal(2), ours: spread }),
       withPeer: z.object({ pytorch: spread, ratio: spread, peerThreads: z.number().min(1) }),
+    },
+    {
+      name: "links",
+      skip: skipWithout(networksPermitted(), "permission for network namespaces"),
+      args: () => [...every.steps, "--mbits", "200", "--wires", "int16", "--hooks", "powersgd"],
+      own: z.object({
+        megabits: z.literal(200),
+        form: z.literal("int16"),
+        samplesPerSecond: spread,
+        loss: z.number(),
+      }),
+      withPeer: z.object({ ratios: z.object({ powersgd: z.number().positive() }) }),
     },
     {
       name: "step",
@@ -163,8 +178,8 @@ describe("a bench", () => {
       withPeer: z.object({ trainer: z.object({ accuracy: z.number() }) }),
     },
   ];
-  for (const { name, args, own, withPeer } of benches) {
-    describe(name, () => {
+  for (const { name, args, own, withPeer, skip: without = false } of benches) {
+    describe(name, { skip: without }, () => {
       let report: Report;
       it("measures our side", async () => {
         report = await reportOf(name, args());

@@ -1,6 +1,7 @@
 /**
- * `npm run bench:throughput [-- --rounds 7 --steps 6 --workers 1,2,4]`: samples/s of 1, 2 and 4 workers beside PyTorch DDP
- * over gloo, in turn, at MiniLM's shape, 8 rows of 128 tokens per worker, fp32, dropout 0.1 on both sides. Ours is the real
+ * `npm run bench:throughput [-- --rounds 7 --steps 6 --workers 1,2,4 --precision fp32]`: samples/s of 1, 2 and 4 workers
+ * beside PyTorch DDP over gloo, in turn, at MiniLM's shape, 8 rows of 128 tokens per worker, dropout 0.1 on both sides;
+ * `npm run bench:train` does so in fp32 and in bf16 (our `--bf16`, PyTorch's autocast). Ours is the real
  * program, every worker a process, exchange and update included. Both sides start once for each number of workers and
  * take turns in blocks of steps. `--short`: a tiny model, to try the harness; `--no-peer`: our side only.
  */
@@ -28,8 +29,11 @@ interface Sizing {
   readonly withPeer: boolean;
 }
 
+type Precision = "fp32" | "bf16";
+
 interface Measured {
   readonly workers: number;
+  readonly precision: Precision;
   readonly ours: number[];
   readonly peer: number[];
   readonly peerThreads: number;
@@ -38,24 +42,28 @@ interface Measured {
 /** Measures one number of workers; the sides take turns in who is first. */
 async function measure(
   sizing: Sizing,
-  workers: number,
+  { workers, precision }: { readonly workers: number; readonly precision: Precision },
 ): Promise<Measured & { versions: PeerVersions | null }> {
   const { folder, tokens, rounds, steps, withPeer } = sizing;
   const job = {
     modelFolder: join(folder, "model"),
     rows,
     tokens,
-    precision: "fp32",
+    precision,
     worldSize: workers,
-  } as const;
+  };
   const peer = withPeer ? await TrainPeer.start(job) : null;
-  const measured = { workers, ours: [] as number[], peer: [] as number[] };
+  const measured = { workers, precision, ours: [] as number[], peer: [] as number[] };
   const perSecond = (ms: readonly number[]): number => (rows * workers * 1000) / median(ms);
   try {
     await peer?.chooseThreads(tuningSteps);
     const trainFile = join(folder, "train.jsonl");
     const args = stepArguments({ ...job, trainFile, workers });
-    const run = await startPausedRun(args, join(folder, `run-${workers}`), warmUpSteps);
+    const run = await startPausedRun(
+      args,
+      join(folder, `run-${precision}-${workers}`),
+      warmUpSteps,
+    );
     try {
       const measureOurs = async (): Promise<void> => {
         measured.ours.push(perSecond(await run.steps(steps)));
@@ -68,7 +76,7 @@ async function measure(
         for (const side of round % 2 === 0 ? turn : turn.reverse()) await side();
         const last = [measured.ours, measured.peer].map((all) => all.at(-1)?.toFixed(1) ?? "–");
         tellProgress(
-          `${workers} workers, round ${round + 1} of ${rounds}: ${last.join(" beside ")}`,
+          `${precision}, ${workers} workers, round ${round + 1} of ${rounds}: ${last.join(" beside ")}`,
         );
       }
     } finally {
@@ -85,6 +93,7 @@ async function main(): Promise<void> {
     rounds: 7,
     steps: 6,
     workers: ["1", "2", "4"],
+    precision: ["fp32"],
     short: false,
     "no-peer": false,
   });
@@ -97,15 +106,21 @@ async function main(): Promise<void> {
   try {
     await writeRandomBert(join(folder, "model"), shape, 0.1);
     writeFullRows(join(folder, "train.jsonl"), shape, tokens);
-    for (const workers of flags.workers.map(Number)) {
-      const one = await measure({ ...sizing, withPeer: !flags["no-peer"] }, workers);
-      versions = one.versions;
-      measured.push(one);
+    for (const precision of (["fp32", "bf16"] as const).filter((p) =>
+      flags.precision.includes(p),
+    )) {
+      for (const workers of flags.workers.map(Number)) {
+        const form = { workers, precision };
+        const one = await measure({ ...sizing, withPeer: !flags["no-peer"] }, form);
+        versions = one.versions;
+        measured.push(one);
+      }
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  const results = measured.map(({ workers, ours, peer, peerThreads }) => ({
+  const results = measured.map(({ workers, precision, ours, peer, peerThreads }) => ({
+    precision,
     workers,
     ours: spreadOf(ours),
     ...(peer.length === 0
@@ -117,8 +132,9 @@ async function main(): Promise<void> {
         }),
   }));
   const table = [
-    ["workers", "Ringmaster", "PyTorch DDP (gloo)", "its threads a rank", "ratio"],
+    ["precision", "workers", "Ringmaster", "PyTorch DDP (gloo)", "its threads a rank", "ratio"],
     ...results.map((r) => [
+      r.precision,
       String(r.workers),
       formatSpread(r.ours),
       r.pytorch === undefined ? "–" : formatSpread(r.pytorch),
@@ -126,7 +142,7 @@ async function main(): Promise<void> {
       r.ratio === undefined ? "–" : formatSpread(r.ratio, 2),
     ]),
   ];
-  const title = `samples/s, ${flags.short ? "tiny model" : "MiniLM shape"}, ${rows} × ${tokens} per worker, fp32, dropout 0.1, ${flags.rounds} rounds in turn of ${flags.steps} steps: median (least–most)`;
+  const title = `samples/s, ${flags.short ? "tiny model" : "MiniLM shape"}, ${rows} × ${tokens} per worker, dropout 0.1, ${flags.rounds} rounds in turn of ${flags.steps} steps: median (least–most)`;
   const { rounds, steps } = flags;
   printReport("throughput", [{ title, rows: table }], { versions, rounds, steps, results });
 }

@@ -14,12 +14,16 @@ export interface NetworkHost {
   readonly address: string;
   /** Starts a program on it. Output goes to pipes. */
   start(command: string, args: readonly string[], options: StartOptions): ChildProcess;
+  /** Limits what it sends to so many megabits a second, as a link of that speed would (a token bucket). */
+  limit(megabits: number): void;
 }
 
 /** How a program is started. */
 export interface StartOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly cwd?: string;
+  /** Whether something will be written to it. Default: no. */
+  readonly writable?: boolean;
 }
 
 /** The hosts, in the order of their names. */
@@ -54,6 +58,11 @@ export function networksPermitted(): boolean {
   return usable && mounts.status === 0;
 }
 
+/** The bucket: 2 ms of the rate, because the kernel looks at it about that often, and at least a few large packets. */
+function burstBytes(megabits: number): number {
+  return Math.max(200_000, Math.ceil((megabits * 1e6 * 0.002) / 8));
+}
+
 /** A private /dev/shm and hosts file, then the program. */
 const entry = `mount -t tmpfs none /dev/shm && mount --bind "$1" /etc/hosts && shift && exec "$@"`;
 
@@ -64,12 +73,19 @@ function hostOf(
   return {
     name,
     address: place.address,
-    start(command, args, options) {
+    start(command, args, { writable = false, ...options }) {
       const inside = ["netns", "exec", place.namespace, "sh", "-c", entry, "sh", place.hostsFile];
       return spawn("ip", [...inside, command, ...args], {
-        stdio: ["ignore", "pipe", "pipe"],
+        stdio: [writable ? "pipe" : "ignore", "pipe", "pipe"],
         ...options,
       });
+    },
+    limit(megabits) {
+      const rate = `rate ${megabits}mbit burst ${burstBytes(megabits)} latency 100ms`;
+      execFileSync(
+        "tc",
+        `-n ${place.namespace} qdisc replace dev eth0 root tbf ${rate}`.split(" "),
+      );
     },
   };
 }

@@ -1,6 +1,8 @@
 """The peer of bench:throughput, bench:step and bench:memory: full training steps of transformers' BERT in PyTorch.
 
-usage: train_step.py MODEL_FOLDER ROWS TOKENS [fp32|bf16]
+usage: train_step.py MODEL_FOLDER ROWS TOKENS [fp32|bf16] [none|bf16|powersgd]
+
+The last argument is DDP's communication hook.
 
 With WORLD_SIZE above 1 in the environment it is one rank of DistributedDataParallel over gloo. Each line of standard
 input is a command, {"mode": "eager"|"compile", "threads": N or 0 for torch's default, "steps": K}; the answer is a line
@@ -20,8 +22,20 @@ from transformers import AutoModelForSequenceClassification
 transformers.logging.set_verbosity_error()
 
 
+def register_hook(model, hook):
+    from torch.distributed.algorithms.ddp_comm_hooks import default_hooks, powerSGD_hook
+
+    if hook == "bf16":
+        # DDP refuses this hook by name without NCCL; gloo can do what it does.
+        model.register_comm_hook(None, lambda state, bucket: default_hooks.bf16_compress_hook(state, bucket))
+    elif hook == "powersgd":
+        # The least rank, begun as early as PyTorch allows: the most compression that it has.
+        state = powerSGD_hook.PowerSGDState(None, matrix_approximation_rank=1, start_powerSGD_iter=2)
+        model.register_comm_hook(state, powerSGD_hook.powerSGD_hook)
+
+
 class Job:
-    def __init__(self, folder, rows, tokens, precision):
+    def __init__(self, folder, rows, tokens, precision, hook):
         self.rank = int(os.environ.get("RANK", "0"))
         self.world_size = int(os.environ.get("WORLD_SIZE", "1"))
         torch.manual_seed(self.rank)
@@ -30,6 +44,7 @@ class Job:
         if self.world_size > 1:
             torch.distributed.init_process_group("gloo")
             model = torch.nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True)
+            register_hook(model, hook)
         self.model = model
         self.compiled = None
         self.precision = precision
@@ -65,7 +80,8 @@ def say(message):
 def main():
     folder, rows, tokens = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     default_threads = torch.get_num_threads()
-    job = Job(folder, rows, tokens, sys.argv[4] if len(sys.argv) > 4 else "fp32")
+    precision = sys.argv[4] if len(sys.argv) > 4 else "fp32"
+    job = Job(folder, rows, tokens, precision, sys.argv[5] if len(sys.argv) > 5 else "none")
     say({"torch": torch.__version__, "transformers": transformers.__version__, "threads": default_threads})
     for line in sys.stdin:
         command = json.loads(line)

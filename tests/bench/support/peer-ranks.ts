@@ -1,5 +1,5 @@
 /** The peer's processes, one a rank: each reads a command a line and answers with a JSON line, so that it starts once. */
-import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -29,16 +29,41 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
+/** Starts one rank's program; its input and output are pipes. */
+export type RankStarter = (
+  rank: number,
+  program: {
+    readonly command: string;
+    readonly args: readonly string[];
+    readonly env: NodeJS.ProcessEnv;
+  },
+) => ChildProcess;
+
+/** Where ranks run and how they meet. */
+export interface RanksPlace {
+  readonly start: RankStarter;
+  readonly address: string;
+  /** Name of the network interface. */
+  readonly interface: string;
+}
+
+const thisMachine: RanksPlace = {
+  start: (_rank, { command, args, env }) => spawn(command, args, { env }),
+  address: "127.0.0.1",
+  interface: "lo",
+};
+
 class Rank {
-  readonly child: ChildProcessWithoutNullStreams;
+  readonly child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
   #errors = "";
 
-  constructor(child: ChildProcessWithoutNullStreams) {
+  constructor(child: ChildProcess) {
     this.child = child;
     endWithBench(child);
+    if (child.stdout === null) throw new Error("Cannot read from a rank without pipes");
     this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.#errors = (this.#errors + text).slice(-10_000);
     });
   }
@@ -58,21 +83,31 @@ export async function startPeerRanks<Hello>(
   script: string,
   args: readonly string[],
   hello: z.ZodType<Hello>,
-  { worldSize = 1, env = {} }: { worldSize?: number; env?: Readonly<Record<string, string>> } = {},
+  {
+    worldSize = 1,
+    env = {},
+    place = thisMachine,
+  }: {
+    worldSize?: number;
+    env?: Readonly<Record<string, string>>;
+    place?: RanksPlace;
+  } = {},
 ): Promise<PeerRanks<Hello>> {
   const python = ensurePeerPython();
   const port = await freePort();
   const ranks = Array.from({ length: worldSize }, (_, rank) => {
-    const place = {
+    const meeting = {
       RANK: String(rank),
       WORLD_SIZE: String(worldSize),
-      MASTER_ADDR: "127.0.0.1",
+      MASTER_ADDR: place.address,
       MASTER_PORT: String(port),
-      GLOO_SOCKET_IFNAME: "lo",
+      GLOO_SOCKET_IFNAME: place.interface,
     };
     return new Rank(
-      spawn(python, [join(peersFolder, script), ...args], {
-        env: { ...process.env, ...place, ...env },
+      place.start(rank, {
+        command: python,
+        args: [join(peersFolder, script), ...args],
+        env: { ...process.env, ...meeting, ...env },
       }),
     );
   });
@@ -94,7 +129,7 @@ export async function startPeerRanks<Hello>(
     return {
       hello: await answers(hello),
       async ask(command, schema) {
-        for (const { child } of ranks) child.stdin.write(`${JSON.stringify(command)}\n`);
+        for (const { child } of ranks) child.stdin?.write(`${JSON.stringify(command)}\n`);
         return await answers(schema);
       },
       close,

@@ -1,7 +1,7 @@
 /** PyTorch's side of a training step: started once per job, its best thread count found, then measured in blocks. */
 import { availableParallelism } from "node:os";
 import { z } from "zod";
-import { startPeerRanks, type PeerRanks } from "./peer-ranks.ts";
+import { startPeerRanks, type PeerRanks, type RanksPlace } from "./peer-ranks.ts";
 import { median } from "./statistics.ts";
 
 /** Versions of the peer, as every report names them. */
@@ -28,7 +28,14 @@ export interface PeerJob {
   readonly precision: "fp32" | "bf16";
   readonly worldSize?: number;
   readonly env?: Readonly<Record<string, string>>;
+  /** How DDP compresses gradients. Default: not. */
+  readonly hook?: PeerHook;
+  /** Where its ranks run. Default: here. */
+  readonly place?: RanksPlace;
 }
+
+/** DDP's communication hooks that are measured: none, bf16 on the wire, PowerSGD of rank 1. */
+export type PeerHook = "none" | "bf16" | "powersgd";
 
 /** A peer that trains in blocks of steps. */
 export class TrainPeer {
@@ -43,9 +50,10 @@ export class TrainPeer {
 
   /** Starts its processes and waits until the model is loaded. */
   static async start(job: PeerJob): Promise<TrainPeer> {
-    const { modelFolder, rows, tokens, precision, worldSize = 1, env = {} } = job;
-    const args = [modelFolder, String(rows), String(tokens), precision];
-    const ranks = await startPeerRanks("train_step.py", args, helloSchema, { worldSize, env });
+    const { modelFolder, rows, tokens, precision, worldSize = 1, env = {}, hook = "none" } = job;
+    const args = [modelFolder, String(rows), String(tokens), precision, hook];
+    const where = { worldSize, env, ...(job.place === undefined ? {} : { place: job.place }) };
+    const ranks = await startPeerRanks("train_step.py", args, helloSchema, where);
     return new TrainPeer(ranks, worldSize);
   }
 

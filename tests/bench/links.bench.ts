@@ -1,0 +1,203 @@
+/**
+ * `npm run bench:links [-- --mbits 10000,1000,200 --wires int32,int16,int8-block --hooks none,bf16,powersgd --workers 2
+ * --precision fp32 --rounds 3 --steps 5]`: samples/s of workers on separate hosts (network namespaces) whose links are held to
+ * a speed by a token bucket (`tc tbf`), each of our wire formats beside PyTorch DDP over gloo with each of its communication hooks,
+ * in turn, MiniLM's shape, 8 rows of 128 tokens per worker, dropout 0.1. Ours is the real program, one process a host.
+ * `--short`: a tiny model; `--no-peer`: our side only. Skips, saying so, where namespaces are not permitted.
+ */
+import { availableParallelism } from "node:os";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { createNetwork, networksPermitted, type Network } from "../support/network-hosts.ts";
+import { readBenchFlags, runBench } from "./support/bench-flags.ts";
+import { writeFullRows } from "./support/full-rows.ts";
+import { trainOnHosts, type HostsJob } from "./support/hosts-run.ts";
+import { benchFolder, endWithBench } from "./support/leftovers.ts";
+import type { RanksPlace } from "./support/peer-ranks.ts";
+import { bertShapes, writeRandomBert } from "./support/random-bert.ts";
+import { printReport, tellProgress } from "./support/report.ts";
+import { formatSpread, median, spreadOf } from "./support/statistics.ts";
+import { TrainPeer, type PeerHook, type PeerVersions } from "./support/train-peer.ts";
+
+const warmUpSteps = 3;
+const tuningSteps = 2;
+const hookSchema = z.enum(["none", "bf16", "powersgd"]);
+
+interface Job extends HostsJob {
+  readonly rounds: number;
+  readonly steps: number;
+  readonly wires: readonly string[];
+  readonly hooks: readonly PeerHook[];
+}
+
+/** What one contender came to at one speed. */
+interface Row {
+  readonly megabits: number;
+  readonly side: "ours" | "pytorch";
+  /** Our wire format, or DDP's hook. */
+  readonly form: string;
+  readonly perSecond: number[];
+  /** Of our runs: the loss after the last step, the same in all of them. */
+  loss: number | null;
+}
+
+function rate({ rows, workers }: Job, ms: readonly number[]): number {
+  return (rows * workers * 1000) / median(ms);
+}
+
+function placeOf({ hosts: [, ...workers] }: Network): RanksPlace {
+  return {
+    start(rank, { command, args, env }) {
+      const host = workers[rank];
+      if (host === undefined) throw new RangeError(`Cannot place rank ${rank}`);
+      return host.start(command, args, { env, writable: true });
+    },
+    address: workers[0]?.address ?? "",
+    interface: "eth0",
+  };
+}
+
+/** Measures all contenders over one speed; the sides take turns in who is first. */
+async function measure(
+  job: Job,
+  megabits: number,
+): Promise<{ rows: Row[]; versions: PeerVersions | null }> {
+  const names = ["lead", ...Array.from({ length: job.workers }, (_, index) => `worker-${index}`)];
+  const network = createNetwork(names);
+  const peers: { readonly hook: PeerHook; readonly peer: TrainPeer }[] = [];
+  const rows: Row[] = [];
+  const rowOf = (side: Row["side"], form: string): Row => {
+    const row = { megabits, side, form, perSecond: [], loss: null };
+    rows.push(row);
+    return row;
+  };
+  try {
+    for (const host of network.hosts.slice(1)) host.limit(megabits);
+    const { modelFolder, rows: perWorker, tokens, precision, workers } = job;
+    const peerJob = { modelFolder, rows: perWorker, tokens, precision, worldSize: workers };
+    const turns = job.wires.map((wire) => {
+      const row = rowOf("ours", wire);
+      return async (): Promise<number> => {
+        const { stepMs, loss } = await trainOnHosts(network, job, {
+          wire,
+          steps: warmUpSteps + job.steps,
+        });
+        row.perSecond.push(rate(job, stepMs.slice(warmUpSteps)));
+        row.loss = loss;
+        return row.perSecond.at(-1) ?? Number.NaN;
+      };
+    });
+    for (const hook of job.hooks) {
+      const peer = await TrainPeer.start({ ...peerJob, hook, place: placeOf(network) });
+      peers.push({ hook, peer });
+      await peer.chooseThreads(tuningSteps);
+      const row = rowOf("pytorch", hook);
+      turns.push(async () => {
+        row.perSecond.push(rate(job, await peer.steps("eager", job.steps)));
+        return row.perSecond.at(-1) ?? Number.NaN;
+      });
+    }
+    for (let round = 0; round < job.rounds; round++) {
+      const found = new Map<number, number>();
+      const order = [...turns.keys()];
+      for (const index of round % 2 === 0 ? order : order.reverse()) {
+        found.set(index, (await turns[index]?.()) ?? Number.NaN);
+      }
+      const told = rows.map(({ form }, index) => `${form} ${found.get(index)?.toFixed(1)}`);
+      tellProgress(`${megabits} Mbit/s, round ${round + 1} of ${job.rounds}: ${told.join(", ")}`);
+    }
+    return { rows, versions: peers[0]?.peer.versions ?? null };
+  } finally {
+    for (const { peer } of peers) await peer.close();
+    network.remove();
+  }
+}
+
+async function main(): Promise<void> {
+  const flags = readBenchFlags(process.argv.slice(2), {
+    mbits: ["10000", "1000", "200"],
+    wires: ["int32", "int16", "int8-block"],
+    hooks: ["none", "bf16", "powersgd"],
+    workers: 2,
+    precision: "fp32",
+    rounds: 3,
+    steps: 5,
+    short: false,
+    "no-peer": false,
+  });
+  if (!networksPermitted()) {
+    const skipped = "network namespaces are not permitted here";
+    console.log(`Skipped: ${skipped}`);
+    console.log(JSON.stringify({ bench: "links", skipped }));
+    return;
+  }
+  const shape = bertShapes[flags.short ? "tiny" : "minilm"]!;
+  const tokens = flags.short ? 16 : 128;
+  const folder = benchFolder("links");
+  const precision = flags.precision === "bf16" ? ("bf16" as const) : ("fp32" as const);
+  const job: Job = {
+    folder,
+    modelFolder: join(folder, "model"),
+    trainFile: join(folder, "train.jsonl"),
+    rows: 8,
+    tokens,
+    workers: flags.workers,
+    threads: Math.max(1, Math.floor(availableParallelism() / flags.workers)),
+    precision,
+    rounds: flags.rounds,
+    steps: flags.steps,
+    wires: flags.wires,
+    hooks: flags["no-peer"] ? [] : flags.hooks.map((hook) => hookSchema.parse(hook)),
+    onStarted: endWithBench,
+  };
+  const measured: Row[] = [];
+  let versions: PeerVersions | null = null;
+  try {
+    await writeRandomBert(job.modelFolder, shape, 0.1);
+    writeFullRows(job.trainFile, shape, tokens);
+    for (const megabits of flags.mbits.map(Number)) {
+      const one = await measure(job, megabits);
+      versions = one.versions;
+      measured.push(...one.rows);
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const medianOf = (megabits: number, hook: string): number => {
+    const row = measured.find(
+      (r) => r.megabits === megabits && r.side === "pytorch" && r.form === hook,
+    );
+    return row === undefined ? Number.NaN : median(row.perSecond);
+  };
+  const results = measured.map(({ megabits, side, form, perSecond, loss }) => {
+    const spread = spreadOf(perSecond);
+    if (side === "pytorch") return { megabits, side, form, samplesPerSecond: spread };
+    const beside = job.hooks.map((hook) => [hook, spread.median / medianOf(megabits, hook)]);
+    const ratios: Record<string, number> = Object.fromEntries(beside);
+    return { megabits, side, form, samplesPerSecond: spread, loss, ratios };
+  });
+  const table = [
+    [
+      "Mbit/s",
+      "side",
+      "wire or hook",
+      "samples/s",
+      ...job.hooks.map((hook) => `÷ DDP ${hook}`),
+      "loss after",
+    ],
+    ...results.map((r) => [
+      String(r.megabits),
+      r.side === "ours" ? "Ringmaster" : "PyTorch DDP",
+      r.form,
+      formatSpread(r.samplesPerSecond),
+      ...job.hooks.map((hook) => r.ratios?.[hook]?.toFixed(2) ?? ""),
+      r.loss?.toFixed(4) ?? "",
+    ]),
+  ];
+  const title = `${flags.workers} workers on hosts of their own, ${flags.short ? "tiny model" : "MiniLM shape"}, ${job.rows} × ${tokens} per worker, ${precision}, dropout 0.1, ${flags.rounds} rounds in turn of ${flags.steps} steps: median (least–most); loss after ${warmUpSteps + flags.steps} steps`;
+  const { rounds, steps } = flags;
+  printReport("links", [{ title, rows: table }], { versions, rounds, steps, precision, results });
+}
+
+await runBench(main);
