@@ -152,6 +152,7 @@ async function startProgrammedEngine(prepare: Prepare, starters: JobStarters) {
       training: prepare.training,
       eager: prepare.eager,
       bf16: prepare.bf16,
+      gradientCheckpointing: prepare.gradientCheckpointing,
       microbatchesPerStep: prepare.microbatchesPerStep,
       cacheFolder: starters.cacheFolder,
     });

@@ -57,6 +57,7 @@ export function trainingPrepare(
     labelSmoothing: settings.labelSmoothingFactor,
     eager: settings.eager,
     bf16: settings.bf16,
+    gradientCheckpointing: settings.gradientCheckpointing,
     forceBf16: settings.forceBf16,
     gradientWireBits: wireForms[settings.gradientWire].bits,
     threads: threads ?? 0,

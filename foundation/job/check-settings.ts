@@ -108,6 +108,13 @@ function checkPrecision({ settings, placeOf }: Checked): void {
       found: "--eager",
     });
   }
+  if (settings.gradientCheckpointing && settings.eager) {
+    throw new BadInput({
+      ...placeOf("gradientCheckpointing"),
+      expected: "recorded graphs with it: eager runs keep all that they compute",
+      found: "--eager",
+    });
+  }
 }
 
 /** Throws BadInput at the first contradiction. */

@@ -162,6 +162,7 @@ const sharedJobKeys = [
   "loggingSteps",
   "eager",
   "bf16",
+  "gradientCheckpointing",
   "forceBf16",
   "gradientWire",
   "device",

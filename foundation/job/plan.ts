@@ -86,14 +86,23 @@ const transformerConfig = z.object({
   num_attention_heads: z.number().positive(),
 });
 
+/** What activations are counted of. */
+export interface ActivationForm {
+  /** Rows. */
+  readonly microbatch: number;
+  /** Tokens of a row. */
+  readonly length: number;
+  readonly gradientCheckpointing: boolean;
+}
+
 /**
  * Bytes of the activations that the backward pass needs, in float32: twice the 16-bit figure per layer of Korthikanti
- * et al. 2022 (arXiv 2205.05198, eq. 1), s·b·h·(34 + 5·a·s/h). Null for a model that is no transformer.
+ * et al. 2022 (arXiv 2205.05198, eq. 1), s·b·h·(34 + 5·a·s/h). With gradient checkpointing one layer's at a time, and the
+ * input of each. Null for a model that is no transformer.
  */
 export function activationBytes(
   configJson: string,
-  microbatch: number,
-  length: number,
+  { microbatch, length, gradientCheckpointing }: ActivationForm,
 ): number | null {
   const config = transformerConfig.safeParse(JSON.parse(configJson));
   if (!config.success) return null;
@@ -102,8 +111,10 @@ export function activationBytes(
     num_hidden_layers: layers,
     num_attention_heads: heads,
   } = config.data;
-  const perLayer = length * microbatch * hidden * (34 + (5 * heads * length) / hidden);
-  return Math.round(2 * layers * perLayer);
+  const input = length * microbatch * hidden;
+  const perLayer = 2 * input * (34 + (5 * heads * length) / hidden);
+  const kept = gradientCheckpointing ? perLayer + layers * input * floatBytes : layers * perLayer;
+  return Math.round(kept);
 }
 
 /** Bytes that each worker sends per all-reduce of `elements` values in a wire format. */
@@ -134,7 +145,11 @@ export function planRun(input: PlanInput): Plan {
       optimizer: 2 * table.trainableSize * floatBytes,
       // This step's sum, the last step's, and a microbatch's; rows that no batch has touched take no memory.
       gradients: 3 * reduced * floatBytes,
-      activations: activationBytes(input.configJson, microbatch, input.maxLength),
+      activations: activationBytes(input.configJson, {
+        microbatch,
+        length: input.maxLength,
+        gradientCheckpointing: settings.gradientCheckpointing,
+      }),
       copies: (table.stateSize + 2 * table.trainableSize) * floatBytes,
       runtime: runtimeBytes,
     },

@@ -47,6 +47,14 @@ export const batchSettings = {
     onResume: "free",
     aliases: ["per-gpu-eval-batch-size"],
   }),
+  gradientCheckpointing: setting(z.boolean().default(false), {
+    group: "Batches and length",
+    form: "boolean",
+    placeholder: "",
+    help: "compute layers again for the gradient rather than keep what they computed: less memory, more time, the same bits",
+    expected: "true or false",
+    onResume: "free",
+  }),
   maxLength: setting(z.number().int().min(8).max(tokensMax).nullable().default(null), {
     group: "Batches and length",
     form: "number",

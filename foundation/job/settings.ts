@@ -101,6 +101,8 @@ export interface JobSettings {
   readonly gradientWire: GradientWire;
   /** Matrix products and convolutions take bfloat16, weights and all else stay float32. */
   readonly bf16: boolean;
+  /** Compute layers again for the gradient rather than keep what they computed; changes no bits. */
+  readonly gradientCheckpointing: boolean;
   /** Also on processors without bfloat16 instructions. */
   readonly forceBf16: boolean;
   readonly device: "cpu" | "gpu";

@@ -36,6 +36,7 @@ const meant: readonly TrainerField[] = [
   supported("warmup_ratio", "warmupRatio"),
   supported("seed", "seed"),
   supported("bf16", "bf16"),
+  supported("gradient_checkpointing", "gradientCheckpointing"),
   supported("group_by_length", "groupByLength"),
   supported("eval_strategy", "evalStrategy"),
   supported("eval_steps", "evalSteps"),
@@ -122,8 +123,7 @@ const refusals: readonly TrainerField[] = [
 const compiled = "steps are compiled in any case (--eager turns it off)";
 const ring = "gradients go around a ring of our own over gRPC";
 const inputThread = "a thread of each worker tokenises ahead of the step";
-const activations =
-  "activations are kept: a smaller --per-device-train-batch-size needs less memory";
+const recomputed = "--gradient-checkpointing computes whole layers again, in one way";
 const hub = "it only matters for push_to_hub";
 const logs = "the coordinator shows one view of the run";
 const trackers = "it only matters for a tracker of report_to";
@@ -163,10 +163,9 @@ const withoutEffect: readonly TrainerField[] = [
   ignored("torchdynamo", compiled, "value"),
   ignored("use_liger_kernel", "the kernels are TensorFlow's", "flag"),
   ignored("liger_kernel_config", "the kernels are TensorFlow's", "value"),
-  ignored("gradient_checkpointing", activations, "flag"),
-  ignored("gradient_checkpointing_kwargs", activations, "value"),
-  ignored("activation_checkpointing", activations, "value"),
-  ignored("activation_checkpointing_kwargs", activations, "value"),
+  ignored("gradient_checkpointing_kwargs", recomputed, "value"),
+  ignored("activation_checkpointing", recomputed, "value"),
+  ignored("activation_checkpointing_kwargs", recomputed, "value"),
   ignored("fp16_opt_level", "it only matters for fp16", "value"),
   ignored("fp16_backend", "it only matters for fp16", "value"),
   ignored("half_precision_backend", "it only matters for fp16", "value"),

@@ -48,6 +48,11 @@ checkRows("flags", [
     says: ["--bf16: expected recorded graphs with it", "found --eager"],
   },
   {
+    name: "gradient checkpointing without recorded graphs",
+    args: [...job, "--gradient-checkpointing", "--eager"],
+    says: ["--gradient-checkpointing: expected recorded graphs with it", "found --eager"],
+  },
+  {
     name: "an unknown flag",
     args: [...job, "--lerning-rate", "1"],
     says: ["found --lerning-rate (did you mean --learning-rate?)"],

@@ -1,6 +1,6 @@
 /**
- * `npm run soak:memory [-- --steps 1000 --workers 1 --tokens 128]`: memory of each worker over a long run at MiniLM's shape,
- * 8 rows a step: proportional set size (PSS) at the end, its growth per step after the first fifth (least squares), and the
+ * `npm run soak:memory [-- --steps 1000 --workers 1 --rows 8 --tokens 128 --gradient-checkpointing]`: memory of each worker over
+ * a long run at MiniLM's shape: proportional set size (PSS) at the end, its growth per step after the first fifth (least squares), and the
  * peak of the resident set, beside what `--dry-run` predicts. `--short`: a tiny model.
  */
 import { readFileSync, rmSync } from "node:fs";
@@ -102,7 +102,9 @@ async function main(): Promise<void> {
   const flags = readBenchFlags(process.argv.slice(2), {
     steps: 1000,
     workers: 1,
+    rows: 8,
     tokens: 128,
+    "gradient-checkpointing": false,
     short: false,
     "no-peer": false,
   });
@@ -117,10 +119,11 @@ async function main(): Promise<void> {
     const args = stepArguments({
       modelFolder,
       trainFile,
-      rows: 8,
+      rows: flags.rows,
       tokens,
       workers,
       precision: "fp32",
+      gradientCheckpointing: flags["gradient-checkpointing"],
     });
     const predictedBytes = await predicted(args);
     tellProgress(
@@ -143,7 +146,7 @@ async function main(): Promise<void> {
         predictedBytes === null ? "–" : (one.peakBytes / predictedBytes).toFixed(2),
       ]),
     ];
-    const title = `memory of a worker over ${steps} steps, 8 × ${tokens}`;
+    const title = `memory of a worker over ${steps} steps, ${flags.rows} × ${tokens}${flags["gradient-checkpointing"] ? ", gradient checkpointing" : ""}`;
     printReport("soak", [{ title, rows }], {
       versions: null,
       steps,

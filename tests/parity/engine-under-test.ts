@@ -71,6 +71,7 @@ export function programs(configJson: string, rows: number, length: number) {
     training: true,
     eager: false,
     bf16: false,
+    gradientCheckpointing: false,
     microbatchesPerStep: 1,
     cacheFolder: null,
   };

@@ -63,6 +63,7 @@ export function jobOf(
     training: true,
     eager: false,
     bf16: false,
+    gradientCheckpointing: false,
     microbatchesPerStep: 2,
     cacheFolder: null,
     ...given,

@@ -36,6 +36,8 @@ export interface PrepareOptions {
   readonly eager: boolean;
   /** Matrix products and convolutions take bfloat16; without effect on eager runs. */
   readonly bf16: boolean;
+  /** Compute the model's segments again for the backward pass; recorded programs only. */
+  readonly gradientCheckpointing: boolean;
   readonly microbatchesPerStep: number;
   /** Folder for recorded programs, or null to record every time. */
   readonly cacheFolder: string | null;

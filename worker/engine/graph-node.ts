@@ -19,12 +19,17 @@ export type AttributeValue =
       readonly bytes: Uint8Array;
     };
 
+/** A segment of the forward pass, counted from 0, that can be computed again; or the backward pass. */
+export type NodePart = number | "backward";
+
 /** One node. Inputs are `node` or `node:output`, control inputs `^node`. */
 export interface GraphNode {
   readonly name: string;
   readonly op: string;
   readonly inputs: readonly string[];
   readonly attributes: Readonly<Record<string, AttributeValue>>;
+  /** Where the model says so; absent elsewhere. */
+  readonly part?: NodePart;
 }
 
 /** An attribute that names a type. */

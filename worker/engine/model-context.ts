@@ -84,6 +84,8 @@ export function runInContext(
     dropoutMask: (site, shape, rate) =>
       keep(tf.tidy(() => dropoutMask(backend, seedOf(site), { shape, rate }))),
     dropoutSeed: (site) => keep(tf.tidy(() => seedOf(site))),
+    segment: (run) => backend.recorder.recordSegment(run),
+    backwardFollows: () => backend.recorder.beginBackward(),
     block: (kernel, given, compose) => {
       const outputs = compose();
       const idsOf = (tensors: readonly tf.Tensor[]) =>

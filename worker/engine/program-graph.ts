@@ -20,18 +20,20 @@ export interface GraphPurpose {
   readonly kernels: boolean;
   /** Whether products take bfloat16. */
   readonly bf16: boolean;
+  /** Whether the model's segments are computed again for the backward pass. */
+  readonly gradientCheckpointing: boolean;
 }
 
 /** The whole graph of a job. */
 export function assembleGraph(
   table: ParameterTable,
   programs: readonly RecordedProgram[],
-  { optimizer, kernels, bf16 }: GraphPurpose,
+  { optimizer, kernels, bf16, gradientCheckpointing }: GraphPurpose,
 ): readonly GraphNode[] {
   const nodes: GraphNode[] = [];
   const layout = layOutReduction(table);
   const variables = new GraphVariables(nodes, table, optimizer !== null);
-  const ground = { nodes, table, variables, layout, kernels, bf16 };
+  const ground = { nodes, table, variables, layout, kernels, bf16, gradientCheckpointing };
   for (const program of programs) addRecordedProgram(ground, program);
   for (const section of optimizer === null ? (["parameters"] as const) : sections) {
     addStatePrograms(nodes, variables, section);

@@ -65,6 +65,7 @@ export function recordProgramSet(
     optimizer: options.training ? options.optimizer : null,
     kernels: !backend.recorder.real.isUsingGpuDevice(),
     bf16: options.bf16,
+    gradientCheckpointing: options.gradientCheckpointing,
   });
   return {
     index: {

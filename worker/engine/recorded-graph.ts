@@ -7,6 +7,7 @@ import type { GraphVariables } from "./graph-variables.ts";
 import { fuseBlocks } from "./passes/fuse-blocks.ts";
 import { mergeEqualNodes } from "./passes/merge-equal-nodes.ts";
 import { narrowProducts } from "./passes/narrow-products.ts";
+import { recomputeSegments } from "./passes/recompute-segments.ts";
 import { removeUnusedNodes } from "./passes/remove-unused-nodes.ts";
 import type { Recording } from "./recorder.ts";
 import { inputReference, variableReference } from "./references.ts";
@@ -28,7 +29,9 @@ export interface RecordedProgram {
 function passesFor(ground: GraphGround): readonly ((recording: Recording) => Recording)[] {
   const fusing = ground.kernels ? [fuseBlocks] : [];
   const narrowing = ground.bf16 ? [narrowProducts] : [];
-  return [...fusing, removeUnusedNodes, ...narrowing, mergeEqualNodes];
+  // Last: copies are equal to what they are copies of.
+  const recomputing = ground.gradientCheckpointing ? [recomputeSegments, removeUnusedNodes] : [];
+  return [...fusing, removeUnusedNodes, ...narrowing, mergeEqualNodes, ...recomputing];
 }
 
 /** What all programs of a graph stand on. */
@@ -41,6 +44,8 @@ export interface GraphGround {
   readonly kernels: boolean;
   /** Whether products take bfloat16. */
   readonly bf16: boolean;
+  /** Whether the model's segments are computed again for the backward pass. */
+  readonly gradientCheckpointing: boolean;
 }
 
 /** Adds a program to the graph. Throws where a gradient or buffer is missing. */
@@ -65,6 +70,7 @@ export function addRecordedProgram(ground: GraphGround, program: RecordedProgram
     names.set(reference, ground.variables.read(scope, handle));
   });
   const resolve = (reference: string): string => {
+    if (reference.startsWith("^")) return `^${resolve(reference.slice(1))}`;
     const [node = reference, output] = reference.split(":");
     const name = names.get(node);
     if (name === undefined) throw new Error(`Cannot resolve ${reference} in program ${key}`);

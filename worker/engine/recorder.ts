@@ -4,7 +4,14 @@
  */
 import type { OpAttribute, TensorFlowBinding, TensorMetadata, TensorValues } from "./binding.ts";
 import { CallSite } from "./call-site.ts";
-import { dataTypes, typeOf, type AttributeValue, type GraphNode } from "./graph-node.ts";
+import {
+  dataTypes,
+  typeOf,
+  type AttributeValue,
+  type GraphNode,
+  type NodePart,
+} from "./graph-node.ts";
+import { attributeOf } from "./op-attribute.ts";
 
 /** A block of recorded ops that a kernel may take the place of. */
 export interface RecordedBlock {
@@ -15,6 +22,8 @@ export interface RecordedBlock {
   readonly outputs: readonly string[];
   /** Nodes that were recorded before the block was over. */
   readonly end: number;
+  /** Where the model says so. */
+  readonly part?: NodePart;
 }
 
 /** One recorded run of a program. References are names within the recording. */
@@ -63,6 +72,9 @@ interface Course {
   readonly references: Map<number, string>;
   /** Parameters by reference. */
   readonly parameters: ReadonlyMap<string, string>;
+  /** What is being recorded, and how many segments there were. */
+  part: NodePart | null;
+  segments: number;
 }
 
 /** Stands between tfjs's backend and the binding. */
@@ -114,6 +126,8 @@ export class RecordingBinding {
       origins: new Map(),
       references,
       parameters,
+      part: null,
+      segments: 0,
     };
     this.#course = course;
     try {
@@ -130,6 +144,24 @@ export class RecordingBinding {
     } finally {
       this.#course = null;
     }
+  }
+
+  /** Records a segment of the forward pass; without effect while nothing is recorded. */
+  recordSegment<Value>(run: () => Value): Value {
+    const course = this.#course;
+    if (course === null) return run();
+    if (course.part !== null) throw new Error("Cannot record a segment within another part");
+    course.part = course.segments++;
+    try {
+      return run();
+    } finally {
+      course.part = null;
+    }
+  }
+
+  /** Says that from here on the backward pass is recorded; without effect while nothing is. */
+  beginBackward(): void {
+    if (this.#course !== null) this.#course.part = "backward";
   }
 
   /** Notes that the ops recorded last make up a block; without effect while nothing is recorded. */
@@ -155,6 +187,7 @@ export class RecordingBinding {
       inputs: referencesOf(ids.inputs),
       outputs: referencesOf(ids.outputs),
       end: course.nodes.length,
+      ...partOf(course),
     });
   }
 
@@ -224,8 +257,12 @@ export class RecordingBinding {
   }
 }
 
+function partOf({ part }: Course): { readonly part?: NodePart } {
+  return part === null ? {} : { part };
+}
+
 function addNode(course: Course, made: Omit<GraphNode, "name">): string {
-  const node = { name: `n${course.nodes.length}`, ...made };
+  const node = { name: `n${course.nodes.length}`, ...made, ...partOf(course) };
   course.nodes.push(node);
   course.byName.set(node.name, node);
   course.origins.set(node.name, new CallSite());
@@ -245,27 +282,4 @@ function placeOf(course: Course, sources: readonly (string | undefined)[]): stri
     open.push(...(course.byName.get(name)?.inputs ?? []));
   }
   return "";
-}
-
-/** An attribute as graphs state it, or null. */
-function attributeOf(
-  binding: TensorFlowBinding,
-  { type, value }: OpAttribute,
-): AttributeValue | null {
-  if (type === binding.TF_ATTR_TYPE && typeof value === "number") return typeOf(value);
-  if (type === binding.TF_ATTR_BOOL) return { kind: "bool", bool: Boolean(value) };
-  if (type === binding.TF_ATTR_FLOAT && typeof value === "number") {
-    return { kind: "float", float: value };
-  }
-  if (type === binding.TF_ATTR_STRING && typeof value === "string") {
-    return { kind: "string", string: value };
-  }
-  if (type === binding.TF_ATTR_SHAPE && Array.isArray(value)) {
-    return { kind: "shape", shape: value.map(Number) };
-  }
-  if (type === binding.TF_ATTR_INT) {
-    if (typeof value === "number") return { kind: "int", int: value };
-    if (Array.isArray(value)) return { kind: "ints", ints: value.map(Number) };
-  }
-  return null;
 }

@@ -53,8 +53,12 @@ class BertNetwork {
 
   logits(): tf.Tensor2D {
     const { layerCount, classifierDropout } = this.#config;
-    let rows = this.#embeddings();
-    for (let layer = 0; layer < layerCount - 1; layer += 1) rows = this.#layer(layer, rows);
+    let rows = this.#context.segment(() => this.#embeddings());
+    for (let layer = 0; layer < layerCount - 1; layer += 1) {
+      const input = rows;
+      rows = this.#context.segment(() => this.#layer(layer, input));
+    }
+    // No segment: its gradient follows at once.
     const first = this.#firstRowLayer(layerCount - 1, rows);
     const pooled = tf.tanh(dense(first, this.#weights("bert.pooler.dense")));
     const dropped = dropOut(this.#context, pooled, { site: "classifier", rate: classifierDropout });

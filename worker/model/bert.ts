@@ -47,7 +47,12 @@ export function createBert(config: unknown, options: ModelOptions): Model {
 }
 
 function gradientSums(context: PhaseContext, loss: () => tf.Scalar): PhaseOutputs {
-  const { value, grads } = tf.variableGrads(loss, [...context.trainable]);
+  const forward = (): tf.Scalar => {
+    const sum = loss();
+    context.backwardFollows();
+    return sum;
+  };
+  const { value, grads } = tf.variableGrads(forward, [...context.trainable]);
   const trainable = new Set(context.trainable);
   const gradients: Record<string, tf.Tensor> = {};
   for (const [name, variable] of Object.entries(context.variables)) {

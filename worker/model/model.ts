@@ -60,6 +60,13 @@ export interface PhaseContext {
    * @returns what `compose` returns, in the kernel's order of outputs
    */
   block(kernel: Kernel, inputs: readonly tf.Tensor[], compose: () => tf.Tensor[]): tf.Tensor[];
+  /**
+   * Runs a segment of the forward pass, such as a layer: where memory is short, what the backward pass needs of it is
+   * computed again rather than kept, but for what goes on to other segments. Segments are not nested.
+   */
+  segment<Value>(run: () => Value): Value;
+  /** Says that the loss is there and its gradient comes next; only models with segments need to. */
+  backwardFollows(): void;
   /** Trainable variables, in table order. */
   readonly trainable: readonly tf.Variable[];
   /** False while evaluating: no dropout, running averages instead of batch statistics. */

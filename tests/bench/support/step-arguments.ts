@@ -9,6 +9,8 @@ export interface StepJob {
   readonly tokens: number;
   readonly workers: number;
   readonly precision: "fp32" | "bf16";
+  /** Default: false. */
+  readonly gradientCheckpointing?: boolean;
 }
 
 /** The flags. */
@@ -23,5 +25,6 @@ export function stepArguments(job: StepJob): readonly string[] {
     ["--padding", "max_length"],
     ["--weight-decay", "0.01"],
     job.precision === "bf16" ? ["--bf16"] : [],
+    job.gradientCheckpointing === true ? ["--gradient-checkpointing"] : [],
   ].flat();
 }

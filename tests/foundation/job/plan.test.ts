@@ -85,6 +85,13 @@ describe("planRun", () => {
   it("estimates the activations of a transformer", () => {
     const config = { hidden_size: 384, num_hidden_layers: 6, num_attention_heads: 12 };
     // Per layer 128·8·384·(34 + 5·12·128/384) bytes in 16 bits; 6 layers, twice the width.
-    assert.equal(activationBytes(JSON.stringify(config), 8, 128), 128 * 8 * 384 * 54 * 12);
+    const form = { microbatch: 8, length: 128, gradientCheckpointing: false };
+    const json = JSON.stringify(config);
+    assert.equal(activationBytes(json, form), 128 * 8 * 384 * 54 * 12);
+    // One layer at a time, and the inputs of six.
+    assert.equal(
+      activationBytes(json, { ...form, gradientCheckpointing: true }),
+      128 * 8 * 384 * (54 * 2 + 6 * 4),
+    );
   });
 });

@@ -23,8 +23,9 @@ export function fuseBlocks(recording: Recording): Recording {
   };
   const insert = (block: RecordedBlock, index: number): void => {
     const name = `block${index}`;
-    const { op, attributes, inputs, outputs } = block;
-    nodes.push({ name, op, attributes, inputs: inputs.map(current) });
+    const { op, attributes, inputs, outputs, part } = block;
+    const placed = part === undefined ? {} : { part };
+    nodes.push({ name, op, attributes, inputs: inputs.map(current), ...placed });
     for (const [output, reference] of outputs.entries()) {
       replaced.set(reference, output === 0 ? name : `${name}:${output}`);
     }

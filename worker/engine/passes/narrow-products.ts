@@ -16,7 +16,7 @@ const products: ReadonlyMap<string, readonly number[]> = new Map([
   ["Conv2DBackpropFilter", [0, 2]],
 ]);
 
-function castOf(name: string, input: string, from: number, to: number): GraphNode {
+function castOf(name: string, input: string, [from, to]: readonly [number, number]): GraphNode {
   const attributes = {
     SrcT: typeOf(from),
     DstT: typeOf(to),
@@ -37,11 +37,12 @@ export function narrowProducts(recording: Recording): Recording {
     const narrowed = products.get(node.op);
     if (narrowed === undefined || !isFloat(node)) return [node];
     const { name, attributes } = node;
+    const placed = node.part === undefined ? {} : { part: node.part };
     const inputs = [...node.inputs];
     const before = narrowed.map((index) => {
-      const cast = castOf(`${name}/narrow${index}`, inputs[index] ?? "", float32, bfloat16);
+      const cast = castOf(`${name}/narrow${index}`, inputs[index] ?? "", [float32, bfloat16]);
       inputs[index] = cast.name;
-      return cast;
+      return { ...cast, ...placed };
     });
     const product = {
       ...node,
@@ -49,7 +50,8 @@ export function narrowProducts(recording: Recording): Recording {
       inputs,
       attributes: { ...attributes, T: typeOf(bfloat16) },
     };
-    return [...before, product, castOf(name, product.name, bfloat16, float32)];
+    const widened = castOf(name, product.name, [bfloat16, float32]);
+    return [...before, product, { ...widened, ...placed }];
   });
   return { ...recording, nodes };
 }

@@ -7,7 +7,7 @@ export function removeUnusedNodes(recording: Recording): Recording {
   const needed = new Set<string>();
   const open = Object.values(recording.outputs);
   for (let reference = open.pop(); reference !== undefined; reference = open.pop()) {
-    const name = reference.split(":")[0] ?? reference;
+    const name = reference.replace(/^\^/u, "").split(":")[0] ?? reference;
     const node = byName.get(name);
     if (node === undefined || needed.has(name)) continue;
     needed.add(name);
