@@ -43,7 +43,9 @@ class Job:
         vocabulary = model.config.vocab_size
         if self.world_size > 1:
             torch.distributed.init_process_group("gloo")
-            model = torch.nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True)
+            # PowerSGD's reductions begin in callbacks, in another order on each rank: gloo fails but with a single bucket.
+            cap = {"bucket_cap_mb": 10_000} if hook == "powersgd" else {}
+            model = torch.nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True, **cap)
             register_hook(model, hook)
         self.model = model
         self.compiled = None
