@@ -214,9 +214,9 @@ export class TfjsEngine implements Engine {
   }
 
   startProfile(): Promise<void> {
-    const { runner } = this.#ready();
+    const { runner, options } = this.#ready();
     // Once, and before anything is noted: it takes as long as some steps of a small model.
-    this.#peakFlops ??= measureMatmulPeak(this.#binding, this.#nowMs);
+    this.#peakFlops ??= measureMatmulPeak(this.#binding, options.bf16, this.#nowMs);
     this.#profiler = new EngineProfiler(this.#binding, this.#nowMs);
     runner.trace(this.#profiler);
     return Promise.resolve();

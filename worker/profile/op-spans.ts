@@ -18,12 +18,34 @@ function elements(shape: readonly number[]): number {
 /** What an op takes from: a node's output by reference (`node` or `node:1`); null where it was not run. */
 type ShapeOf = (reference: string) => readonly number[] | null;
 
+/** Where a convolution's result (or its gradient) and its filter (or its gradient) are: an input's number, or what the op gives. */
+const convolutions: readonly (readonly [RegExp, number | "own", number | "own"])[] = [
+  [/^RingmasterFilterGradient$/u, 1, "own"],
+  [/Conv2DBackpropFilter/u, 2, "own"],
+  [/Conv2DBackpropInput/u, 2, 1],
+  [/Conv2D/u, "own", 1],
+];
+
+/** Each element of the result, [rows, height, width, channels], is made of the filter's ÷ channels; gradients cost the same. */
+function convolutionFlops({ op, inputs }: OpRun, own: readonly number[], shapeOf: ShapeOf): number {
+  const [, resultAt, filterAt] = convolutions.find(([pattern]) => pattern.test(op)) ?? [];
+  const shapeAt = (place: number | "own" | undefined): readonly number[] =>
+    place === "own" ? own : (shapeOf(inputs[place ?? -1] ?? "") ?? [0]);
+  const result = shapeAt(resultAt);
+  const channels = result.at(-1) ?? 0;
+  return channels === 0 ? 0 : (2 * elements(result) * elements(shapeAt(filterAt))) / channels;
+}
+
 /**
- * Operations of the matrix products in an op, 0 for those without. A product gives an element for 2·k operations, and k
+ * Operations of the matrix products (and convolutions) in an op, 0 for those without. A product gives an element for 2·k operations, and k
  * follows from an operand's elements, whichever way it is stored: [m × k] has m·k of them.
  */
-function productFlops({ op, inputs, outputs }: OpRun, shapeOf: ShapeOf): number {
+function productFlops(run: OpRun, shapeOf: ShapeOf): number {
+  const { op, inputs, outputs } = run;
   const shape = outputs.find(({ output }) => output === 0)?.shape ?? [];
+  if (convolutions.some(([pattern]) => pattern.test(op))) {
+    return convolutionFlops(run, shape, shapeOf);
+  }
   if (/MatMul/u.test(op) && shape.length >= 2) {
     const [m = 0, n = 0] = shape.slice(-2);
     const batch = elements(shape.slice(0, -2));

@@ -8,8 +8,16 @@ import { bertFamily } from "../../../foundation/families/bert.ts";
 import { patchBindingSource } from "../../../foundation/native/binding-patch.ts";
 import { initialState } from "../../../foundation/families/values-family.ts";
 import { parseTable } from "../../../foundation/parameters/table.ts";
+import { loadBinding, type TensorFlowBinding } from "../../../worker/engine/binding.ts";
+import { dataTypes } from "../../../worker/engine/graph-node.ts";
+import { measureMatmulPeak } from "../../../worker/engine/matmul-peak.ts";
 import { createModel } from "../../../worker/model/families.ts";
-import { engineUnderTest, jobOf, sumStep } from "../../support/engine-under-test.ts";
+import {
+  bindingUnderTest,
+  engineUnderTest,
+  jobOf,
+  sumStep,
+} from "../../support/engine-under-test.ts";
 import { tinyConfig } from "../../support/tiny-bert.ts";
 
 describe("a profiled step", () => {
@@ -68,6 +76,29 @@ describe("a profiled step", () => {
     } finally {
       await engine.close();
     }
+  });
+});
+
+describe("the peak of matrix products", () => {
+  it("is measured in the type that the job multiplies in", async () => {
+    const binding = loadBinding(await bindingUnderTest());
+    const before = binding.getNumOfTensors();
+    for (const bf16 of [false, true]) {
+      const types: number[] = [];
+      const executeOp: TensorFlowBinding["executeOp"] = (name, attributes, ...rest) => {
+        const type = attributes.find((attribute) => attribute.name === "T")?.value;
+        if (name === "MatMul") types.push(Number(type));
+        return binding.executeOp(name, attributes, ...rest);
+      };
+      // The native object's own properties can be neither copied nor changed.
+      const watched = Object.create(binding, {
+        executeOp: { value: executeOp },
+      }) as TensorFlowBinding;
+      assert.ok(measureMatmulPeak(watched, bf16, () => performance.now()) > 0);
+      assert.ok(types.length > 1);
+      assert.ok(types.every((type) => type === (bf16 ? dataTypes.bfloat16 : dataTypes.float32)));
+    }
+    assert.equal(binding.getNumOfTensors(), before);
   });
 });
 

@@ -121,6 +121,36 @@ describe("op spans", () => {
     assert.equal(spansOf(left)[0]!.flops, 0);
   });
 
+  it("count a convolution's, and its gradients' as many", () => {
+    const image = opOf({ node: "x", op: "Add", outputs: output(4, 8, 8, 3) });
+    const filter = opOf({ node: "w", op: "ReadVariableOp", outputs: output(3, 3, 3, 16) });
+    const convolution = opOf({
+      node: "y",
+      op: "_MklNativeConv2D",
+      inputs: ["x", "w"],
+      outputs: output(4, 4, 4, 16),
+    });
+    const dx = opOf({
+      node: "dx",
+      op: "Conv2DBackpropInput",
+      inputs: ["sizes", "w", "y"],
+      outputs: output(4, 8, 8, 3),
+    });
+    const dw = opOf({
+      node: "dw",
+      op: "Conv2DBackpropFilter",
+      inputs: ["x", "sizes", "y"],
+      outputs: output(3, 3, 3, 16),
+    });
+    const own = { ...dw, op: "RingmasterFilterGradient", inputs: ["x", "y"] };
+    const flops = 2 * (4 * 4 * 4 * 16) * (3 * 3 * 3);
+    assert.deepEqual(
+      spansOf(image, filter, convolution, dx, dw, own).map((span) => span.flops),
+      [0, 0, flops, flops, flops, flops],
+    );
+    assert.equal(spansOf(convolution)[0]!.flops, 0);
+  });
+
   it("count the products within the attention kernels", () => {
     const mask = opOf({ node: "m", op: "Reshape", outputs: output(2, 1, 1, 16) });
     const forward = opOf({
