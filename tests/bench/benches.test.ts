@@ -160,6 +160,15 @@ describe("a bench", () => {
       withPeer: null,
     },
     {
+      name: "numerics",
+      args: () => ["--data", data],
+      own: z.object({
+        name: z.literal("float32 ring"),
+        errors: z.record(z.string(), z.number().positive().max(1e-6)),
+      }),
+      withPeer: z.looseObject({}),
+    },
+    {
       name: "epoch",
       args: () => [...every.rounds, "--data", data, "--variants", "grouped"],
       own: z.object({ name: z.literal("Ringmaster"), seconds: spread }),
