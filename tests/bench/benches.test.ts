@@ -138,6 +138,12 @@ describe("a bench", () => {
       withPeer: z.object({ ratio: spread, betterPeer: z.literal("eager") }),
     },
     {
+      name: "conv",
+      args: () => every.steps,
+      own: z.object({ name: z.literal("Ringmaster"), ms: spread, cpuMs: spread }),
+      withPeer: z.object({}),
+    },
+    {
       name: "memory",
       args: () => [...every.steps, "--precision", "fp32"],
       own: z.object({ ours: z.object({ min: z.number().min(1e7) }), processes: z.number().min(3) }),

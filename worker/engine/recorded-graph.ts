@@ -6,7 +6,7 @@ import { graphNames, safeName } from "./graph-names.ts";
 import type { GraphVariables } from "./graph-variables.ts";
 import { fuseBlocks } from "./passes/fuse-blocks.ts";
 import { mergeEqualNodes } from "./passes/merge-equal-nodes.ts";
-import { narrowProducts } from "./passes/narrow-products.ts";
+import { narrowProducts, wideProducts } from "./passes/narrow-products.ts";
 import { recomputeSegments } from "./passes/recompute-segments.ts";
 import { removeUnusedNodes } from "./passes/remove-unused-nodes.ts";
 import type { Recording } from "./recorder.ts";
@@ -27,7 +27,9 @@ export interface RecordedProgram {
 
 /** Rewrites that a recording goes through, in order; but for kernels' and bfloat16's rounding each keeps all values bit by bit. */
 function passesFor(ground: GraphGround): readonly ((recording: Recording) => Recording)[] {
-  const fusing = ground.kernels ? [fuseBlocks] : [];
+  const composed = ground.bf16 ? wideProducts : new Set<string>();
+  const fuse = (recording: Recording): Recording => fuseBlocks(recording, composed);
+  const fusing = ground.kernels ? [fuse] : [];
   const narrowing = ground.bf16 ? [narrowProducts] : [];
   // Last: copies are equal to what they are copies of.
   const recomputing = ground.gradientCheckpointing ? [recomputeSegments, removeUnusedNodes] : [];

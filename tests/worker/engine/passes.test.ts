@@ -76,6 +76,11 @@ describe("fuseBlocks", () => {
   ];
   const recording = { ...recordingOf(nodes, { loss: "last", part: "scaled" }), blocks };
 
+  it("leaves blocks alone that are to stay composed", () => {
+    const { nodes: kept } = fuseBlocks(recording, new Set(["Kernel"]));
+    assert.deepEqual(kept, nodes);
+  });
+
   it("puts kernels in the place of blocks, and leaves nothing of the blocks", () => {
     const fused = removeUnusedNodes(fuseBlocks(recording));
     assert.deepEqual(

@@ -86,17 +86,19 @@ describe("threads that compute", () => {
     }
   });
 
-  it("give BERT the same bits in bfloat16 too, which are others than float32's", async (t) => {
-    if (!multipliesBfloat16(processorFeatures())) {
-      t.skip("this processor has no bfloat16 instructions");
-      return;
-    }
-    const one = await bitsWith(1, bert, true);
-    assert.notDeepEqual(one, await bitsWith(1, bert));
-    for (const threads of [2, 3, 4, 8]) {
-      assert.deepEqual(await bitsWith(threads, bert, true), one, `${threads} threads`);
-    }
-  });
+  for (const [name, config] of Object.entries({ BERT: bert, ResNet: resnet })) {
+    it(`give ${name} the same bits in bfloat16 too, which are others than float32's`, async (t) => {
+      if (!multipliesBfloat16(processorFeatures())) {
+        t.skip("this processor has no bfloat16 instructions");
+        return;
+      }
+      const one = await bitsWith(1, config, true);
+      assert.notDeepEqual(one, await bitsWith(1, config));
+      for (const threads of [2, 3, 4, 8]) {
+        assert.deepEqual(await bitsWith(threads, config, true), one, `${threads} threads`);
+      }
+    });
+  }
 
   it("give ResNet the same bits, 1, 2, 3, 4 or 8 of them", async () => {
     assert.equal(familyOf(resnet).threadsMatter, false);

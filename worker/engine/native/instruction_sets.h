@@ -10,25 +10,25 @@
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512")
 #define RM_SET avx512
-#define RM_WIDE 1
+#define RM_REGISTER_BYTES 64
 #include "loops.h"
 #undef RM_SET
-#undef RM_WIDE
+#undef RM_REGISTER_BYTES
 #pragma GCC pop_options
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")
 #define RM_SET avx2
-#define RM_WIDE 0
+#define RM_REGISTER_BYTES 32
 #include "loops.h"
 #undef RM_SET
-#undef RM_WIDE
+#undef RM_REGISTER_BYTES
 #pragma GCC pop_options
 #endif
 #define RM_SET plain
-#define RM_WIDE 0
+#define RM_REGISTER_BYTES 16
 #include "loops.h"
 #undef RM_SET
-#undef RM_WIDE
+#undef RM_REGISTER_BYTES
 
 namespace ringmaster {
 enum class InstructionSet { plain, avx2, avx512 };

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 namespace ringmaster {
@@ -114,6 +115,32 @@ struct FilterGradientRoom {
   // Padded pieces of images; columns of dy; where each pixel of dy begins to read the pieces.
   std::vector<float> pieces, panel;
   std::vector<int32_t> places;
+};
+
+// A convolution by 3 × 3 filters that keeps height and width, in tiles of 2 × 2 outputs.
+struct WinogradJob {
+  int64_t rows, height, width, inputs, outputs;
+  const float* x;
+  // Transformed filters, [outputs ÷ kPanel][16][inputs][kPanel].
+  const float* filters;
+  // The outputs, or for the gradient what comes from there.
+  float* y;
+  // Tiles that are held at a time.
+  int64_t tilesHeld;
+
+  int64_t down() const { return (height + 1) / 2; }
+  int64_t across() const { return (width + 1) / 2; }
+  int64_t tiles() const { return rows * down() * across(); }
+};
+
+// One thread's room: transformed tiles of the input, products or transformed slopes, a pixel outside of the image.
+struct WinogradRoom {
+  std::unique_ptr<float[]> spread, products, zeros;
+
+  explicit WinogradRoom(const WinogradJob& job)
+      : spread(new float[16 * (job.tilesHeld * job.inputs + kLanes)]),
+        products(new float[16 * (job.tilesHeld * 64 + kLanes)]),
+        zeros(new float[job.inputs + kLanes]()) {}
 };
 
 // Pixels of one image whose statistics are added on one thread.

@@ -9,3 +9,4 @@
 #include "filter_gradient.h"
 #include "gelu.h"
 #include "layer_norm.h"
+#include "winograd.h"

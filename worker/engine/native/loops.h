@@ -1,4 +1,4 @@
-// All loops, compiled once for each instruction set: whoever includes this has named the set by RM_SET and RM_WIDE.
+// All loops, compiled once for each instruction set: whoever includes this has named the set by RM_SET, and the size of its registers.
 namespace ringmaster {
 namespace RM_SET {
 #include "vector.h"
@@ -7,6 +7,7 @@ namespace RM_SET {
 #include "row_loops.h"
 #include "attention_loops.h"
 #include "filter_gradient_loops.h"
+#include "winograd_loops.h"
 #include "batch_norm_loops.h"
 }  // namespace RM_SET
 }  // namespace ringmaster

@@ -3,7 +3,7 @@
 // Both halves of 32-bit products, lane by lane.
 RM_INLINE void multiply(U a, uint32_t b, U* high, U* low) {
   const L low32 = L{} + 0xffffffffull;
-#if RM_WIDE
+#if RM_REGISTER_BYTES == 64
   const __m512i factor = _mm512_set1_epi64(b);
   const L even = (L)_mm512_mul_epu32((__m512i)a, factor), odd = (L)_mm512_mul_epu32((__m512i)((L)a >> 32), factor);
 #else

@@ -8,15 +8,15 @@ struct Operand {
 // c[i][·] (+)= Σ_k a(i, k) · b[k][·] for R rows and C vectors of columns. b and c are row by row.
 template <int R, int C>
 RM_INLINE void tile(const Operand& a, const float* b, int64_t bRow, float* c, int64_t cRow, int64_t depth, bool adds) {
-  V sums[R][C];
+  TileVector sums[R][C];
 #pragma GCC unroll 16
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 16
-    for (int j = 0; j < C; j++) sums[i][j] = adds ? load(c + i * cRow + j * kLanes) : V{};
+    for (int j = 0; j < C; j++) sums[i][j] = adds ? loadTile(c + i * cRow + j * kTileLanes) : TileVector{};
   for (int64_t k = 0; k < depth; k++) {
-    V right[C];
+    TileVector right[C];
 #pragma GCC unroll 16
-    for (int j = 0; j < C; j++) right[j] = load(b + k * bRow + j * kLanes);
+    for (int j = 0; j < C; j++) right[j] = loadTile(b + k * bRow + j * kTileLanes);
 #pragma GCC unroll 16
     for (int i = 0; i < R; i++) {
       const float left = a.data[i * a.row + k * a.column];
@@ -27,7 +27,7 @@ RM_INLINE void tile(const Operand& a, const float* b, int64_t bRow, float* c, in
 #pragma GCC unroll 16
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 16
-    for (int j = 0; j < C; j++) store(c + i * cRow + j * kLanes, sums[i][j]);
+    for (int j = 0; j < C; j++) storeTile(c + i * cRow + j * kTileLanes, sums[i][j]);
 }
 
 template <int R, int C>
@@ -43,13 +43,13 @@ RM_INLINE void panel(const Operand& a, const float* b, int64_t bRow, float* c, i
 // c (+)= a · b. `columns` is a multiple of kLanes. Each element is a sum in the order of k, whatever the tiles.
 RM_INLINE void multiplySmall(const Operand& a, const float* b, int64_t bRow, float* c, int64_t cRow, int64_t rows,
                              int64_t columns, int64_t depth, bool adds) {
+  constexpr int64_t whole = kTileVectors * kTileLanes;
   int64_t j = 0;
-  for (; j + kTileVectors * kLanes <= columns; j += kTileVectors * kLanes)
+  for (; j + whole <= columns; j += whole)
     panel<kTileRows, kTileVectors>(a, b + j, bRow, c + j, cRow, rows, depth, adds);
-  if (kTileVectors > 2 && j + 2 * kLanes <= columns) {
+  if (kTileVectors > 2 && j + 2 * kTileLanes <= columns) {
     panel<2 * kTileRows, 2>(a, b + j, bRow, c + j, cRow, rows, depth, adds);
-    j += 2 * kLanes;
+    j += 2 * kTileLanes;
   }
-  for (; j < columns; j += kLanes) panel<kTileRows, 1>(a, b + j, bRow, c + j, cRow, rows, depth, adds);
+  for (; j < columns; j += kTileLanes) panel<kTileRows, 1>(a, b + j, bRow, c + j, cRow, rows, depth, adds);
 }
-

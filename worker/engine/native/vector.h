@@ -1,10 +1,11 @@
 // Sixteen floats at a time, in the compiler's own vector types: one register of AVX-512, two of AVX2.
-// How many rows and vectors of a matrix product's result are held in registers.
-#if RM_WIDE
-constexpr int kTileRows = 6, kTileVectors = 4;
-#else
-constexpr int kTileRows = 6, kTileVectors = 1;
-#endif
+// A matrix product's result is held in registers, so many rows and vectors of them at a time. The vector is a register's:
+// wider ones, and what is held of them, would go by way of the stack.
+typedef float TileVector __attribute__((vector_size(RM_REGISTER_BYTES)));
+constexpr int kTileRows = 6, kTileVectors = RM_REGISTER_BYTES == 64 ? 4 : 2;
+constexpr int64_t kTileLanes = sizeof(TileVector) / sizeof(float);
+RM_INLINE TileVector loadTile(const float* p) { TileVector v; std::memcpy(&v, p, sizeof v); return v; }
+RM_INLINE void storeTile(float* p, TileVector v) { std::memcpy(p, &v, sizeof v); }
 
 RM_INLINE V all(float x) { return V{} + x; }
 RM_INLINE V load(const float* p) { V v; std::memcpy(&v, p, sizeof v); return v; }

@@ -5,8 +5,14 @@
 import type { GraphNode } from "../graph-node.ts";
 import type { RecordedBlock, Recording } from "../recorder.ts";
 
-/** The recording with a kernel for every block. Values are the composed ones but for rounding. */
-export function fuseBlocks(recording: Recording): Recording {
+/**
+ * The recording with a kernel for every block. Values are the composed ones but for rounding.
+ * @param composed ops whose blocks stay as they are
+ */
+export function fuseBlocks(
+  recording: Recording,
+  composed: ReadonlySet<string> = new Set(),
+): Recording {
   const replaced = new Map<string, string>();
   const current = (reference: string): string => replaced.get(reference) ?? reference;
   const redirect = (node: GraphNode): GraphNode => ({
@@ -31,6 +37,7 @@ export function fuseBlocks(recording: Recording): Recording {
     }
   };
   for (const [index, block] of recording.blocks.entries()) {
+    if (composed.has(block.op)) continue;
     copyUpTo(block.end);
     insert(block, index);
   }

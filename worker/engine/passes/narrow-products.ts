@@ -16,6 +16,9 @@ const products: ReadonlyMap<string, readonly number[]> = new Map([
   ["Conv2DBackpropFilter", [0, 2]],
 ]);
 
+/** Kernels that are products in float32: their blocks stay composed where products are narrowed. */
+export const wideProducts: ReadonlySet<string> = new Set(["RingmasterConvolution"]);
+
 function castOf(name: string, input: string, [from, to]: readonly [number, number]): GraphNode {
   const attributes = {
     SrcT: typeOf(from),

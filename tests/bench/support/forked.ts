@@ -1,0 +1,52 @@
+/** A forked process of a bench that answers one message with one message. */
+import { fork, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { glibcTunables } from "../../../coordinator/launch/local-launcher.ts";
+import { engineVariables } from "../../../worker/engine-environment.ts";
+import { endWithBench } from "./leftovers.ts";
+
+/** Asks a process that computes with TensorFlow under the workers' settings. */
+export class ForkedEngine {
+  readonly #child: ChildProcess;
+  readonly #script: string;
+
+  /** @param script beside this file @param threads of a kernel; 0 leaves them to TensorFlow */
+  constructor(script: string, threads: number) {
+    this.#script = script;
+    this.#child = fork(fileURLToPath(new URL(`./${script}`, import.meta.url)), {
+      execArgv: ["--import", "tsx"],
+      stdio: ["ignore", "ignore", "inherit", "ipc"],
+      env: {
+        ...process.env,
+        GLIBC_TUNABLES: glibcTunables,
+        ...engineVariables({ threads, device: "cpu", localRank: 0 }),
+      },
+    });
+    endWithBench(this.#child);
+  }
+
+  /** Sends an order and waits for its answer. Throws where the process ends instead. */
+  async ask(order: object): Promise<unknown> {
+    const over = new AbortController();
+    const exited = once(this.#child, "exit", { signal: over.signal }).then(([code]) => {
+      throw new Error(`Cannot go on: ${this.#script} ended with ${code}`);
+    });
+    exited.catch(() => undefined);
+    try {
+      const answer = once(this.#child, "message", { signal: over.signal });
+      this.#child.send(order);
+      const [message]: unknown[] = await Promise.race([answer, exited]);
+      return message;
+    } finally {
+      over.abort();
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const ended = once(this.#child, "exit");
+    this.#child.kill("SIGKILL");
+    await ended;
+  }
+}
