@@ -1,4 +1,7 @@
-/** The real schedule with many ranks, over memory links: hops, bytes and sums of rings that no machine here could hold. */
+/**
+ * The real schedule with many ranks, over memory links: hops, bytes and sums of rings that no machine here could hold.
+ * `npm run test:rings` goes up to 1,024 ranks, which takes about a minute of one core: messages grow with their square.
+ */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { sumIntegers } from "../../../worker/ring/accumulate.ts";
@@ -68,8 +71,15 @@ async function simulate(rankCount: number, length: number): Promise<void> {
   assert.equal(bytes, rankCount * allReduceBytes(length * 4, rankCount));
 }
 
+/** Ranks of further rings, by the environment. */
+const further = (process.env["RINGMASTER_RING_RANKS"] ?? "")
+  .split(",")
+  .filter((text) => text !== "")
+  .map((text) => [Number(text), 2 * Number(text) + 1] as const);
+
 describe("a ring of many", () => {
   for (const [rankCount, length] of [
+    ...further,
     [2, 101],
     [3, 1000],
     [7, 7919],
