@@ -1,6 +1,6 @@
 /**
- * Real worker processes, TensorFlow and all, led by a scripted coordinator: the two small families train the same bits
- * on one worker as on three, the convolutional net's running averages and the two-tower model's gather included.
+ * Real worker processes, TensorFlow and all, led by a scripted coordinator: three small models train the same bits
+ * on one worker as on three, the convolutional nets' running averages and the two-tower model's gather included.
  */
 import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
@@ -11,6 +11,10 @@ import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { create } from "@bufbuild/protobuf";
+import {
+  cifarResnetTensors,
+  parseCifarResnetConfig,
+} from "../../foundation/families/cifar-resnet.ts";
 import {
   tinyConvnetTensors,
   parseTinyConvnetConfig,
@@ -54,6 +58,14 @@ const convnetConfig = {
   filters: 3,
   num_labels: 3,
 };
+const resnetConfig = {
+  model_type: "cifar-resnet",
+  image_size: 8,
+  channels: 2,
+  hidden_sizes: [16, 24],
+  depths: [1, 1],
+  num_labels: 3,
+};
 const towerConfig = {
   model_type: "two-tower",
   left_size: 5,
@@ -68,6 +80,13 @@ const families: readonly Family[] = [
     config: convnetConfig,
     specs: tinyConvnetTensors(parseTinyConvnetConfig(convnetConfig)),
     width: 72,
+    labels: 3,
+  },
+  {
+    name: "cifar-resnet",
+    config: resnetConfig,
+    specs: cifarResnetTensors(parseCifarResnetConfig(resnetConfig)),
+    width: 128,
     labels: 3,
   },
   {

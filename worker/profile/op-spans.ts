@@ -20,7 +20,9 @@ type ShapeOf = (reference: string) => readonly number[] | null;
 
 /** Where a convolution's result (or its gradient) and its filter (or its gradient) are: an input's number, or what the op gives. */
 const convolutions: readonly (readonly [RegExp, number | "own", number | "own"])[] = [
-  [/^RingmasterFilterGradient$/u, 1, "own"],
+  [/^Ringmaster(Filter|Winograd)Gradient$/u, 1, "own"],
+  // Counted as what the result needs; the kernel takes fewer multiplications.
+  [/^RingmasterConvolution$/u, "own", 1],
   [/Conv2DBackpropFilter/u, 2, "own"],
   [/Conv2DBackpropInput/u, 2, 1],
   [/Conv2D/u, "own", 1],

@@ -143,10 +143,12 @@ describe("op spans", () => {
       outputs: output(3, 3, 3, 16),
     });
     const own = { ...dw, op: "RingmasterFilterGradient", inputs: ["x", "y"] };
+    const tiles = { ...dw, op: "RingmasterWinogradGradient", inputs: ["x", "y"] };
+    const value = { ...convolution, op: "RingmasterConvolution" };
     const flops = 2 * (4 * 4 * 4 * 16) * (3 * 3 * 3);
     assert.deepEqual(
-      spansOf(image, filter, convolution, dx, dw, own).map((span) => span.flops),
-      [0, 0, flops, flops, flops, flops],
+      spansOf(image, filter, convolution, dx, dw, own, tiles, value).map((span) => span.flops),
+      [0, 0, flops, flops, flops, flops, flops, flops],
     );
     assert.equal(spansOf(convolution)[0]!.flops, 0);
   });
