@@ -31,7 +31,9 @@ function addComputeFlags(command: Command): Command {
       "--threads-per-worker <count>",
       "threads that compute in each worker (default: the cores, shared out)",
     )
-    .option("--device <cpu|gpu>", "what the workers compute on (default: cpu)");
+    .option("--device <cpu|gpu>", "what the workers compute on (default: cpu)")
+    .option("--bf16", "multiply matrices in bfloat16, on processors made for it")
+    .option("--force-bf16", "--bf16 on any processor");
 }
 
 function addColumnFlags(command: Command): Command {

@@ -3,6 +3,8 @@ import { availableCores } from "../../foundation/host/available-cores.ts";
 import { BadInput } from "../../foundation/bad-input.ts";
 import { cacheFolder } from "../../foundation/cache/cache-folder.ts";
 import { resolveModel, type HubAccess } from "../../foundation/hub/hub.ts";
+import { processorFeatures } from "../../foundation/host/processor-features.ts";
+import { refuseSlowBf16 } from "../../foundation/job/check-bf16.ts";
 import { loadModel, type LoadedModel } from "../../foundation/model-files/load-model.ts";
 import { ensureNativeParts } from "../../foundation/native/native-parts.ts";
 import { createProgressSink } from "../../foundation/native/progress.ts";
@@ -20,6 +22,8 @@ export interface Query {
   readonly workers: number;
   readonly threadsPerWorker: number | null;
   readonly device: "cpu" | "gpu";
+  readonly bf16: boolean;
+  readonly forceBf16: boolean;
   readonly microbatchSize: number;
   readonly maxLength: number | null;
 }
@@ -29,10 +33,16 @@ const microbatchSizeDefault = 32;
 
 /** Reads the flags that `predict` and `eval` share. Throws BadInput. */
 export function queryOf(flags: Flags): Query {
+  const precision = {
+    device: flagValue(flags, "device", "device"),
+    bf16: flagValue(flags, "bf16", "bf16"),
+    forceBf16: flagValue(flags, "forceBf16", "force-bf16"),
+  };
+  refuseSlowBf16(precision, processorFeatures());
   return {
     workers: flagValue(flags, "workers", "workers"),
     threadsPerWorker: flagValue(flags, "threadsPerWorker", "threads-per-worker"),
-    device: flagValue(flags, "device", "device"),
+    ...precision,
     microbatchSize:
       flags["batch-size"] === undefined
         ? microbatchSizeDefault

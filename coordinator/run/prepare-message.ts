@@ -72,17 +72,21 @@ export function predictionPrepare(
     readonly model: LoadedModel;
     readonly microbatchSize: number;
     readonly maxLength: number | null;
+    readonly bf16: boolean;
+    readonly forceBf16: boolean;
   },
   table: ParameterTable,
   threads: number | null,
 ): Prepare {
-  const { model, microbatchSize } = options;
+  const { model, microbatchSize, bf16, forceBf16 } = options;
   const maxLength = maxLengthOf(options.maxLength, model);
   return create(PrepareSchema, {
     modelFamily: model.family,
     modelConfigJson: model.configJson,
     tokenizerFiles: Object.fromEntries(model.tokenizerFiles),
     training: false,
+    bf16,
+    forceBf16,
     microbatchSize,
     evalMicrobatchSize: microbatchSize,
     maxLength,

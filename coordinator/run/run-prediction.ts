@@ -42,6 +42,8 @@ export interface PredictionOptions {
   /** Processor cores that may be used. */
   readonly cores: number;
   readonly device: "cpu" | "gpu";
+  readonly bf16: boolean;
+  readonly forceBf16: boolean;
   readonly native: Pick<NativeParts, "bindingFile" | "tensorflowVersion">;
   readonly env: NodeJS.ProcessEnv;
   readonly platform: NodeJS.Platform;

@@ -73,6 +73,18 @@ describe("coordinator predict and eval", () => {
     assertNear(jsonLines(await coordinator(["predict", ...few, ...asJson])), fromFile.slice(0, 3));
   });
 
+  it("multiply in bfloat16 when asked to: near, and not the same", async () => {
+    // Forced, for the sake of processors without: these matrices are small.
+    const asked = ["predict", ...texts.slice(0, 8), "--model", "model", "--format", "jsonl"];
+    const whole = jsonLines(await coordinator(asked));
+    const narrow = jsonLines(await coordinator([...asked, "--bf16", "--force-bf16"]));
+    const apart = whole.flatMap(({ logits }, row) =>
+      logits.map((logit, column) => Math.abs(logit - narrow[row]!.logits[column]!)),
+    );
+    assert.ok(Math.max(...apart) < 0.05, `${Math.max(...apart)}`);
+    assert.ok(Math.max(...apart) > 0, "the same");
+  });
+
   it("write a line for people: label, score, text", async () => {
     const said = await coordinator(["predict", "abc", "--text-pair", "de", "--model", "model"]);
     assert.equal(said.code, 0, said.stderr);
