@@ -10,13 +10,14 @@ import { endWithBench } from "./leftovers.ts";
 export class ForkedEngine {
   readonly #child: ChildProcess;
   readonly #script: string;
+  #errors = "";
 
   /** @param script beside this file @param threads of a kernel; 0 leaves them to TensorFlow */
   constructor(script: string, threads: number) {
     this.#script = script;
     this.#child = fork(fileURLToPath(new URL(`./${script}`, import.meta.url)), {
       execArgv: ["--import", "tsx"],
-      stdio: ["ignore", "ignore", "inherit", "ipc"],
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
       env: {
         ...process.env,
         GLIBC_TUNABLES: glibcTunables,
@@ -24,13 +25,17 @@ export class ForkedEngine {
       },
     });
     endWithBench(this.#child);
+    // TensorFlow says there which kernels it uses: shown only where something went wrong.
+    this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      this.#errors = (this.#errors + text).slice(-10_000);
+    });
   }
 
   /** Sends an order and waits for its answer. Throws where the process ends instead. */
   async ask(order: object): Promise<unknown> {
     const over = new AbortController();
     const exited = once(this.#child, "exit", { signal: over.signal }).then(([code]) => {
-      throw new Error(`Cannot go on: ${this.#script} ended with ${code}`);
+      throw new Error(`Cannot go on: ${this.#script} ended with ${code}\n${this.#errors}`);
     });
     exited.catch(() => undefined);
     try {

@@ -47,4 +47,3 @@ process.on("message", (message) => {
   const command = commandSchema.parse(message);
   process.send?.({ ms: command.products.map((product) => measure(command, product)) });
 });
-process.send?.({ ready: true });

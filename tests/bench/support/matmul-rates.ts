@@ -1,13 +1,8 @@
 /** The best matrix product rate of this machine on a model's own shapes, of PyTorch and of TensorFlow. */
-import { fork, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import { glibcTunables } from "../../../coordinator/launch/local-launcher.ts";
 import { ensureNativeParts } from "../../../foundation/native/native-parts.ts";
-import { engineVariables } from "../../../worker/engine-environment.ts";
 import { productFlops, type Product } from "./floor.ts";
-import { endWithBench } from "./leftovers.ts";
+import { ForkedEngine } from "./forked.ts";
 import { startPeerRanks, type PeerRanks } from "./peer-ranks.ts";
 
 /** A rate and where it was reached. */
@@ -23,26 +18,11 @@ const helloSchema = z.object({ torch: z.string() });
 /** Operations of a block that is timed as one: 50 to 100 ms of two cores. */
 const blockFlops = 1e10;
 
-async function messageFrom(child: ChildProcess): Promise<unknown> {
-  const over = new AbortController();
-  const exited = once(child, "exit", { signal: over.signal }).then(([code]) => {
-    throw new Error(`Cannot measure TensorFlow's matrix products: the process ended with ${code}`);
-  });
-  exited.catch(() => undefined);
-  try {
-    const answer = once(child, "message", { signal: over.signal });
-    const [message]: unknown[] = await Promise.race([answer, exited]);
-    return message;
-  } finally {
-    over.abort();
-  }
-}
-
 /** Measures in rounds, beside what else is measured in them, and keeps the best of each. */
 export class MatmulRates {
   readonly #products: readonly Product[];
   readonly #precision: "fp32" | "bf16";
-  readonly #ours: ChildProcess;
+  readonly #ours: ForkedEngine;
   readonly #peer: PeerRanks<unknown> | null;
   readonly #bindingFile: string;
   readonly #calls: number;
@@ -51,7 +31,7 @@ export class MatmulRates {
   private constructor(options: {
     readonly products: readonly Product[];
     readonly precision: "fp32" | "bf16";
-    readonly ours: ChildProcess;
+    readonly ours: ForkedEngine;
     readonly peer: PeerRanks<unknown> | null;
     readonly bindingFile: string;
   }) {
@@ -77,16 +57,7 @@ export class MatmulRates {
       signal: new AbortController().signal,
       parts: ["tensorflow", "binding"],
     });
-    const script = fileURLToPath(new URL("./matmul-process.ts", import.meta.url));
-    const settings = engineVariables({ threads: 0, device: "cpu", localRank: 0 });
-    const ours = fork(script, {
-      execArgv: ["--import", "tsx"],
-      // TensorFlow says there which kernels it uses.
-      stdio: ["ignore", "ignore", "ignore", "ipc"],
-      env: { ...process.env, GLIBC_TUNABLES: glibcTunables, ...settings },
-    });
-    endWithBench(ours);
-    await messageFrom(ours);
+    const ours = new ForkedEngine("matmul-process.ts", 0);
     const peer = withPeer ? await startPeerRanks("matmul_rate.py", [], helloSchema) : null;
     return new MatmulRates({ products, precision, ours, peer, bindingFile });
   }
@@ -95,9 +66,8 @@ export class MatmulRates {
   async round(): Promise<void> {
     const command = { calls: this.#calls, products: this.#products, precision: this.#precision };
     if (this.#precision === "fp32") {
-      const answer = messageFrom(this.#ours);
-      this.#ours.send({ ...command, bindingFile: this.#bindingFile });
-      this.#take("TensorFlow", msSchema.parse(await answer).ms);
+      const answer = await this.#ours.ask({ ...command, bindingFile: this.#bindingFile });
+      this.#take("TensorFlow", msSchema.parse(answer).ms);
     }
     if (this.#peer !== null) {
       this.#take("PyTorch", (await this.#peer.ask(command, msSchema)).ms);
@@ -119,8 +89,6 @@ export class MatmulRates {
   }
 
   async close(): Promise<void> {
-    const ended = once(this.#ours, "exit");
-    this.#ours.kill("SIGKILL");
-    await Promise.all([ended, this.#peer?.close()]);
+    await Promise.all([this.#ours.close(), this.#peer?.close()]);
   }
 }
