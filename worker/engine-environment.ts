@@ -51,7 +51,12 @@ export function engineVariables(options: EngineEnvironment): Readonly<Record<str
       ? { TF_NUM_INTRAOP_THREADS: String(threads), TF_NUM_INTEROP_THREADS: String(threads) }
       : {}),
     ...(device === "gpu"
-      ? { CUDA_VISIBLE_DEVICES: String(localRank), TF_FORCE_GPU_ALLOW_GROWTH: "true" }
+      ? {
+          CUDA_VISIBLE_DEVICES: String(localRank),
+          TF_FORCE_GPU_ALLOW_GROWTH: "true",
+          // Kernels that add in another order each time are left out, or refused by name.
+          TF_DETERMINISTIC_OPS: "1",
+        }
       : {}),
   };
 }

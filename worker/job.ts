@@ -1,6 +1,7 @@
 /** A job made ready on this worker: engine and input thread started, programs compiled, tokenizer loaded. */
 import { create } from "@bufbuild/protobuf";
 import { wireFormOf, wireForms, type WireForm } from "../foundation/gradient-wire.ts";
+import { presentGpus, refuseMissingGpu } from "../foundation/host/graphics-cards.ts";
 import { processorFeatures } from "../foundation/host/processor-features.ts";
 import { refuseSlowBf16 } from "../foundation/job/check-bf16.ts";
 import { parseTable, type ParameterTable } from "../foundation/parameters/table.ts";
@@ -79,6 +80,7 @@ async function makeJob(
   signal: AbortSignal,
 ): Promise<Preparation> {
   const { bf16, forceBf16 } = prepare;
+  refuseMissingGpu(starters.device, presentGpus());
   refuseSlowBf16({ bf16, forceBf16, device: starters.device }, processorFeatures());
   const table = parseTable(prepare.tableJson);
   const [input, made] = await bothOrNeither(

@@ -3,6 +3,7 @@ import { availableCores } from "../../foundation/host/available-cores.ts";
 import { BadInput } from "../../foundation/bad-input.ts";
 import { cacheFolder } from "../../foundation/cache/cache-folder.ts";
 import { resolveModel, type HubAccess } from "../../foundation/hub/hub.ts";
+import { presentGpus, refuseMissingGpu } from "../../foundation/host/graphics-cards.ts";
 import { processorFeatures } from "../../foundation/host/processor-features.ts";
 import { refuseSlowBf16 } from "../../foundation/job/check-bf16.ts";
 import { loadModel, type LoadedModel } from "../../foundation/model-files/load-model.ts";
@@ -38,6 +39,7 @@ export function queryOf(flags: Flags): Query {
     bf16: flagValue(flags, "bf16", "bf16"),
     forceBf16: flagValue(flags, "forceBf16", "force-bf16"),
   };
+  refuseMissingGpu(precision.device, presentGpus());
   refuseSlowBf16(precision, processorFeatures());
   return {
     workers: flagValue(flags, "workers", "workers"),

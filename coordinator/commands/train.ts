@@ -1,5 +1,6 @@
 /** `coordinator train`: from what the user gave to a run, with everything checked before anything starts. */
 import { availableCores } from "../../foundation/host/available-cores.ts";
+import { presentGpus, refuseMissingGpu } from "../../foundation/host/graphics-cards.ts";
 import { processorFeatures } from "../../foundation/host/processor-features.ts";
 import { refuseSlowBf16 } from "../../foundation/job/check-bf16.ts";
 import { createProgressSink, type ProgressSink } from "../../foundation/native/progress.ts";
@@ -143,7 +144,12 @@ export async function runTrain(
 ): Promise<number> {
   const { "dry-run": dryRun, ...flags } = given;
   const job = await prepareJob(jobFile, flags, context);
-  if (job.launch.spawnWorkers) refuseSlowBf16(job.settings, processorFeatures());
+  const isDryRun = dryRun === "true";
+  // A plan may be for another machine.
+  if (job.launch.spawnWorkers && !isDryRun) {
+    refuseMissingGpu(job.settings.device, presentGpus());
+    refuseSlowBf16(job.settings, processorFeatures());
+  }
   const tls = identityOf(job.launch, context.now());
   await checkFreePorts(job.launch);
   sayAll(context, describeStart({ ...job, cores: availableCores() }));

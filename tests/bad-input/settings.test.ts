@@ -1,6 +1,7 @@
 /** Wrong flags, variables and job files, as the program itself answers them. */
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { presentGpus } from "../../foundation/host/graphics-cards.ts";
 import { checkRows, type BadInputRow } from "./check-rows.ts";
 
 const job = ["--model", "model", "--train-file", "train.tsv"];
@@ -52,6 +53,18 @@ checkRows("flags", [
     args: [...job, "--gradient-checkpointing", "--eager"],
     says: ["--gradient-checkpointing: expected recorded graphs with it", "found --eager"],
   },
+  ...(presentGpus().length > 0
+    ? []
+    : [
+        {
+          name: "a GPU where there is none",
+          args: [...job, "--device", "gpu"],
+          says: [
+            "--device: expected cpu, or gpu on a machine with NVIDIA's driver",
+            "/dev/nvidia0",
+          ],
+        },
+      ]),
   {
     name: "an unknown flag",
     args: [...job, "--lerning-rate", "1"],
