@@ -154,5 +154,5 @@ export async function runTrain(
   await checkFreePorts(job.launch);
   sayAll(context, describeStart({ ...job, cores: availableCores() }));
   sayNotes(context, job.notes);
-  return carryOut({ ...job, tls }, dryRun === "true", context);
+  return carryOut({ ...job, tls }, isDryRun, context);
 }
