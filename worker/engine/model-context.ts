@@ -55,8 +55,9 @@ export function inputTensors(
 }
 
 /**
- * Runs a model function in a context of its own; returns its tensors, everything else is disposed of. Dropout masks live
- * until the function has returned: gradient functions use them after the forward pass has been tidied up.
+ * Runs a model function in a context of its own; returns its tensors, everything else is disposed of. Dropout seeds live
+ * until the function has returned: gradient functions use them after the forward pass has been tidied up. Masks are made anew
+ * where they are used, and live no longer.
  */
 export function runInContext(
   backend: TensorFlowBackend,
@@ -82,7 +83,7 @@ export function runInContext(
     inputs,
     training: source.training,
     dropoutMask: (site, shape, rate) =>
-      keep(tf.tidy(() => dropoutMask(backend, seedOf(site), { shape, rate }))),
+      tf.tidy(() => dropoutMask(backend, seedOf(site), { shape, rate })),
     dropoutSeed: (site) => keep(tf.tidy(() => seedOf(site))),
     segment: (run) => backend.recorder.recordSegment(run),
     backwardFollows: () => backend.recorder.beginBackward(),

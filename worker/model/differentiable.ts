@@ -28,7 +28,8 @@ export function differentiable<T extends tf.Tensor>(
     return {
       value,
       gradFunc: (dy: tf.Tensor | tf.Tensor[], kept: tf.Tensor[]) =>
-        backward(Array.isArray(dy) ? at(dy, 0) : dy, kept),
+        // tfjs tidies up after all gradients only: what this one needs on the way would be kept until then.
+        tf.tidy(() => backward(Array.isArray(dy) ? at(dy, 0) : dy, kept)),
     };
   });
   return block(...inputs) as T;
