@@ -73,7 +73,8 @@ describe("input thread", () => {
 
   it("rejects what is under way when it is closed", async () => {
     const thread = await startInputThread(settings);
-    const pending = thread.collate([sample("the", 1)], 1);
+    // A text that takes far longer to tokenise than a thread to end.
+    const pending = thread.collate([sample("the ".repeat(500_000), 1)], 1);
     const rejected = assert.rejects(pending, /has ended/);
     await thread.close();
     await rejected;
