@@ -1,6 +1,6 @@
 /**
  * The real schedule with many ranks, over memory links: hops, bytes and sums of rings that no machine here could hold.
- * `npm run test:rings` goes up to 1,024 ranks, which takes about a minute of one core: messages grow with their square.
+ * `npm run test:rings` goes up to 1,024 ranks, which takes two or three minutes of one core: messages grow with their square.
  */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
