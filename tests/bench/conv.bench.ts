@@ -5,9 +5,8 @@
  * quiet. `--threads`: threads of both sides, 0 for all cores. `--short`: tiny, to try the harness; `--no-peer`: ours only.
  */
 import { z } from "zod";
-import { ensureNativeParts } from "../../foundation/native/native-parts.ts";
 import { readBenchFlags, runBench } from "./support/bench-flags.ts";
-import { ForkedEngine } from "./support/forked.ts";
+import { ensureBinding, ForkedEngine } from "./support/forked.ts";
 import { startPeerRanks, type PeerRanks } from "./support/peer-ranks.ts";
 import { printReport, tellProgress } from "./support/report.ts";
 import { formatSpread, median, spreadOf } from "./support/statistics.ts";
@@ -55,13 +54,7 @@ function ratioOf(ours: Side, peers: readonly Side[], kind: "ms" | "cpuMs") {
 }
 
 async function startOurs(form: object, threads: number): Promise<[ForkedEngine, Side]> {
-  const { bindingFile } = await ensureNativeParts({
-    env: process.env,
-    device: "cpu",
-    progress: { begin: () => ({ advance: () => undefined, end: () => undefined }) },
-    signal: new AbortController().signal,
-    parts: ["tensorflow", "binding"],
-  });
+  const bindingFile = await ensureBinding();
   const engine = new ForkedEngine("conv-process.ts", threads);
   await engine.ask({ ...form, bindingFile });
   const run = async (steps: number) => blockSchema.parse(await engine.ask({ steps }));

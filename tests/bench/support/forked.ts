@@ -3,8 +3,21 @@ import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { glibcTunables } from "../../../coordinator/launch/local-launcher.ts";
+import { ensureNativeParts } from "../../../foundation/native/native-parts.ts";
 import { engineVariables } from "../../../worker/engine-environment.ts";
 import { endWithBench } from "./leftovers.ts";
+
+/** The addon's file, installed on first use. */
+export async function ensureBinding(): Promise<string> {
+  const { bindingFile } = await ensureNativeParts({
+    env: process.env,
+    device: "cpu",
+    progress: { begin: () => ({ advance: () => undefined, end: () => undefined }) },
+    signal: new AbortController().signal,
+    parts: ["tensorflow", "binding"],
+  });
+  return bindingFile;
+}
 
 /** Asks a process that computes with TensorFlow under the workers' settings. */
 export class ForkedEngine {

@@ -1,8 +1,7 @@
 /** The best matrix product rate of this machine on a model's own shapes, of PyTorch and of TensorFlow. */
 import { z } from "zod";
-import { ensureNativeParts } from "../../../foundation/native/native-parts.ts";
 import { productFlops, type Product } from "./floor.ts";
-import { ForkedEngine } from "./forked.ts";
+import { ensureBinding, ForkedEngine } from "./forked.ts";
 import { startPeerRanks, type PeerRanks } from "./peer-ranks.ts";
 
 /** A rate and where it was reached. */
@@ -50,13 +49,7 @@ export class MatmulRates {
     precision: "fp32" | "bf16",
     withPeer: boolean,
   ): Promise<MatmulRates> {
-    const { bindingFile } = await ensureNativeParts({
-      env: process.env,
-      device: "cpu",
-      progress: { begin: () => ({ advance: () => undefined, end: () => undefined }) },
-      signal: new AbortController().signal,
-      parts: ["tensorflow", "binding"],
-    });
+    const bindingFile = await ensureBinding();
     const ours = new ForkedEngine("matmul-process.ts", 0);
     const peer = withPeer ? await startPeerRanks("matmul_rate.py", [], helloSchema) : null;
     return new MatmulRates({ products, precision, ours, peer, bindingFile });
