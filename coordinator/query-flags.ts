@@ -33,7 +33,9 @@ function addComputeFlags(command: Command): Command {
     )
     .option("--device <cpu|gpu>", "what the workers compute on (default: cpu)")
     .option("--bf16", "multiply matrices in bfloat16, on processors made for it")
-    .option("--force-bf16", "--bf16 on any processor");
+    .option("--force-bf16", "--bf16 on any processor")
+    .option("--fp16", "multiply matrices in 16-bit floats, on GPUs")
+    .option("--force-fp16", "--fp16 on CPUs too");
 }
 
 function addColumnFlags(command: Command): Command {

@@ -9,8 +9,8 @@ export const messageBytesMax = 16 * 1024 * 1024;
 /** Bytes of state in one StateChunk: large enough to stream at memory speed, small enough to keep latency low. */
 export const stateChunkBytes = 1024 * 1024;
 
-/** Bytes of payload in one PullResponse. */
-export const ringChunkBytes = 1024 * 1024;
+/** Most bytes of payload in one PullResponse: what a message costs beside its bytes is small, four of them fit a window. */
+export const ringChunkBytes = 4 * 1024 * 1024;
 
 /** HTTP/2 receive window that a client opens for what it pulls, in bytes (a server's window stays at 64 KiB). */
 export const receiveWindowBytes = 16 * 1024 * 1024;

@@ -110,6 +110,12 @@ export const metrics = {
     help: "Global norm of the last averaged gradient before clipping.",
     labels: [],
   },
+  lossScale: {
+    name: "ringmaster_loss_scale",
+    kind: "gauge",
+    help: "Factor of the loss of the next step; 1 without --fp16.",
+    labels: [],
+  },
   epoch: {
     name: "ringmaster_epoch",
     kind: "gauge",
@@ -144,6 +150,12 @@ export const metrics = {
     name: "ringmaster_steps_redone_total",
     kind: "counter",
     help: "Attempts at steps beyond the first.",
+    labels: [],
+  },
+  stepsSkipped: {
+    name: "ringmaster_steps_skipped_total",
+    kind: "counter",
+    help: "Steps that went by without an update: with --fp16 their gradient was too large for the loss scale.",
     labels: [],
   },
   worldSize: {

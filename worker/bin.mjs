@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --min-semi-space-size=16
 // Starts a worker from any folder. Plain JavaScript that an old Node can read: it says what is missing before anything
 // modern is loaded.
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);

@@ -2,6 +2,7 @@
  * TensorFlow's settings, which its library reads from the process's environment when it is loaded: they are set before
  * the engine's thread starts. Allocator settings (GLIBC_TUNABLES) count from the start of the process and are the launcher's.
  */
+import { gpuVariables } from "../foundation/host/graphics-cards.ts";
 import { sessionConfigVariable } from "../foundation/native/binding-patch.ts";
 
 /** What decides the settings. */
@@ -11,6 +12,8 @@ export interface EngineEnvironment {
   readonly device: "cpu" | "gpu";
   /** Place among the workers of this host, from 0: the number of its GPU. */
   readonly localRank: number;
+  /** `CUDA_VISIBLE_DEVICES` as the worker was started with it: the GPUs among which its own is chosen. */
+  readonly visibleDevices?: string | undefined;
 }
 
 const lengthDelimited = 2;
@@ -41,7 +44,7 @@ export function sessionConfig(): string {
 
 /** TensorFlow's settings by name. */
 export function engineVariables(options: EngineEnvironment): Readonly<Record<string, string>> {
-  const { threads, device, localRank } = options;
+  const { threads, device, localRank, visibleDevices } = options;
   return {
     // TensorFlow turns oneDNN on by itself on some CPUs only.
     TF_ENABLE_ONEDNN_OPTS: "1",
@@ -50,18 +53,21 @@ export function engineVariables(options: EngineEnvironment): Readonly<Record<str
     ...(threads > 0
       ? { TF_NUM_INTRAOP_THREADS: String(threads), TF_NUM_INTEROP_THREADS: String(threads) }
       : {}),
-    ...(device === "gpu"
-      ? {
-          CUDA_VISIBLE_DEVICES: String(localRank),
-          TF_FORCE_GPU_ALLOW_GROWTH: "true",
-          // Kernels that add in another order each time are left out, or refused by name.
-          TF_DETERMINISTIC_OPS: "1",
-        }
-      : {}),
+    ...(device === "gpu" ? gpuVariables(localRank, visibleDevices) : {}),
   };
 }
 
-/** Sets them where the user has not set them. @param env the process's own */
-export function setEngineEnvironment(env: NodeJS.ProcessEnv, options: EngineEnvironment): void {
-  for (const [name, value] of Object.entries(engineVariables(options))) env[name] ??= value;
+/**
+ * Sets them where the user has not set them; of the GPUs that the user has named, the worker's own is left.
+ * @param env the process's own
+ */
+export function setEngineEnvironment(
+  env: NodeJS.ProcessEnv,
+  options: Omit<EngineEnvironment, "visibleDevices">,
+): void {
+  const visibleDevices = env["CUDA_VISIBLE_DEVICES"];
+  const variables = engineVariables({ ...options, visibleDevices });
+  for (const [name, value] of Object.entries(variables)) env[name] ??= value;
+  const { CUDA_VISIBLE_DEVICES: own } = variables;
+  if (own !== undefined) env["CUDA_VISIBLE_DEVICES"] = own;
 }

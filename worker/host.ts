@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { cpus, hostname } from "node:os";
+import { describeGpus } from "../foundation/host/graphics-cards.ts";
 import { processorFeatures } from "../foundation/host/processor-features.ts";
 import { sharedMemoryFolder } from "./ring/shared-memory.ts";
 
@@ -35,8 +36,11 @@ export function readHostId(): string {
   return createHash("sha256").update(identity).digest("hex").slice(0, 32);
 }
 
-/** CPU model, deciding features, versions: for reports, and to recognise machines that compute other bits. */
-export function readEnvironment(tensorflowVersion: string): Record<string, string> {
+/** What computes here, deciding features, versions: for reports, and to recognise machines that compute other bits. */
+export function readEnvironment(
+  tensorflowVersion: string,
+  device: "cpu" | "gpu",
+): Record<string, string> {
   const all = cpus();
   const features = processorFeatures();
   return {
@@ -47,5 +51,6 @@ export function readEnvironment(tensorflowVersion: string): Record<string, strin
     node: process.version,
     platform: `${process.platform}-${process.arch}`,
     tensorflow: tensorflowVersion,
+    ...(device === "gpu" ? describeGpus() : {}),
   };
 }

@@ -1,9 +1,10 @@
 /** A job made ready on this worker: engine and input thread started, programs compiled, tokenizer loaded. */
 import { create } from "@bufbuild/protobuf";
-import { wireFormOf, wireForms, type WireForm } from "../foundation/gradient-wire.ts";
-import { presentGpus, refuseMissingGpu } from "../foundation/host/graphics-cards.ts";
+import { newestConvolutionTable } from "../foundation/convolution-table.ts";
+import { wireFormOf, type WireForm } from "../foundation/gradient-wire.ts";
 import { processorFeatures } from "../foundation/host/processor-features.ts";
-import { refuseSlowBf16 } from "../foundation/job/check-bf16.ts";
+import { refuseSlowPrecision } from "../foundation/job/check-precision.ts";
+import { precisionOf } from "../foundation/precision.ts";
 import { parseTable, type ParameterTable } from "../foundation/parameters/table.ts";
 import {
   OptimizerSettingsSchema,
@@ -18,7 +19,7 @@ import { abortable } from "./input/feed.ts";
 import type { InputThread } from "./input/input-thread.ts";
 import type { InputSettings } from "./input/input-messages.ts";
 import { runSelfTest } from "./self-test.ts";
-import type { StepPhase } from "./step.ts";
+import type { StepPhase } from "./step-course.ts";
 
 /** What starts the parts of a job. */
 export interface JobStarters {
@@ -48,6 +49,10 @@ export interface PreparedJob {
   /** Format in which gradients are exchanged. */
   readonly wire: WireForm;
   readonly seed: bigint;
+  /** Buckets in which gradients are exchanged; null for as many as pay. */
+  readonly gradientBuckets: number | null;
+  /** 1 where moments are shared out over the ring. */
+  readonly zeroStage: 0 | 1;
 }
 
 /** A prepared job, and what is reported of it. */
@@ -79,9 +84,9 @@ async function makeJob(
   starters: JobStarters,
   signal: AbortSignal,
 ): Promise<Preparation> {
-  const { bf16, forceBf16 } = prepare;
-  refuseMissingGpu(starters.device, presentGpus());
-  refuseSlowBf16({ bf16, forceBf16, device: starters.device }, processorFeatures());
+  const { bf16, forceBf16, fp16, forceFp16 } = prepare;
+  const wish = { bf16, forceBf16, fp16, forceFp16, device: starters.device };
+  refuseSlowPrecision(wish, processorFeatures());
   const table = parseTable(prepare.tableJson);
   const [input, made] = await bothOrNeither(
     starters.startInput(inputSettingsOf(prepare)),
@@ -101,8 +106,10 @@ async function makeJob(
     microbatchSize,
     evalMicrobatchSize,
     microbatchesPerStep,
-    wire: wireFormOf(prepare.gradientWireBits || wireForms.int32.bits),
+    wire: wireFormOf(prepare.gradientWire || "int32"),
     seed: prepare.seed,
+    gradientBuckets: prepare.gradientBuckets || null,
+    zeroStage: zeroStageOf(prepare),
   };
   const selfTest = prepare.selfTest
     ? await runSelfTest(prepare, job, new TensorHasher(), signal).catch(async (error: unknown) => {
@@ -113,6 +120,10 @@ async function makeJob(
   const known = { tableVersion, prepareMs, fromCache };
   const prepared = create(PreparedSchema, selfTest === null ? known : { ...known, selfTest });
   return { job, prepared };
+}
+
+function zeroStageOf({ zeroStage }: Prepare): 0 | 1 {
+  return zeroStage === 1 ? 1 : 0;
 }
 
 /** Ends both threads. */
@@ -150,12 +161,14 @@ async function startProgrammedEngine(prepare: Prepare, starters: JobStarters) {
       bucketLengths: prepare.bucketLengths,
       maxLength: prepare.maxLength,
       labelSmoothing: prepare.labelSmoothing,
+      convolutionTable: prepare.convolutionTable || newestConvolutionTable,
       seed: prepare.seed,
       training: prepare.training,
       eager: prepare.eager,
-      bf16: prepare.bf16,
+      precision: precisionOf(prepare),
       gradientCheckpointing: prepare.gradientCheckpointing,
       microbatchesPerStep: prepare.microbatchesPerStep,
+      zeroStage: zeroStageOf(prepare),
       cacheFolder: starters.cacheFolder,
     });
     return { engine, outcome };

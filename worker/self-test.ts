@@ -4,6 +4,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { familyOf } from "../foundation/families/family.ts";
+import { wholeShare } from "../foundation/parameters/shares.ts";
 import { parseJsonObject } from "../foundation/model-files/json-object.ts";
 import {
   SampleRecordSchema,
@@ -19,6 +20,8 @@ import type { PreparedJob } from "./job.ts";
 const weightRange = 0.1;
 const gradientRange = 0.01;
 const learningRate = 1e-3;
+/** Where moments are shared out, so many elements stand for all: none has room for the whole. */
+const sharedElementsMax = 65_536;
 
 /**
  * Runs one step on fixed inputs; what it leaves in the engine is no state to train from, so a state must be loaded after.
@@ -26,7 +29,10 @@ const learningRate = 1e-3;
  */
 export async function runSelfTest(
   prepare: Prepare,
-  job: Pick<PreparedJob, "engine" | "input" | "table" | "reductionParts" | "microbatchSize">,
+  job: Pick<
+    PreparedJob,
+    "engine" | "input" | "table" | "reductionParts" | "microbatchSize" | "zeroStage"
+  >,
   hasher: TensorHasher,
   signal: AbortSignal,
 ): Promise<SelfTest | null> {
@@ -36,7 +42,10 @@ export async function runSelfTest(
   if (family.textLimits(config) === null) return null;
   const parameters = allocateShared(table.stateSize);
   fillFixed(parameters, 1, weightRange);
-  await engine.loadState({ parameters, step: 0 });
+  const share = wholeShare(Math.min(table.trainableSize, sharedElementsMax));
+  const start = { parameters, step: 0, share: job.zeroStage === 1 ? share : undefined };
+  await engine.loadState(start);
+  await engine.giveBack(start);
   const size = reductionParts.reduce((sum, part) => sum + part, 0);
   const into = allocateShared(size);
   const samples = fixedSamples(job.microbatchSize, family.labels(config).length);
@@ -48,12 +57,18 @@ export async function runSelfTest(
   fillFixed(into.subarray(0, size - 1), 2, gradientRange);
   into[size - 1] = 1;
   await engine.norm(into);
-  await engine.update({ step: 1, learningRate });
+  if (job.zeroStage === 1) {
+    await engine.updateShare({ step: 1, learningRate });
+    await engine.takeWeights();
+  } else {
+    await engine.update({ step: 1, learningRate });
+  }
   const state = await engine.readState(true);
   const hashes: bigint[] = [];
   for (const part of [state.parameters, state.firstMoment, state.secondMoment]) {
     if (part !== undefined) hashes.push(await hashOf(part, hasher, signal));
   }
+  await engine.giveBack(state);
   const [update = 0n] = await hasher.hashTensors(bitsOf(hashes), [2 * hashes.length], signal);
   return create(SelfTestSchema, { gradient, update });
 }

@@ -1,5 +1,12 @@
 /** The training state between coordinator and engine: read before the first step, uploaded for a checkpoint. */
 import { create } from "@bufbuild/protobuf";
+import {
+  placeShare,
+  shareLength,
+  wholeShare,
+  type PlacedRange,
+  type Share,
+} from "../foundation/parameters/shares.ts";
 import type { ParameterTable } from "../foundation/parameters/table.ts";
 import {
   StateChunkSchema,
@@ -7,54 +14,77 @@ import {
   type StateChunk,
 } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import { stateChunkBytes } from "../proto/limits.ts";
-import type { EngineState } from "./engine/engine.ts";
+import type { Engine, EngineState } from "./engine/engine.ts";
 import { allocateShared } from "./engine/shared-vector.ts";
 
 const elementBytes = Float32Array.BYTES_PER_ELEMENT;
 
 interface Section {
+  /** What is kept of it. */
   readonly bytes: Uint8Array;
   readonly values: Float32Array;
+  /** What that is of the section, in elements. */
+  readonly ranges: readonly PlacedRange[];
+  /** The whole section's size. */
+  readonly sectionBytes: number;
   received: number;
 }
 
-function openSection(chunk: StateChunk, table: ParameterTable): Section {
-  const elements =
-    chunk.section === StateSection.PARAMETERS ? table.stateSize : table.trainableSize;
-  if (chunk.sectionBytes !== BigInt(elements * elementBytes)) {
+function openSection(chunk: StateChunk, table: ParameterTable, share: Share | null): Section {
+  const isWhole = chunk.section === StateSection.PARAMETERS;
+  const elements = isWhole ? table.stateSize : table.trainableSize;
+  const kept = isWhole || share === null ? wholeShare(elements) : share;
+  const sectionBytes = elements * elementBytes;
+  if (chunk.sectionBytes !== BigInt(sectionBytes)) {
     throw new Error(
-      `Cannot load state section ${chunk.section} of ${chunk.sectionBytes} bytes: the table has ${elements * elementBytes}`,
+      `Cannot load state section ${chunk.section} of ${chunk.sectionBytes} bytes: the table has ${sectionBytes}`,
     );
   }
   // Aligned: the engine reads it where it lies.
-  const values = allocateShared(elements);
+  const values = allocateShared(shareLength(kept));
   const { buffer, byteOffset, byteLength } = values;
-  return { bytes: new Uint8Array(buffer, byteOffset, byteLength), values, received: 0 };
+  const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+  return { bytes, values, ranges: placeShare(kept), sectionBytes, received: 0 };
 }
 
-/** Puts a state together in shared memory. Throws when a piece is missing, out of order, or not of the table's size. */
+/** Keeps what a chunk has of the part of the section that is kept. */
+function keep({ bytes, ranges, received }: Section, data: Uint8Array): void {
+  for (const range of ranges) {
+    const from = range.start * elementBytes;
+    const first = Math.max(0, from - received);
+    const end = Math.min(data.byteLength, range.end * elementBytes - received);
+    if (end <= first) continue;
+    bytes.set(data.subarray(first, end), range.at * elementBytes + received + first - from);
+  }
+}
+
+/**
+ * Puts a state together in shared memory. Throws when a piece is missing, out of order, or not of the table's size.
+ * @param share what is kept of the moments; null for all
+ */
 export async function receiveState(
   chunks: AsyncIterable<StateChunk>,
   table: ParameterTable,
+  share: Share | null = null,
 ): Promise<EngineState> {
   const sections = new Map<StateSection, Section>();
   let step = 0;
   for await (const chunk of chunks) {
-    const section = sections.get(chunk.section) ?? openSection(chunk, table);
+    const section = sections.get(chunk.section) ?? openSection(chunk, table, share);
     sections.set(chunk.section, section);
     if (chunk.offset !== BigInt(section.received)) {
       throw new Error(
         `Cannot load state chunk at offset ${chunk.offset}: the next one is ${section.received}`,
       );
     }
-    section.bytes.set(chunk.data, section.received);
+    keep(section, chunk.data);
     section.received += chunk.data.byteLength;
     step = Number(chunk.step);
   }
-  for (const [name, { bytes, received }] of sections) {
-    if (received !== bytes.byteLength) {
+  for (const [name, { sectionBytes, received }] of sections) {
+    if (received !== sectionBytes) {
       throw new Error(
-        `Cannot load state section ${name}: ${received} of ${bytes.byteLength} bytes have come`,
+        `Cannot load state section ${name}: ${received} of ${sectionBytes} bytes have come`,
       );
     }
   }
@@ -66,28 +96,58 @@ export async function receiveState(
     parameters,
     ...(firstMoment === undefined ? {} : { firstMoment }),
     ...(secondMoment === undefined ? {} : { secondMoment }),
+    ...(share === null ? {} : { share }),
     step,
   };
 }
 
-/** Cuts a state into chunks that are views of its memory, in the protocol's order. */
-export function* cutState(state: EngineState): Generator<StateChunk> {
+/** Has an engine load a state that was received, and gives back the memory that it was received into. */
+export async function loadReceived(
+  engine: Pick<Engine, "loadState" | "giveBack">,
+  state: EngineState,
+): Promise<void> {
+  await engine.loadState(state);
+  await engine.giveBack(state);
+}
+
+/**
+ * Cuts a state into chunks that are views of its memory, in the protocol's order. Of shared-out moments there are the share's.
+ * @param what whether weights are wanted too, and the table where moments may be a share
+ */
+export function* cutState(
+  state: EngineState,
+  what: { readonly momentsOnly?: boolean; readonly trainableSize?: number } = {},
+): Generator<StateChunk> {
+  const { share, step } = state;
   const sections = [
-    { section: StateSection.PARAMETERS, values: state.parameters },
-    { section: StateSection.FIRST_MOMENT, values: state.firstMoment },
-    { section: StateSection.SECOND_MOMENT, values: state.secondMoment },
+    ...(what.momentsOnly === true
+      ? []
+      : [{ section: StateSection.PARAMETERS, values: state.parameters, share: undefined }]),
+    { section: StateSection.FIRST_MOMENT, values: state.firstMoment, share },
+    { section: StateSection.SECOND_MOMENT, values: state.secondMoment, share },
   ];
-  for (const { section, values } of sections) {
+  for (const { section, values, share: kept } of sections) {
     if (values === undefined) continue;
-    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    for (let offset = 0; offset < bytes.byteLength; offset += stateChunkBytes) {
-      yield create(StateChunkSchema, {
+    const elements =
+      section === StateSection.PARAMETERS ? values.length : (what.trainableSize ?? values.length);
+    const chunkOf = (offset: number, data: Uint8Array): StateChunk =>
+      create(StateChunkSchema, {
         section,
         offset: BigInt(offset),
-        data: bytes.subarray(offset, offset + stateChunkBytes),
-        sectionBytes: BigInt(bytes.byteLength),
-        step: BigInt(state.step),
+        data,
+        sectionBytes: BigInt(elements * elementBytes),
+        step: BigInt(step),
       });
+    const ranges = placeShare(kept ?? wholeShare(values.length));
+    // Of nothing one empty chunk is sent, or nobody would know that it has come.
+    if (ranges.length === 0) yield chunkOf(0, new Uint8Array(0));
+    for (const { start, end, at } of ranges) {
+      const own = values.subarray(at, at + end - start);
+      const bytes = new Uint8Array(own.buffer, own.byteOffset, own.byteLength);
+      for (let offset = 0; offset < bytes.byteLength; offset += stateChunkBytes) {
+        const data = bytes.subarray(offset, offset + stateChunkBytes);
+        yield chunkOf(start * elementBytes + offset, data);
+      }
     }
   }
 }

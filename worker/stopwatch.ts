@@ -33,6 +33,12 @@ export class Stopwatch<Activity extends string> {
     }
   }
 
+  /** Counts time that was spent on one activity for another. */
+  move(from: Activity, to: Activity, ms: number): void {
+    this.#spent.set(from, this.spentMs(from) - ms);
+    this.#spent.set(to, this.spentMs(to) + ms);
+  }
+
   /** Milliseconds spent so far. */
   spentMs(activity: Activity): number {
     return this.#spent.get(activity) ?? 0;

@@ -15,6 +15,7 @@ import {
   type Prepare,
   type RunStep,
 } from "../proto/gen/ringmaster/v1/run_pb.ts";
+import { applyStep, type AppliedStep } from "./apply-step.ts";
 import { evaluateSplit } from "./evaluate.ts";
 import { abortable } from "./input/feed.ts";
 import { closeJob, prepareJob, type JobStarters, type PreparedJob } from "./job.ts";
@@ -23,10 +24,10 @@ import { LinkBroken } from "./ring/link.ts";
 import { joinRing, type RingServer } from "./ring/ring.ts";
 import { Interrupted, type Directive } from "./session/directive-queue.ts";
 import type { Session } from "./session/session.ts";
-import { cutState, receiveState } from "./state-transfer.ts";
+import { cutState, loadReceived, receiveState } from "./state-transfer.ts";
 import { StepProfiler } from "./profile/step-profiler.ts";
 import { reduceStep } from "./step.ts";
-import { TrainingMeansMaker } from "./training-means.ts";
+import { shareFor, TrainingMeansMaker } from "./training-means.ts";
 import type { WorkerObserver } from "./worker-observer.ts";
 import { generationOf, jobOf, placeOf, type RingPlace, type WorkerState } from "./worker-state.ts";
 
@@ -50,16 +51,18 @@ export interface WorkerMeans {
 export class WorkerLife {
   readonly #means: WorkerMeans;
   #state: WorkerState = { kind: "joined" };
+  /** What is being uploaded: the engine has one place to read out into. */
   #upload: Promise<void> = Promise.resolve();
   #uploadFailure: { readonly error: unknown } | null = null;
   readonly #leaving = new AbortController();
-  #lastUpdateMs = 0;
-  readonly #training = new TrainingMeansMaker();
+  #applied: AppliedStep = { updateMs: 0, gatheredWeights: 0n };
+  readonly #training: TrainingMeansMaker;
   readonly #profiler: StepProfiler;
 
   constructor(means: WorkerMeans) {
     this.#means = means;
     this.#profiler = new StepProfiler(means.nowMs);
+    this.#training = new TrainingMeansMaker(means.nowMs);
   }
 
   /** Works until Finish; gives its reason. Rejects with SessionLost, BadInput, or what went wrong. */
@@ -131,12 +134,14 @@ export class WorkerLife {
     this.#leaveRing();
     observer.onActivity("joining ring");
     if (formRing.loadState) {
-      const state = await receiveState(session.readState(generation, signal), job.table);
-      await abortable(job.engine.loadState(state), signal);
+      const share = shareFor(job, formRing);
+      const state = await receiveState(session.readState(generation, signal), job.table, share);
+      await abortable(loadReceived(job.engine, state), signal);
     }
     const { identity, ringKey } = session.membership;
     // From here on the ring's generation counts, whatever becomes of the ring.
     this.#state = { kind: "ring-broken", job, generation, reason: "the ring is being formed" };
+    this.#applied = { ...this.#applied, gatheredWeights: 0n };
     const training = job.training ? this.#training.open(job, formRing, session) : null;
     try {
       const ring = await joinRing(ringServer, {
@@ -176,12 +181,13 @@ export class WorkerLife {
         phases: job.phases,
         microbatchesPerStep: job.microbatchesPerStep,
         seed: job.seed,
+        gradientBuckets: job.gradientBuckets,
         ring: place.ring,
         ...place.training,
         nowMs,
         recorder,
         onActivity: (activity) => observer.onActivity(activity),
-        lastUpdateMs: this.#lastUpdateMs,
+        lastApplied: this.#applied,
       },
       signal,
     );
@@ -205,11 +211,11 @@ export class WorkerLife {
     const job = this.#job();
     const commitMs = nowMs();
     observer.onActivity("update");
-    place.training?.sum.commit(Number(step));
-    const applying = job.engine.update({ step: Number(step), learningRate });
-    const { updateMs } = await abortable(applying, signal);
+    // Shared-out moments are uploaded from where the update changes them.
+    if (job.zeroStage === 1) await abortable(this.#upload, signal);
+    this.#applied = await applyStep(commit, { job, place }, signal);
+    const { updateMs } = this.#applied;
     this.#profiler.recorder?.applied(commitMs);
-    this.#lastUpdateMs = updateMs;
     observer.onActivity("waiting");
     observer.onStepApplied(Number(step), learningRate, updateMs);
     const value = create(StepAppliedSchema, { step, updateMs });
@@ -232,16 +238,18 @@ export class WorkerLife {
   /** Reads the state out at once, and uploads it while training goes on. */
   async #checkpoint(directive: Checkpoint, signal: AbortSignal): Promise<WorkerState> {
     const { session, observer } = this.#means;
-    const { checkpoint, step, withOptimizer } = directive;
-    // The engine has one place to read out into.
+    const { checkpoint, step, withOptimizer, momentsOnly } = directive;
+    const { engine, table } = this.#job();
     await abortable(this.#upload, signal);
     observer.onActivity("checkpoint");
-    const state = await abortable(this.#job().engine.readState(withOptimizer), signal);
+    const state = await abortable(engine.readState(withOptimizer), signal);
     if (BigInt(state.step) !== step) {
       throw new Error(`Cannot checkpoint step ${step} as the state is of step ${state.step}`);
     }
+    const chunks = cutState(state, { momentsOnly, trainableSize: table.trainableSize });
     this.#upload = session
-      .writeState(checkpoint, cutState(state), this.#leaving.signal)
+      .writeState(checkpoint, chunks, this.#leaving.signal)
+      .then(() => engine.giveBack(state))
       .catch((error: unknown) => {
         this.#uploadFailure = { error };
       });
@@ -252,7 +260,6 @@ export class WorkerLife {
   async #hashWeights({ generation, step }: HashWeights, signal: AbortSignal): Promise<WorkerState> {
     const training = this.#placeOfGeneration(generation)?.training ?? null;
     if (training === null) return this.#state;
-    // The engine has one place to read out into.
     await abortable(this.#upload, signal);
     const { hasher } = training;
     const value = await hashWeights(this.#job(), { hasher, step }, signal);

@@ -1,12 +1,19 @@
 /** What a place in a ring needs for training: the batches dealt to it, read ahead, and the sum over the global batch. */
+import type { Share } from "../foundation/parameters/shares.ts";
+import type { ParameterTable } from "../foundation/parameters/table.ts";
 import type { FormRing } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import { groupMicrobatches } from "./exact/block-layout.ts";
 import { ExactSum } from "./exact/exact-sum.ts";
+import { FloatSum } from "./exact/float-sum.ts";
+import type { GradientSum } from "./exact/gradient-sum.ts";
+import { dealRegions, shareOf, type Ownership } from "./exact/ownership.ts";
 import { TensorHasher } from "./hashing/tensor-hasher.ts";
 import { Feed } from "./input/feed.ts";
 import type { PreparedJob } from "./job.ts";
 import type { Session } from "./session/session.ts";
 import { StepFeed } from "./step-feed.ts";
+import { Traffic } from "./traffic.ts";
+import { RunWatch } from "./watched-run.ts";
 
 /** Steps whose microbatches are held ready, and the fewest microbatches held. */
 const stepsAhead = 2;
@@ -15,14 +22,26 @@ const microbatchesAheadMin = 2;
 /** What a training place has beside its ring. */
 export interface TrainingMeans {
   readonly feed: StepFeed;
-  readonly sum: ExactSum;
+  readonly sum: GradientSum;
+  /** Who owns what of the gradient; null where every rank has and updates all. */
+  readonly ownership: Ownership | null;
   readonly hasher: TensorHasher;
+  readonly traffic: Traffic;
+  readonly runs: RunWatch;
 }
 
 /** Makes them for one generation after the other. */
 export class TrainingMeansMaker {
   readonly #hasher = new TensorHasher();
-  #held: { readonly slotCount: number; readonly sum: ExactSum } | null = null;
+  readonly #nowMs: () => number;
+  /** One for all generations: what an abandoned step still computes writes to the same slots. */
+  #runs: RunWatch | null = null;
+  #held: { readonly slotCount: number; readonly sum: GradientSum } | null = null;
+
+  /** @param nowMs milliseconds of a clock that only goes forward */
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
+  }
 
   /** Starts to read from the step after the last committed one. */
   open(job: PreparedJob, formRing: FormRing, session: Session): TrainingMeans {
@@ -39,25 +58,61 @@ export class TrainingMeansMaker {
     return {
       feed: new StepFeed(source),
       sum: this.#sumFor(job, ownPerStep),
+      ownership: ownershipOf(job, formRing),
       hasher: this.#hasher,
+      traffic: new Traffic(),
+      runs: (this.#runs ??= new RunWatch(job.reductionParts.length, this.#nowMs)),
     };
   }
 
   /** One sum serves all generations, until one needs to hold more microbatches. */
-  #sumFor(job: PreparedJob, ownPerStep: number): ExactSum {
-    const { reductionParts, rowParts, wire } = job;
+  #sumFor(job: PreparedJob, ownPerStep: number): GradientSum {
+    const { reductionParts, rowParts, wire, table } = job;
     const length = reductionParts.reduce((sum, size) => sum + size, 0);
     const slotCount = Math.min(ownPerStep, groupMicrobatches(length, wire));
     if (this.#held === null || this.#held.slotCount < slotCount) {
-      const sum = new ExactSum(reductionParts, slotCount, rowParts, {
-        form: wire,
-        // Buffers, loss and weight follow the gradients.
-        wideFrom: job.table.entries.filter((entry) => entry.trainableOffset !== null).length,
-      });
-      // A survivor may be asked for the last step's gradient by those that lack it.
-      if (this.#held !== null) sum.takeOver(this.#held.sum);
+      const sum = wire.exact
+        ? this.#exactSum(job, slotCount)
+        : new FloatSum(reductionParts, rowParts, gradientPartsOf(table));
       this.#held = { slotCount, sum };
     }
     return this.#held.sum;
   }
+
+  #exactSum({ reductionParts, rowParts, wire, table }: PreparedJob, slotCount: number): ExactSum {
+    const sum = new ExactSum(reductionParts, slotCount, rowParts, {
+      form: wire,
+      // Buffers, loss and weight follow the gradients.
+      wideFrom: gradientPartsOf(table),
+    });
+    // A survivor may be asked for the last step's gradient by those that lack it.
+    const before = this.#held?.sum;
+    if (before instanceof ExactSum) sum.takeOver(before);
+    return sum;
+  }
+}
+
+/** What a rank of a ring keeps the optimiser's state of; null for all. */
+export function shareFor(job: PreparedJob, formRing: FormRing): Share | null {
+  const ownership = ownershipOf(job, formRing);
+  return ownership === null ? null : shareOf(ownership.regions, ownership.rank);
+}
+
+function ownershipOf(job: PreparedJob, { rank, members }: FormRing): Ownership | null {
+  if (job.zeroStage === 0) return null;
+  const { reductionParts, rowParts, wire, table, gradientBuckets, microbatchesPerStep } = job;
+  const form = {
+    partSizes: reductionParts,
+    rowParts,
+    gradientParts: gradientPartsOf(table),
+    wire,
+    buckets: gradientBuckets,
+    microbatches: microbatchesPerStep,
+  };
+  const rankCount = members.length;
+  return { rank, rankCount, regions: dealRegions(form, rankCount) };
+}
+
+function gradientPartsOf({ entries }: ParameterTable): number {
+  return entries.filter((entry) => entry.trainableOffset !== null).length;
 }

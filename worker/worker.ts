@@ -10,6 +10,7 @@ import { WorkerFailedSchema, WorkerLeavingSchema } from "../proto/gen/ringmaster
 import { reportTextMax } from "../proto/limits.ts";
 import { listenToCommands } from "./commands.ts";
 import { startEngineThread } from "./engine/engine-thread.ts";
+import { presentGpus, refuseMissingGpus } from "../foundation/host/graphics-cards.ts";
 import { setEngineEnvironment } from "./engine-environment.ts";
 import { readEnvironment, readHostId } from "./host.ts";
 import { abortable } from "./input/feed.ts";
@@ -65,6 +66,8 @@ async function joinAndWork(
   closers: Closer[],
 ): Promise<string> {
   const { log, signal } = world;
+  const visibleDevices = world.env["CUDA_VISIBLE_DEVICES"];
+  refuseMissingGpus(options.device, 1, { present: presentGpus(), visibleDevices });
   const telemetry = new WorkerTelemetry();
   const page =
     options.metricsListen === null
@@ -85,7 +88,7 @@ async function joinAndWork(
       ringAddress: ringServer.address,
       hostId: readHostId(),
       processId: world.processId,
-      environment: readEnvironment(native.tensorflowVersion),
+      environment: readEnvironment(native.tensorflowVersion, options.device),
       metricsAddress: page === null ? "" : advertised(page.address, options),
     },
     waitMs: options.joinWaitMs,
@@ -110,7 +113,7 @@ async function joinAndWork(
       startEngine(threads) {
         // TensorFlow itself counts the machine's cores, whatever the container may use of them.
         setEngineEnvironment(world.env, { ...options, threads: threads || availableCores() });
-        return startEngineThread({ bindingFile: native.bindingFile });
+        return startEngineThread({ bindingFile: native.bindingFile, device: options.device });
       },
       startInput: startInputThread,
       device: options.device,

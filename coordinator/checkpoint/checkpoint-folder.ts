@@ -20,6 +20,7 @@ import { writeModel } from "../../foundation/model-files/write-model.ts";
 import type { WritableModel } from "../../foundation/model-files/write-model.ts";
 import { serializeTable } from "../../foundation/parameters/table.ts";
 import type { ParameterTable } from "../../foundation/parameters/table.ts";
+import { lossScaleSchema } from "../run/loss-scale.ts";
 import type { TrainingState } from "../server/state-stream.ts";
 import { replaceFilesIn, replaceFolder, writeSynced } from "./write-aside.ts";
 
@@ -52,6 +53,8 @@ const resumeSchema = z.object({
   }),
   samples: count,
   seconds: z.number(),
+  /** Of half precision; null for other precisions. */
+  lossScale: lossScaleSchema.nullable().default(null),
 });
 
 /** What a resumed run needs beside weights and moments. */

@@ -1,6 +1,7 @@
 /** The output folder made ready: there, and free of an earlier run's files where the user allowed that. */
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { isPartial } from "./write-aside.ts";
 
 /** What a run writes; nothing else in the folder is ever touched. */
 const ownNames = new Set([
@@ -29,8 +30,8 @@ const passingNames = new Set(["control.json", "nats"]);
 export async function prepareOutputFolder(folder: string, clear: boolean): Promise<void> {
   await mkdir(folder, { recursive: true });
   for (const name of await readdir(folder)) {
-    const isOwn = ownNames.has(name) || /^\.?checkpoint-\d+(?:\.partial)?$/u.test(name);
-    if (passingNames.has(name) || (clear && isOwn))
+    const isOwn = ownNames.has(name) || /^checkpoint-\d+$/u.test(name);
+    if (passingNames.has(name) || isPartial(name) || (clear && isOwn))
       await rm(join(folder, name), { recursive: true, force: true });
   }
 }

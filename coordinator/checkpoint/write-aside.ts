@@ -1,6 +1,6 @@
 /**
  * All or nothing on disk: what is written goes to a temporary name beside its place, is synced, and is renamed. A crash
- * leaves the old thing or the new one, and at worst a `.partial` that the next write removes.
+ * leaves the old thing or the new one, and at worst a partial that the janitor or the next start removes.
  */
 import { mkdir, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -15,8 +15,18 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+const partialEnd = ".ringmaster-partial";
+
+/** The temporary names in a folder, as a pattern of the shell. */
+export const partialPattern = `.*${partialEnd}`;
+
+/** Whether a name in a folder is a temporary one. */
+export function isPartial(name: string): boolean {
+  return name.startsWith(".") && name.endsWith(partialEnd);
+}
+
 function partialOf(place: string): string {
-  return join(dirname(place), `.${basename(place)}.partial`);
+  return join(dirname(place), `.${basename(place)}${partialEnd}`);
 }
 
 /** Writes a file and syncs it; for files within a folder that is written aside. The file must not exist. */
@@ -64,7 +74,7 @@ export async function replaceFilesIn(
   folder: string,
   fill: (partial: string) => Promise<readonly string[]>,
 ): Promise<void> {
-  const partial = join(folder, ".files.partial");
+  const partial = partialOf(join(folder, "files"));
   await rm(partial, { recursive: true, force: true });
   await mkdir(partial, { recursive: true });
   try {

@@ -116,7 +116,7 @@ export async function runEval(
   context: CommandContext,
 ): Promise<number> {
   const format = outputFormat(flags["format"]);
-  const query = queryOf(flags);
+  const query = queryOf(flags, context.env["CUDA_VISIBLE_DEVICES"]);
   const split = splitOf(flags);
   const settings = dataSettings(operands, flags);
   const opened = await openModel(flags, query, context);

@@ -67,7 +67,7 @@ export async function runPredict(
   context: CommandContext,
 ): Promise<number> {
   const format = outputFormat(flags["format"]);
-  const query = queryOf(flags);
+  const query = queryOf(flags, context.env["CUDA_VISIBLE_DEVICES"]);
   const opened = await openModel(flags, query, context);
   const { model, hub } = opened;
   const texts = await openSource(operands, flags, context, hub.cacheFolder);

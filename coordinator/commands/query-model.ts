@@ -3,9 +3,10 @@ import { availableCores } from "../../foundation/host/available-cores.ts";
 import { BadInput } from "../../foundation/bad-input.ts";
 import { cacheFolder } from "../../foundation/cache/cache-folder.ts";
 import { resolveModel, type HubAccess } from "../../foundation/hub/hub.ts";
-import { presentGpus, refuseMissingGpu } from "../../foundation/host/graphics-cards.ts";
+import { presentGpus, refuseMissingGpus } from "../../foundation/host/graphics-cards.ts";
 import { processorFeatures } from "../../foundation/host/processor-features.ts";
-import { refuseSlowBf16 } from "../../foundation/job/check-bf16.ts";
+import { refuseSlowPrecision } from "../../foundation/job/check-precision.ts";
+import type { PrecisionWish } from "../../foundation/precision.ts";
 import { loadModel, type LoadedModel } from "../../foundation/model-files/load-model.ts";
 import { ensureNativeParts } from "../../foundation/native/native-parts.ts";
 import { createProgressSink } from "../../foundation/native/progress.ts";
@@ -23,8 +24,7 @@ export interface Query {
   readonly workers: number;
   readonly threadsPerWorker: number | null;
   readonly device: "cpu" | "gpu";
-  readonly bf16: boolean;
-  readonly forceBf16: boolean;
+  readonly precision: PrecisionWish;
   readonly microbatchSize: number;
   readonly maxLength: number | null;
 }
@@ -32,19 +32,23 @@ export interface Query {
 /** Samples that a worker computes at a time, when nothing else is asked for. */
 const microbatchSizeDefault = 32;
 
-/** Reads the flags that `predict` and `eval` share. Throws BadInput. */
-export function queryOf(flags: Flags): Query {
+/** Reads the flags that `predict` and `eval` share. Throws BadInput. @param visibleDevices `CUDA_VISIBLE_DEVICES` */
+export function queryOf(flags: Flags, visibleDevices: string | undefined): Query {
+  const device = flagValue(flags, "device", "device");
   const precision = {
-    device: flagValue(flags, "device", "device"),
     bf16: flagValue(flags, "bf16", "bf16"),
     forceBf16: flagValue(flags, "forceBf16", "force-bf16"),
+    fp16: flagValue(flags, "fp16", "fp16"),
+    forceFp16: flagValue(flags, "forceFp16", "force-fp16"),
   };
-  refuseMissingGpu(precision.device, presentGpus());
-  refuseSlowBf16(precision, processorFeatures());
+  const workers = flagValue(flags, "workers", "workers");
+  refuseMissingGpus(device, workers, { present: presentGpus(), visibleDevices });
+  refuseSlowPrecision({ ...precision, device }, processorFeatures());
   return {
-    workers: flagValue(flags, "workers", "workers"),
+    workers,
     threadsPerWorker: flagValue(flags, "threadsPerWorker", "threads-per-worker"),
-    ...precision,
+    device,
+    precision,
     microbatchSize:
       flags["batch-size"] === undefined
         ? microbatchSizeDefault

@@ -35,8 +35,9 @@ function describeModel({ model, modelRevision }: JobSettings): string {
   return modelRevision === "main" ? model : `${model}, revision ${modelRevision}`;
 }
 
-function describeDevice({ device, bf16 }: JobSettings, cores: number): string {
+function describeDevice({ device, bf16, fp16 }: JobSettings, cores: number): string {
   const processor = device === "cpu" ? `cpu, ${plural(cores, "core")}` : device;
+  if (fp16) return `${processor}, matrix products in 16-bit floats`;
   return bf16 ? `${processor}, matrix products in bfloat16` : processor;
 }
 
@@ -118,10 +119,14 @@ export function describePlan(plan: Plan, workers: number): string[] {
   const known = weights + optimizer + gradients + copies + runtime;
   const estimate =
     activations === null ? "" : `, activations about ${describeBytes(activations)} at the longest`;
+  const shared =
+    plan.weightBytesPerStep === 0
+      ? ""
+      : `, and ${describeBytes(plan.weightBytesPerStep)} of weights: 4·P·(N−1)/N`;
   return [
     line(
       "exchange",
-      `${describeBytes(plan.exchangeBytesPerStep)} sent by each of ${plural(workers, "worker")} a step: 2·K·(N−1)/N`,
+      `${describeBytes(plan.exchangeBytesPerStep)} sent by each of ${plural(workers, "worker")} a step: ${plan.isScattered ? "" : "2·"}K·(N−1)/N${shared}`,
     ),
     line(
       "memory",

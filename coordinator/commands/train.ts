@@ -1,8 +1,8 @@
 /** `coordinator train`: from what the user gave to a run, with everything checked before anything starts. */
 import { availableCores } from "../../foundation/host/available-cores.ts";
-import { presentGpus, refuseMissingGpu } from "../../foundation/host/graphics-cards.ts";
+import { presentGpus, refuseMissingGpus } from "../../foundation/host/graphics-cards.ts";
 import { processorFeatures } from "../../foundation/host/processor-features.ts";
-import { refuseSlowBf16 } from "../../foundation/job/check-bf16.ts";
+import { refuseSlowPrecision } from "../../foundation/job/check-precision.ts";
 import { createProgressSink, type ProgressSink } from "../../foundation/native/progress.ts";
 import { say, type CommandContext } from "./command-context.ts";
 import { chooseView } from "./choose-view.ts";
@@ -147,8 +147,11 @@ export async function runTrain(
   const isDryRun = dryRun === "true";
   // A plan may be for another machine.
   if (job.launch.spawnWorkers && !isDryRun) {
-    refuseMissingGpu(job.settings.device, presentGpus());
-    refuseSlowBf16(job.settings, processorFeatures());
+    refuseMissingGpus(job.settings.device, job.launch.workers, {
+      present: presentGpus(),
+      visibleDevices: context.env["CUDA_VISIBLE_DEVICES"],
+    });
+    refuseSlowPrecision(job.settings, processorFeatures());
   }
   const tls = identityOf(job.launch, context.now());
   await checkFreePorts(job.launch);

@@ -2,7 +2,7 @@
  * The workers in a cluster: an Indexed Job of N pods, and a headless Service that lists them by name for whoever scrapes
  * them. Neighbours dial each other by pod address, which is known before any name is. Pure.
  */
-import { workerEnvironment as names } from "../../proto/environment.ts";
+import { workerEnvironment as names, workerNodeFlags } from "../../proto/environment.ts";
 import { ports, type KubernetesOptions } from "./kubernetes-options.ts";
 import {
   containerSecurity,
@@ -24,7 +24,7 @@ const sharedMemory = "1Gi";
 
 /** A worker's arguments. */
 export function workerArguments(): readonly string[] {
-  return [programs.worker, `--listen=0.0.0.0:${ports.ring}`];
+  return [...workerNodeFlags, programs.worker, `--listen=0.0.0.0:${ports.ring}`];
 }
 
 /** A worker's environment. */

@@ -1,15 +1,17 @@
 /**
  * Workers as processes of this machine: each behind a guard, in a process group of its own, with its log in a file.
  */
-import { closeSync, openSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { mkdir, open } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { delimiter, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { workerEnvironment as names } from "../../proto/environment.ts";
+import { memoryNodes } from "../../foundation/host/memory-nodes.ts";
+import { workerEnvironment as names, workerNodeFlags } from "../../proto/environment.ts";
 import { spawnGuarded } from "./guard.ts";
 import type { ChildEnd, GuardedChild } from "./guard.ts";
 import type { Launcher, LaunchOrder, WorkerEnd } from "./launcher.ts";
+import { coresOfWorker } from "./node-share.ts";
 
 /** What local workers need beside their order. */
 export interface LocalLaunchOptions {
@@ -24,6 +26,8 @@ export interface LocalLaunchOptions {
   readonly device: "cpu" | "gpu";
   /** The worker program; the one beside this coordinator by default. */
   readonly program?: string;
+  /** Cores of each memory node; this machine's by default. */
+  readonly memoryNodes?: readonly (readonly number[])[];
 }
 
 interface Launched {
@@ -105,7 +109,8 @@ export class LocalLauncher implements Launcher {
     const log = openSync(logFile, "a", 0o600);
     let child: GuardedChild;
     try {
-      child = spawnGuarded(process.execPath, [this.#options.program ?? workerProgram], {
+      const [command, ...words] = this.#commandOf(number, order.workers);
+      child = spawnGuarded(command, words, {
         env: this.#environmentOf(number, order),
         output: { stdout: log, stderr: log },
         graceMs: orphanGraceMs,
@@ -120,6 +125,15 @@ export class LocalLauncher implements Launcher {
       launched.end = end;
       this.#tellFirstEnd(workerId);
     });
+  }
+
+  /** The worker's command, kept on one memory node's cores where that is right and there is a program that does it. */
+  #commandOf(number: number, workers: number): readonly [string, ...string[]] {
+    const { env, program = workerProgram, memoryNodes: nodes = memoryNodes() } = this.#options;
+    const worker = [process.execPath, ...workerNodeFlags, program] as const;
+    const cores = coresOfWorker(number, workers, nodes);
+    if (cores === null || !isInPath("taskset", env)) return worker;
+    return ["taskset", "--cpu-list", cores.join(","), ...worker];
   }
 
   #environmentOf(localRank: number, order: LaunchOrder): NodeJS.ProcessEnv {
@@ -146,6 +160,13 @@ export class LocalLauncher implements Launcher {
       [names.metricsListen]: "127.0.0.1:0",
     };
   }
+}
+
+/** Whether a program can be started by its name. */
+function isInPath(name: string, env: NodeJS.ProcessEnv): boolean {
+  return (env["PATH"] ?? "")
+    .split(delimiter)
+    .some((folder) => folder !== "" && existsSync(join(folder, name)));
 }
 
 /** Last lines of a file. */

@@ -36,6 +36,12 @@ export interface WorkerSummary {
   readonly workerId: string;
   readonly steps: readonly number[];
   readonly mean: StepParts;
+  readonly exchange: {
+    /** Milliseconds a step of the whole exchange, hidden or not. */
+    readonly wholeMs: number;
+    /** Share of it that lay beside computing, and so cost no time. */
+    readonly hiddenShare: number;
+  };
   readonly ops: readonly OpKind[];
   /** Share of the engine's time in which no op ran. */
   readonly betweenOps: number;
@@ -110,6 +116,11 @@ function meanOf(parts: readonly StepParts[]): StepParts {
   };
 }
 
+function exchangeOf({ exchangeMs, hiddenExchangeMs }: StepParts): WorkerSummary["exchange"] {
+  const wholeMs = exchangeMs + hiddenExchangeMs;
+  return { wholeMs, hiddenShare: wholeMs === 0 ? 0 : hiddenExchangeMs / wholeMs };
+}
+
 function rate(flops: number, ns: number): number {
   return ns === 0 ? 0 : flops / ns;
 }
@@ -158,6 +169,7 @@ export function summarizeWorker(steps: readonly ProfiledStep[]): WorkerSummary {
     workerId: first.workerId,
     steps: steps.map(({ step }) => step),
     mean,
+    exchange: exchangeOf(mean),
     ops: kindsOf(ops, steps.length),
     betweenOps: computeNs === 0 ? 0 : Math.max(0, 1 - opNs / computeNs),
     products: {

@@ -1,6 +1,6 @@
 /** A profile's summary for a person. Pure. */
 import { shareText, tableText } from "../live/format.ts";
-import type { OpKind, StepParts, WorkerSummary } from "./profile-summary.ts";
+import type { OpKind, WorkerSummary } from "./profile-summary.ts";
 
 const opsShown = 12;
 
@@ -14,9 +14,13 @@ function ms(value: number): string {
   return `${value.toFixed(1)} ms`;
 }
 
-function partsText(parts: StepParts): string {
-  const { stepMs, computeMs, exchangeMs, inputMs, commitMs, otherMs, hiddenExchangeMs } = parts;
-  const hidden = hiddenExchangeMs < 0.05 ? "" : ` (${ms(hiddenExchangeMs)} of it hidden)`;
+function partsText({ mean, exchange }: WorkerSummary): string {
+  const { stepMs, computeMs, exchangeMs, inputMs, commitMs, otherMs } = mean;
+  const { wholeMs, hiddenShare } = exchange;
+  const hidden =
+    hiddenShare === 0
+      ? ""
+      : ` (of ${ms(wholeMs)}, ${shareText(hiddenShare)} hidden behind compute)`;
   return `step ${ms(stepMs)} = compute ${ms(computeMs)} + exchange ${ms(exchangeMs)}${hidden} + input ${ms(inputMs)} + commit ${ms(commitMs)} + other ${ms(otherMs)}`;
 }
 
@@ -62,9 +66,7 @@ function opLines({ ops, betweenOps, leftOut }: WorkerSummary): readonly string[]
 
 /** One line a worker, for the end of a run. */
 export function profileHeadlines(workers: readonly WorkerSummary[]): readonly string[] {
-  return workers.map(
-    ({ rank, workerId, mean }) => `  rank ${rank}, ${workerId}: ${partsText(mean)}`,
-  );
+  return workers.map((worker) => `  rank ${worker.rank}, ${worker.workerId}: ${partsText(worker)}`);
 }
 
 /** The whole text of a profile. */
@@ -72,7 +74,7 @@ export function profileText(workers: readonly WorkerSummary[]): string {
   const blocks = workers.map((worker) =>
     [
       `rank ${worker.rank}, ${worker.workerId}, mean of ${stepsText(worker.steps)}`,
-      partsText(worker.mean),
+      partsText(worker),
       ...productsText(worker),
       "",
       ...opLines(worker),

@@ -3,8 +3,10 @@
  * Every rank has applied the same steps here.
  */
 import { relative } from "node:path";
+import { admitNewcomers } from "./admit-newcomers.ts";
 import { eventOf } from "../nats/cloud-event.ts";
 import type { BoundaryAction } from "./control.ts";
+import { giversOf } from "./givers.ts";
 import type { RunContext } from "./run-context.ts";
 
 /** Why the steps have ended. */
@@ -26,6 +28,7 @@ export async function atBoundary(
   for (;;) {
     if (interrupts.finish.aborted) return interrupted;
     fleet.parting.throwIfAborted();
+    await admitNewcomers(run, signal);
     const actions = control.takeBefore(step);
     for (const action of actions) {
       const end = await act(run, action, signal);
@@ -86,6 +89,8 @@ export async function evaluateNow(
 ): Promise<void> {
   const { validation: dataset, fleet, view, progress, clock } = run;
   if (dataset === null) return;
+  // Shares of a step that are abandoned half way could not be put together again, and an evaluation may be abandoned.
+  if (run.settings.zeroStage === 1) await fleet.applied(progress.step, signal);
   const startedMs = clock.nowMs();
   const task = {
     split: "validation",
@@ -109,7 +114,6 @@ export async function evaluateNow(
 async function abandonWork(run: RunContext, signal: AbortSignal): Promise<void> {
   const state = {
     committedStep: run.progress.step,
-    loadState: false,
     reason: "the evaluation was interrupted",
   };
   await run.fleet.formRing(run.fleet.members, state, signal);
@@ -138,13 +142,11 @@ export async function checkpointNow(run: RunContext, signal: AbortSignal): Promi
   const { checkpoints, fleet, progress, view } = run;
   const { step } = progress;
   if (checkpoints.has(step)) return checkpoints.folderOf(step);
-  const member = fleet.members[0];
-  if (member === undefined) throw new Error("Cannot checkpoint as the ring is empty");
   view.doing(`writing the checkpoint of step ${step}`);
   // A state that not all workers share is none to go on from.
   await run.weights.check(run, signal);
-  const from = { member, step, withOptimizer: true };
-  const state = await run.states.take(fleet, from, signal);
+  const asked = { givers: giversOf(run), step, withOptimizer: true };
+  const state = await run.states.take(fleet, asked, signal);
   const folder = await fleet.while(checkpoints.write(state), signal);
   await announceCheckpoint(run, folder);
   view.say(`checkpoint: ${folder}`);

@@ -6,14 +6,21 @@ import { describeMachine, judgeMachines } from "../server/same-machines.ts";
 import type { MachinesVerdict } from "../server/same-machines.ts";
 import type { RunContext } from "./run-context.ts";
 
-/** Whether the workers' machines are to be compared: those of one host are one machine. */
-export function needSelfTest(members: readonly Pick<Member, "hostId">[]): boolean {
-  return new Set(members.map(({ hostId }) => hostId)).size > 1;
+/** Whether the workers' machines are to be compared: those of one host are one machine, unless its GPUs are of several kinds. */
+export function needSelfTest(members: readonly Pick<Member, "hostId" | "environment">[]): boolean {
+  const hosts = new Set(members.map(({ hostId }) => hostId));
+  return (
+    hosts.size > 1 || members.some(({ environment }) => / and /u.test(environment["gpu"] ?? ""))
+  );
 }
 
-/** Throws when a worker has another table, BadInput when it computes other bits and that is not allowed. */
+/**
+ * Throws when a worker has another table, BadInput when it computes other bits and that is not allowed.
+ * @param members who is to train together @param prepared what each said, by worker id
+ */
 export function checkWorkers(
-  { fleet, table, launch, view }: Pick<RunContext, "fleet" | "table" | "launch" | "view">,
+  { table, settings, launch, view }: Pick<RunContext, "table" | "settings" | "launch" | "view">,
+  members: readonly Member[],
   prepared: ReadonlyMap<string, Prepared>,
 ): void {
   const other = [...prepared.values()].find((one) => one.tableVersion !== table.version);
@@ -22,12 +29,15 @@ export function checkWorkers(
       `Cannot train as a worker has parameter table ${other.tableVersion}: the coordinator has ${table.version}`,
     );
   }
-  const machines = fleet.present.map(({ workerId, environment }) => ({
+  const machines = members.map(({ workerId, environment }) => ({
     workerId,
     environment,
     selfTest: prepared.get(workerId)?.selfTest ?? null,
   }));
-  const verdict = judgeMachines(machines, launch.allowMixedHardware);
+  const verdict = judgeMachines(machines, {
+    allowMixed: launch.allowMixedHardware,
+    hasOwners: settings.zeroStage === 1,
+  });
   if (verdict.kind !== "same") for (const line of machines.map(describeMachine)) view.say(line);
   const warning = warningOf(verdict);
   if (warning !== null) view.say(warning);

@@ -13,7 +13,7 @@ import {
 } from "../checkpoint/checkpoint-folder.ts";
 import { checkpointName, rotateCheckpoints } from "../checkpoint/rotation.ts";
 import { replaceFile } from "../checkpoint/write-aside.ts";
-import type { TrainingState } from "../server/state-stream.ts";
+import { freeState, type TrainingState } from "../server/state-stream.ts";
 import type { RateChange } from "./learning-rate.ts";
 import type { Progress } from "./progress.ts";
 
@@ -76,7 +76,7 @@ export class Checkpoints {
     return entry === null ? null : folder;
   }
 
-  /** Writes the checkpoint of a state, then removes those that the limit leaves no room for. */
+  /** Writes the checkpoint of a state and frees that, then removes those that the limit leaves no room for. */
   async write(state: TrainingState): Promise<string> {
     const { model, table, job, progress, nowMs, outputDir, limit } = this.#means;
     const folder = this.folderOf(state.step);
@@ -88,6 +88,7 @@ export class Checkpoints {
       resume: progress.resumePoint(this.#means.rateChanges(), nowMs()),
       trainerState: progress.trainerState(this.#savedBest(state.step)),
     });
+    freeState(state);
     this.#last = folder;
     this.#written.add(state.step);
     await rotateCheckpoints(outputDir, limit, this.#bestStep());

@@ -39,7 +39,7 @@ async function finalWeights(run: RunContext, signal: AbortSignal): Promise<Float
   if (checkpoints.has(step)) return checkpoints.weightsOf(checkpoints.folderOf(step));
   const member = fleet.members[0];
   if (member === undefined) throw new Error("Cannot write the model as the ring is empty");
-  const state = await states.take(fleet, { member, step, withOptimizer: false }, signal);
+  const state = await states.take(fleet, { givers: [member], step, withOptimizer: false }, signal);
   return state.parameters;
 }
 

@@ -29,7 +29,9 @@ export class Control {
   readonly #rateChanges: RateChange[];
   /** `stop` commands that a resumed run replays, by step. */
   readonly #replayedStops: Set<number>;
-  readonly #waiting: AcceptedCommand[] = [];
+  #waiting: AcceptedCommand[] = [];
+  /** All that change the result, of this run and of the one that it resumes. */
+  readonly #resultChanges: AcceptedCommand[];
   #nextStep: number;
   #paused = false;
   #stopping = false;
@@ -59,6 +61,7 @@ export class Control {
       verb === "set-learning-rate" && value !== null ? [{ step, value }] : [],
     );
     this.#rateChanges = [...options.rateChanges, ...replayedRates];
+    this.#resultChanges = [...options.replay];
     this.#replayedStops = new Set(
       options.replay.filter(({ verb }) => verb === "stop").map(({ step }) => step),
     );
@@ -84,8 +87,13 @@ export class Control {
     // In force from the step that the journal names, whatever else the boundary before it has to do.
     if (command.verb === "set-learning-rate") {
       this.#rateChanges.push({ step: accepted.step, value: command.value ?? 0 });
+      // After going back, a step may be named that lies before those of earlier commands.
+      this.#rateChanges.sort((one, other) => one.step - other.step);
     }
-    if (changesResult.has(command.verb)) await this.#journal.append(recordOf(accepted));
+    if (changesResult.has(command.verb)) {
+      this.#resultChanges.push(accepted);
+      await this.#journal.append(recordOf(accepted));
+    }
     this.#onAccepted(accepted);
     this.#wake();
     return { accepted: true, step: accepted.step };
@@ -117,6 +125,18 @@ export class Control {
     if (this.#replayedStops.delete(step)) actions.push({ kind: "stop" });
     if (actions.length === 0 && !this.#paused) this.#nextStep = step + 1;
     return actions;
+  }
+
+  /**
+   * The run has gone back to a step: what changes the result acts once more at the steps that the journal names. Gives those
+   * commands, which the journal has to hold anew.
+   */
+  goBack(step: number): readonly AcceptedCommand[] {
+    this.#nextStep = step + 1;
+    const ahead = this.#resultChanges.filter((command) => command.step > step);
+    for (const command of ahead) if (command.verb === "stop") this.#replayedStops.add(command.step);
+    this.#waiting = this.#waiting.filter(({ verb }) => verb !== "stop");
+    return ahead;
   }
 
   /** A step is sent: gives the commands that go along with it. */

@@ -3,9 +3,12 @@
  * worker or a failure into an error, and drops what an older generation still says.
  */
 import { create } from "@bufbuild/protobuf";
-import { FormRingSchema, FinishSchema } from "../../proto/gen/ringmaster/v1/run_pb.ts";
+import { FinishSchema } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import type { AttendRequest, Prepare, Prepared } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import type { FleetObserver } from "./fleet-observer.ts";
+import { Newcomers } from "./newcomers.ts";
+import { ringMessages, singleMessages } from "./ring-messages.ts";
+import type { RingMessage, RingStart } from "./ring-messages.ts";
 import { failureOf, WorkerLost } from "./worker-lost.ts";
 import { planRing } from "../server/ring-plan.ts";
 import type { RingPlan } from "../server/ring-plan.ts";
@@ -28,8 +31,12 @@ export class Fleet {
   readonly #observer: FleetObserver;
   #ring: RingPlan | null = null;
   #generation = 0n;
+  /** Last step that each worker has applied, by id. */
+  readonly #applied = new Map<string, number>();
   #failure: { readonly error: unknown } | null = null;
   readonly #parting = new AbortController();
+  /** Workers that join while the run goes on. */
+  readonly newcomers = new Newcomers();
 
   constructor(roster: Roster, observer: FleetObserver) {
     this.#roster = roster;
@@ -81,14 +88,13 @@ export class Fleet {
     while (this.#roster.members().length < count) await this.#watched(signal);
   }
 
-  /** Has every worker compile the job; gives what each said, by worker id. */
+  /** Has every worker compile the job, and those that join later too; gives what each said so far, by worker id. */
   async prepare(prepare: Prepare, signal: AbortSignal): Promise<ReadonlyMap<string, Prepared>> {
+    this.newcomers.open(prepare);
     const members = this.#roster.members();
-    for (const member of members) {
-      this.#roster.send(member.workerId, { case: "prepare", value: prepare });
-    }
+    for (const member of members) this.#invite(member);
     const prepared = new Map<string, Prepared>();
-    while (prepared.size < members.length) {
+    while (!members.every(({ workerId }) => prepared.has(workerId))) {
       const { member, report } = await this.next(signal);
       if (report.case === "prepared") prepared.set(member.workerId, report.value);
     }
@@ -98,33 +104,26 @@ export class Fleet {
   /** Forms a ring of these members and waits until every one is in it. Work that they had is abandoned. */
   async formRing(
     members: readonly Member[],
-    state: { readonly committedStep: number; readonly loadState: boolean; readonly reason: string },
+    start: RingStart,
     signal: AbortSignal,
   ): Promise<RingPlan> {
-    const ring = this.#nextRing(members, state.reason);
-    const places = ring.members.map(({ workerId, incarnation, ringAddress, hostId }) => ({
-      workerId,
-      incarnation,
-      ringAddress,
-      hostId,
-    }));
-    for (const [rank, member] of ring.members.entries()) {
-      this.#sendFormRing(member, { generation: ring.generation, rank, members: places }, state);
-    }
-    await this.#ready(ring, signal);
+    const { committedStep, loading = new Set(), reason } = start;
+    for (const workerId of loading) this.#applied.set(workerId, committedStep);
+    const ring = this.#nextRing(members, reason);
+    await this.#enter(ringMessages(ring, committedStep, loading), signal);
     return ring;
+  }
+
+  /** Waits until every member of the ring has applied a step. */
+  async applied(step: number, signal: AbortSignal): Promise<void> {
+    const isBehind = ({ workerId }: Member): boolean => (this.#applied.get(workerId) ?? 0) < step;
+    while (this.members.some(isBehind)) await this.next(signal);
   }
 
   /** Gives every member a ring of its own, for predictions, which exchange nothing. */
   async formSingles(members: readonly Member[], signal: AbortSignal): Promise<void> {
     const ring = this.#nextRing(members, "predicting, each for itself");
-    const state = { committedStep: 0, loadState: true };
-    for (const member of ring.members) {
-      const { workerId, incarnation, ringAddress, hostId } = member;
-      const alone = [{ workerId, incarnation, ringAddress, hostId }];
-      this.#sendFormRing(member, { generation: ring.generation, rank: 0, members: alone }, state);
-    }
-    await this.#ready(ring, signal);
+    await this.#enter(singleMessages(ring), signal);
   }
 
   /** Tells every member of the ring. */
@@ -139,10 +138,7 @@ export class Fleet {
 
   /** Tells every worker that has joined to leave. */
   finish(reason: string): void {
-    const value = create(FinishSchema, { reason });
-    for (const member of this.#roster.members()) {
-      this.#roster.send(member.workerId, { case: "finish", value });
-    }
+    for (const member of this.#roster.members()) this.#finish(member, reason);
   }
 
   /** Waits until no worker attends any more. */
@@ -214,8 +210,13 @@ export class Fleet {
     switch (event.kind) {
       case "joined":
         this.#observer.onJoined(event.member);
+        this.#invite(event.member);
         return null;
       case "left":
+        if (this.#isOutside(event.member)) {
+          this.#observer.onLeft(event.member, this.newcomers.left(event.member, event.reason));
+          return null;
+        }
         this.#observer.onLeft(event.member, event.reason);
         throw new WorkerLost(event.member.workerId, {
           rank: this.#rankOrNull(event.member),
@@ -225,13 +226,38 @@ export class Fleet {
         throw event.error;
       case "report": {
         const { member, report, generation } = event;
-        if (report.case === "failed")
-          throw failureOf(member.workerId, this.#rankOrNull(member), report.value);
+        if (this.#isOutside(member)) {
+          const isLeaving = this.newcomers.hear(member, report);
+          if (isLeaving) this.#finish(member, "it was told to leave");
+          return null;
+        }
+        if (report.case === "failed") {
+          // What one that enters cannot do is no fault in the run's input: the others have done it.
+          const badInput = report.value.badInput && !this.newcomers.isEntering(member.workerId);
+          const failure = { ...report.value, badInput };
+          throw failureOf(member.workerId, this.#rankOrNull(member), failure);
+        }
         if (report.case === "leaving") return this.#noteParting(member, report.value.reason);
         if (generation !== this.#generation || this.#noteProfile(member, report)) return null;
+        if (report.case === "stepApplied")
+          this.#applied.set(member.workerId, Number(report.value.step));
         return { member, report, rank: this.rankOf(member.workerId) };
       }
     }
+  }
+
+  /** Whether a ring is there and this member is not in it. */
+  #isOutside(member: Member): boolean {
+    return this.#ring !== null && this.rankOf(member.workerId) < 0;
+  }
+
+  #invite(member: Member): void {
+    const value = this.newcomers.invite(member);
+    if (value !== null) this.#roster.send(member.workerId, { case: "prepare", value });
+  }
+
+  #finish({ workerId }: Member, reason: string): void {
+    this.#roster.send(workerId, { case: "finish", value: create(FinishSchema, { reason }) });
   }
 
   #noteProfile(member: Member, report: Report): boolean {
@@ -260,31 +286,11 @@ export class Fleet {
     return this.#ring;
   }
 
-  #sendFormRing(
-    member: Member,
-    place: {
-      readonly generation: bigint;
-      readonly rank: number;
-      readonly members: readonly Pick<
-        Member,
-        "workerId" | "incarnation" | "ringAddress" | "hostId"
-      >[];
-    },
-    state: { readonly committedStep: number; readonly loadState: boolean },
-  ): void {
-    const value = create(FormRingSchema, {
-      generation: place.generation,
-      rank: place.rank,
-      members: [...place.members],
-      committedStep: BigInt(state.committedStep),
-      loadState: state.loadState,
-    });
-    this.#roster.send(member.workerId, { case: "formRing", value });
-  }
-
-  async #ready(ring: RingPlan, signal: AbortSignal): Promise<void> {
+  async #enter(messages: readonly RingMessage[], signal: AbortSignal): Promise<void> {
+    for (const [{ workerId }, value] of messages)
+      this.#roster.send(workerId, { case: "formRing", value });
     const ready = new Set<string>();
-    while (ready.size < ring.members.length) {
+    while (ready.size < messages.length) {
       const { member, report } = await this.next(signal);
       if (report.case === "ringReady") ready.add(member.workerId);
     }

@@ -47,8 +47,21 @@ const recordSchema = z.discriminatedUnion("kind", [
     gradNorm: z.number(),
     learningRate: z.number(),
     samples: count,
+    /** Factor of the loss, in half precision. */
+    lossScale: z.number().optional(),
     /** Hash of each tensor of the reduced gradient (XXH64, 16 hexadecimal digits), the same on all ranks. */
     tensors: z.array(z.string()),
+  }),
+  z.object({
+    /** A step that went by without an update. */
+    kind: z.literal("skipped"),
+    step: count,
+    generation: count,
+    attempt: count,
+    samples: count,
+    /** Factor of the loss, with which the gradient was not finite. */
+    lossScale: z.number(),
+    reason: z.string(),
   }),
   z.object({
     kind: z.literal("command"),

@@ -4,6 +4,7 @@
 import { randomBytes } from "node:crypto";
 import { basename, dirname, join, resolve } from "node:path";
 import { BadInput } from "../../foundation/bad-input.ts";
+import { freeVectors } from "../../foundation/host/free-vectors.ts";
 import { frozenNames } from "../../foundation/job/freeze.ts";
 import { parseStepRange } from "../../foundation/job/profile-steps.ts";
 import { totalStepsOf, withWholeIntervals } from "../../foundation/job/plan.ts";
@@ -18,7 +19,7 @@ import { prepareOutputFolder } from "../checkpoint/output-folder.ts";
 import { replaceFile } from "../checkpoint/write-aside.ts";
 import type { Dataset } from "../data/dataset.ts";
 import { planEpoch } from "../data/sampler.ts";
-import type { TrainingState } from "../server/state-stream.ts";
+import { freeState, type TrainingState } from "../server/state-stream.ts";
 import { commandsToReplay } from "./control.ts";
 import type { AcceptedCommand } from "./control.ts";
 import { readJournal } from "./journal.ts";
@@ -90,6 +91,12 @@ export async function planRun(input: RunInput): Promise<RunPlan> {
     joinToken: launch.joinToken ?? randomBytes(24).toString("base64url"),
     job: writeJob(settings, launch),
   };
+}
+
+/** Frees the weights that a run began with, once workers have them: nobody goes back to the start any more. */
+export function freeStart({ startState, model }: RunPlan): void {
+  freeState(startState);
+  freeVectors([model.state]);
 }
 
 function checkProfileSteps({ profileSteps }: LaunchSettings, totalSteps: number): void {

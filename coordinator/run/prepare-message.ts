@@ -1,9 +1,9 @@
 /** What a job means to a worker, as the Prepare directive says it. Pure. */
 import { create } from "@bufbuild/protobuf";
 import { BadInput } from "../../foundation/bad-input.ts";
-import { wireForms } from "../../foundation/gradient-wire.ts";
 import type { JobSettings } from "../../foundation/job/settings.ts";
 import type { LoadedModel } from "../../foundation/model-files/load-model.ts";
+import type { PrecisionWish } from "../../foundation/precision.ts";
 import { serializeTable } from "../../foundation/parameters/table.ts";
 import type { ParameterTable } from "../../foundation/parameters/table.ts";
 import { OptimizerSettingsSchema, PrepareSchema } from "../../proto/gen/ringmaster/v1/run_pb.ts";
@@ -55,11 +55,16 @@ export function trainingPrepare(
     seed: BigInt(settings.seed),
     freeze: [...settings.freeze],
     labelSmoothing: settings.labelSmoothingFactor,
+    convolutionTable: settings.convolutionTable,
     eager: settings.eager,
     bf16: settings.bf16,
     gradientCheckpointing: settings.gradientCheckpointing,
     forceBf16: settings.forceBf16,
-    gradientWireBits: wireForms[settings.gradientWire].bits,
+    fp16: settings.fp16,
+    forceFp16: settings.forceFp16,
+    gradientWire: settings.gradientWire,
+    gradientBuckets: settings.gradientBuckets ?? 0,
+    zeroStage: settings.zeroStage,
     threads: threads ?? 0,
     tableJson: serializeTable(table),
     microbatchesPerStep: settings.trainBatchSize / settings.perDeviceTrainBatchSize,
@@ -72,21 +77,19 @@ export function predictionPrepare(
     readonly model: LoadedModel;
     readonly microbatchSize: number;
     readonly maxLength: number | null;
-    readonly bf16: boolean;
-    readonly forceBf16: boolean;
+    readonly precision: PrecisionWish;
   },
   table: ParameterTable,
   threads: number | null,
 ): Prepare {
-  const { model, microbatchSize, bf16, forceBf16 } = options;
+  const { model, microbatchSize, precision } = options;
   const maxLength = maxLengthOf(options.maxLength, model);
   return create(PrepareSchema, {
     modelFamily: model.family,
     modelConfigJson: model.configJson,
     tokenizerFiles: Object.fromEntries(model.tokenizerFiles),
     training: false,
-    bf16,
-    forceBf16,
+    ...precision,
     microbatchSize,
     evalMicrobatchSize: microbatchSize,
     maxLength,

@@ -7,6 +7,8 @@ import type { ResumePoint } from "../checkpoint/checkpoint-folder.ts";
 import { noStanding, scoreOf, stand } from "./best-model.ts";
 import type { Score, Standing } from "./best-model.ts";
 import type { EvaluationResult } from "./evaluation.ts";
+import { firstLossScale, grown } from "./loss-scale.ts";
+import type { LossScale } from "./loss-scale.ts";
 import type { RateChange } from "./learning-rate.ts";
 import { evaluationEntry, summaryEntry, trainerState, trainingEntry } from "./trainer-state.ts";
 import type { LogEntry } from "./trainer-state.ts";
@@ -38,20 +40,29 @@ interface Mean {
 /** The state of a run's history. */
 export class Progress {
   readonly #facts: RunFacts;
-  readonly #logHistory: LogEntry[];
-  readonly #scores: Score[];
-  readonly #sinceLog: Mean;
-  readonly #all: Mean;
+  #logHistory: LogEntry[] = [];
+  #scores: Score[] = [];
+  #sinceLog: Mean = { sum: 0, count: 0 };
+  #all: Mean = { sum: 0, count: 0 };
   readonly #startedMs: number;
   readonly #secondsBefore: number;
-  #standing: Standing;
-  #samples: number;
-  #step: number;
+  #standing: Standing = noStanding;
+  #samples = 0;
+  #step = 0;
+  #lossScale: LossScale | null = null;
+  /** The newest step that was not skipped; null before the first of this start. */
+  #last: StepFacts | null = null;
 
   /** @param resumed where an earlier run has come to, or null */
   constructor(facts: RunFacts, resumed: ResumePoint | null, nowMs: number) {
     this.#facts = facts;
     this.#startedMs = nowMs;
+    this.goBack(resumed);
+    this.#secondsBefore = resumed?.seconds ?? 0;
+  }
+
+  /** Goes back to where a checkpoint has come, or with null to the start. */
+  goBack(resumed: ResumePoint | null): void {
     this.#step = resumed?.step ?? 0;
     this.#logHistory = [...(resumed?.logHistory ?? [])];
     this.#scores = [...(resumed?.scores ?? [])];
@@ -59,12 +70,18 @@ export class Progress {
     this.#sinceLog = { ...(resumed?.losses.sinceLog ?? { sum: 0, count: 0 }) };
     this.#all = { ...(resumed?.losses.all ?? { sum: 0, count: 0 }) };
     this.#samples = resumed?.samples ?? 0;
-    this.#secondsBefore = resumed?.seconds ?? 0;
+    this.#lossScale = this.#facts.settings.fp16 ? (resumed?.lossScale ?? firstLossScale) : null;
+    this.#last = null;
   }
 
   /** Last committed step. */
   get step(): number {
     return this.#step;
+  }
+
+  /** Of the next step, in half precision; otherwise null. */
+  get lossScale(): LossScale | null {
+    return this.#lossScale;
   }
 
   /** Epochs done, as a fraction. */
@@ -95,16 +112,27 @@ export class Progress {
   /** Takes a committed step. */
   committed(facts: StepFacts): void {
     this.#step = facts.step;
+    this.#last = facts;
     this.#samples += facts.samples;
+    if (this.#lossScale !== null) this.#lossScale = grown(this.#lossScale);
     for (const mean of [this.#sinceLog, this.#all]) {
       mean.sum += facts.loss;
       mean.count++;
     }
   }
 
-  /** Writes the log line that is due after a step: the mean loss since the one before. */
-  log(facts: StepFacts): void {
-    const { step, gradNorm, learningRate } = facts;
+  /** Takes a step that was skipped. @param lossScale of the next step */
+  skipped(step: number, samples: number, lossScale: LossScale): void {
+    this.#step = step;
+    this.#samples += samples;
+    this.#lossScale = lossScale;
+  }
+
+  /** Writes the log line that is due after a step: the mean loss since the one before. None where all were skipped. */
+  log(): void {
+    if (this.#last === null || this.#sinceLog.count === 0) return;
+    const { gradNorm, learningRate } = this.#last;
+    const step = this.#step;
     const loss = this.#sinceLog.sum / this.#sinceLog.count;
     const { epoch } = this;
     this.#logHistory.push(trainingEntry({ step, epoch, loss, gradNorm, learningRate }));
@@ -163,6 +191,7 @@ export class Progress {
       losses: { sinceLog: { ...this.#sinceLog }, all: { ...this.#all } },
       samples: this.#samples,
       seconds: this.#seconds(nowMs),
+      lossScale: this.#lossScale,
     };
   }
 

@@ -2,6 +2,8 @@
 import type { JobSettings, LaunchSettings } from "../../foundation/job/settings.ts";
 import type { LoadedModel } from "../../foundation/model-files/load-model.ts";
 import type { ParameterTable } from "../../foundation/parameters/table.ts";
+import type { Prepared } from "../../proto/gen/ringmaster/v1/run_pb.ts";
+import type { TrainingState } from "../server/state-stream.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { Profiler } from "../profile/profiler.ts";
 import type { RunView, WorkerTimings } from "../live/run-view.ts";
@@ -56,6 +58,10 @@ export interface RunContext {
   readonly weights: WeightCheck;
   /** Where each worker's last step went, by worker id. */
   readonly timings: Map<string, WorkerTimings>;
+  /** What each worker said when it had prepared, by worker id. */
+  readonly preparedOf: Map<string, Prepared>;
+  /** The state that workers which enter a ring read; null while none does. */
+  readonly offer: { state: TrainingState | null };
   readonly profiler: Profiler;
   readonly speedometer: Speedometer;
   readonly lengths: LengthTally;

@@ -14,6 +14,7 @@ import { Closers } from "./closers.ts";
 import { conclude, recordEnd } from "./conclude.ts";
 import { Diverged, divergenceReport } from "./diverged.ts";
 import { WorkerLost } from "./worker-lost.ts";
+import { goBack, goesOnAfter } from "./go-back.ts";
 import { lossReport } from "./lost-worker.ts";
 import { openOutput, planRun } from "./plan-run.ts";
 import { rescue } from "./rescue.ts";
@@ -77,8 +78,7 @@ async function carryThrough(started: StartedRun): Promise<RunOutcome> {
   finish.addEventListener("abort", tellFinishing, { once: true });
   try {
     await started.takePlaces();
-    const end = await trainSteps(run, leave);
-    const hasModel = await conclude(run, end, leave);
+    const { end, hasModel } = await trainToEnd(started);
     await recordEnd(run, end.kind, end.reason);
     await dismiss(run, end.reason);
     return await outcomeOf(run, end.kind, end.reason, hasModel);
@@ -90,6 +90,23 @@ async function carryThrough(started: StartedRun): Promise<RunOutcome> {
       return await outcomeOf(run, "interrupted", "interrupted", false);
     }
     return await fail(started, firstStep, error);
+  }
+}
+
+/** All steps and what follows them, over again from the last checkpoint where that can be done after a loss. */
+async function trainToEnd(started: StartedRun) {
+  const { context: run } = started;
+  const { leave } = run.interrupts;
+  let loss: WorkerLost | null = null;
+  for (;;) {
+    try {
+      if (loss !== null) await goBack(started, loss, leave);
+      const end = await trainSteps(run, leave);
+      return { end, hasModel: await conclude(run, end, leave) };
+    } catch (error) {
+      if (!goesOnAfter(run, error)) throw error;
+      loss = error;
+    }
   }
 }
 

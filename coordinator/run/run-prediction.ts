@@ -24,6 +24,7 @@ import { gather } from "./gather.ts";
 import { lossReport } from "./lost-worker.ts";
 import { evaluationMicrobatch } from "./microbatch-feed.ts";
 import { PredictionWork, type PredictedRecord } from "./prediction-work.ts";
+import type { PrecisionWish } from "../../foundation/precision.ts";
 import { predictionPrepare } from "./prepare-message.ts";
 import type { Clock } from "./run-context.ts";
 import { WorkerLost } from "./worker-lost.ts";
@@ -42,8 +43,7 @@ export interface PredictionOptions {
   /** Processor cores that may be used. */
   readonly cores: number;
   readonly device: "cpu" | "gpu";
-  readonly bf16: boolean;
-  readonly forceBf16: boolean;
+  readonly precision: PrecisionWish;
   readonly native: Pick<NativeParts, "bindingFile" | "tensorflowVersion">;
   readonly env: NodeJS.ProcessEnv;
   readonly platform: NodeJS.Platform;

@@ -21,8 +21,8 @@ export interface TrainingSourceMeans {
   readonly train: Dataset;
   readonly evaluator: Evaluator;
   readonly states: StateRequests;
-  /** The state to start from; null once every worker has it. */
-  readonly startState: () => TrainingState | null;
+  /** The state that workers enter the ring with; null while none does. */
+  readonly offer: { readonly state: TrainingState | null };
 }
 
 /** Serves a training run. */
@@ -30,9 +30,9 @@ export function trainingSource(means: TrainingSourceMeans): RunSource {
   const { fleet, plan, train, evaluator, states } = means;
   return {
     readState(): Iterable<StateChunk> {
-      const state = means.startState();
+      const { state } = means.offer;
       if (state === null) {
-        throw new CallError(status.FAILED_PRECONDITION, "the run has gone on from its start");
+        throw new CallError(status.FAILED_PRECONDITION, "no ring is being entered");
       }
       return chunksOf(state);
     },

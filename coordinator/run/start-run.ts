@@ -9,26 +9,27 @@ import type { Launcher } from "../launch/launcher.ts";
 import { LocalLauncher } from "../launch/local-launcher.ts";
 import { threadsOf } from "../launch/thread-share.ts";
 import { WaitingLauncher } from "../launch/waiting-launcher.ts";
-import type { WorkerLine, WorkerTimings } from "../live/run-view.ts";
+import type { WorkerTimings } from "../live/run-view.ts";
 import { eventOf } from "../nats/cloud-event.ts";
 import { startCoordinatorServer } from "../server/coordinator-server.ts";
 import { Profiler } from "../profile/profiler.ts";
+import type { Member } from "../server/membership.ts";
 import { Roster } from "../server/roster.ts";
-import type { TrainingState } from "../server/state-stream.ts";
 import { checkWorkers, needSelfTest } from "./check-workers.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import type { Closers } from "./closers.ts";
 import { Control } from "./control.ts";
+import { enterRing } from "./enter-ring.ts";
 import { Evaluator } from "./evaluation.ts";
 import { Fleet } from "./fleet.ts";
 import type { FleetObserver } from "./fleet-observer.ts";
 import { gather } from "./gather.ts";
 import { Journal } from "./journal.ts";
 import { LengthTally } from "./length-tally.ts";
-import type { RunPlan } from "./plan-run.ts";
+import { freeStart, type RunPlan } from "./plan-run.ts";
 import { trainingPrepare } from "./prepare-message.ts";
 import { Progress } from "./progress.ts";
-import { recordRing, recordStart } from "./record-start.ts";
+import { recordStart } from "./record-start.ts";
 import type { RunContext } from "./run-context.ts";
 import { writeRunFile } from "./run-file.ts";
 import type { RunJobOptions } from "./run-job.ts";
@@ -56,10 +57,9 @@ export async function startRun(
   closers: Closers,
   signal: AbortSignal,
 ): Promise<StartedRun> {
-  const { run, settings, launch } = planned;
+  const { run, launch } = planned;
+  const { outputDir } = planned.settings;
   const { view, clock, env } = options;
-  const { outputDir } = settings;
-  const say = (line: string): void => view.say(line);
   const journal = await Journal.open(join(outputDir, "journal.jsonl"));
   closers.add(() => journal.close());
   view.doing("starting NATS and the metrics page");
@@ -71,7 +71,7 @@ export async function startRun(
       natsServerFile: options.native.natsServerFile,
       env,
       clock,
-      say,
+      say: (line) => view.say(line),
       signal,
     },
     closers,
@@ -80,43 +80,61 @@ export async function startRun(
   const roster = new Roster({
     run,
     joinToken: planned.joinToken,
-    seats: launch.workers,
+    seats: seatsOf(launch),
+    reserved: launch.spawnWorkers ? launch.workers : 0,
     natsUrl: services.workerNatsUrl,
     nowMs: clock.nowMs,
     idOf: (candidate) => launcher.idOf(candidate.processId),
   });
   const context = assemble(planned, options, { services, journal, roster });
-  let startState: TrainingState | null = planned.startState;
   const server = await startCoordinatorServer({
     run,
     listen: launch.listen,
     tls: options.tls,
     roster,
-    source: trainingSource({ ...context, train: planned.train, startState: () => startState }),
+    source: trainingSource({ ...context, train: planned.train }),
   });
   closers.add(() => server.close());
   closers.add(() => launcher.stop(options.interrupts.leave.aborted ? 0 : stopGraceMs));
-  await writeRunFile(outputDir, {
+  const at = { services, address: server.address, processId: options.processId };
+  await announce(planned, context, at);
+  services.telemetry.followWorkers(roster, clock);
+  const takePlaces = async (): Promise<void> => {
+    const means = { launcher, address: server.address, options };
+    const members = await prepareWorkers(context, planned, means, signal);
+    const from = { state: planned.startState, reason: `${members.length} workers have joined` };
+    await enterRing(context, members, from, signal);
+    // Unless a share of the optimiser's state may be lost with a worker, and the run go back to the start.
+    if (planned.settings.zeroStage === 0) freeStart(planned);
+  };
+  return { context, launcher, takePlaces };
+}
+
+/** Says where the run is to be found, and that workers can join. */
+async function announce(
+  planned: RunPlan,
+  context: RunContext,
+  at: { readonly services: Services; readonly address: string; readonly processId: number },
+): Promise<void> {
+  const { run, settings, launch, clock } = context;
+  const { services, address, processId } = at;
+  await writeRunFile(settings.outputDir, {
     run,
-    processId: options.processId,
+    processId,
     startedAt: clock.now().toISOString(),
-    coordinatorAddress: server.address,
+    coordinatorAddress: address,
     metricsUrl: `http://${services.metrics.address}/metrics`,
     workers: launch.workers,
   });
   services.bus.onCommand((command) => context.control.decide(command));
   services.telemetry.planned(planned.plan.totalSteps);
-  services.telemetry.followWorkers(roster, clock);
   services.telemetry.readiness = { ready: true, reason: "workers can join" };
   await recordStart(planned, context);
-  return {
-    context,
-    launcher,
-    takePlaces: async () => {
-      await takePlaces(context, planned, { launcher, address: server.address, options }, signal);
-      startState = null;
-    },
-  };
+}
+
+/** Workers that may take part, those that join later included. */
+function seatsOf({ workers, maxWorkers }: RunPlan["launch"]): number {
+  return maxWorkers ?? workers;
 }
 
 function launcherOf(planned: RunPlan, options: RunJobOptions): Launcher {
@@ -146,19 +164,7 @@ function assemble(
   const progress = new Progress(facts, resumed, clock.nowMs());
   const range = profiledSteps(launch, progress.step + 1, plan.totalSteps);
   const profiler = new Profiler(range, settings.outputDir, (line) => view.say(line));
-  const control = new Control({
-    journal,
-    nextStep: progress.step + 1,
-    lastStep: plan.totalSteps,
-    canEvaluate: planned.validation !== null,
-    rateChanges: resumed?.rateChanges ?? [],
-    replay: planned.replay,
-    onAccepted: ({ id, verb, step, value }) => {
-      view.say(`${verb}${value === null ? "" : ` ${value}`} accepted for step ${step}`);
-      const command = { id, verb, step: BigInt(step), value: value ?? 0 };
-      events.publish(eventOf({ case: "commandAccepted", value: command }));
-    },
-  });
+  const control = controlOf(planned, { journal, view, events, progress });
   const checkpoints = new Checkpoints(
     {
       outputDir: settings.outputDir,
@@ -195,12 +201,34 @@ function assemble(
     states: new StateRequests(table),
     weights: new WeightCheck(),
     profiler,
+    preparedOf: new Map(),
+    offer: { state: null },
     speedometer: new Speedometer(),
     lengths: new LengthTally(),
     timings: new Map<string, WorkerTimings>(),
     clock,
     interrupts,
   };
+}
+
+function controlOf(
+  { plan, resumed, replay, validation }: RunPlan,
+  run: Pick<RunContext, "journal" | "view" | "events" | "progress">,
+): Control {
+  const { journal, view, events, progress } = run;
+  return new Control({
+    journal,
+    nextStep: progress.step + 1,
+    lastStep: plan.totalSteps,
+    canEvaluate: validation !== null,
+    rateChanges: resumed?.rateChanges ?? [],
+    replay,
+    onAccepted: ({ id, verb, step, value }) => {
+      view.say(`${verb}${value === null ? "" : ` ${value}`} accepted for step ${step}`);
+      const command = { id, verb, step: BigInt(step), value: value ?? 0 };
+      events.publish(eventOf({ case: "commandAccepted", value: command }));
+    },
+  });
 }
 
 function evaluatorOf({ model, settings }: RunPlan): Evaluator {
@@ -233,8 +261,8 @@ function observerOf(
   };
 }
 
-/** Starts the workers and brings them into the ring. */
-async function takePlaces(
+/** Starts the workers and has them prepare; gives those that have. */
+async function prepareWorkers(
   context: RunContext,
   planned: RunPlan,
   means: {
@@ -243,7 +271,7 @@ async function takePlaces(
     readonly options: RunJobOptions;
   },
   signal: AbortSignal,
-): Promise<void> {
+): Promise<readonly Member[]> {
   const { fleet, view, launch, settings, model, table } = context;
   const { launcher, address: coordinatorAddress, options } = means;
   const { workers } = launch;
@@ -260,27 +288,13 @@ async function takePlaces(
     threadsMatter: familyOf(model.configJson).threadsMatter,
   });
   const prepare = trainingPrepare(settings, model, table, threads);
-  prepare.selfTest = needSelfTest(fleet.present);
-  checkWorkers(context, await fleet.prepare(prepare, signal));
-  view.doing("forming the ring");
-  const committedStep = context.progress.step;
-  const state = { committedStep, loadState: true, reason: `${workers} workers have joined` };
-  const ring = await fleet.formRing(fleet.present, state, signal);
-  await recordRing(context, ring, threads);
-  const members = ring.members.map((member) => member.workerId);
-  const generation = Number(ring.generation);
-  context.telemetry.ringFormed({ generation, worldSize: members.length });
-  context.events.publish(
-    eventOf({ case: "ringFormed", value: { generation: ring.generation, members } }),
-  );
-  view.watch(() => workerLines(context));
-}
-
-function workerLines({ fleet, timings }: RunContext): readonly WorkerLine[] {
-  return fleet.members.map(({ workerId }, rank) => ({
-    rank,
-    workerId,
-    state: fleet.stateOf(workerId),
-    timings: timings.get(workerId) ?? null,
-  }));
+  // Who joins later may come from anywhere.
+  prepare.selfTest = needSelfTest(fleet.present) || seatsOf(launch) > workers;
+  const { preparedOf } = context;
+  for (const [workerId, said] of await fleet.prepare(prepare, signal)) {
+    preparedOf.set(workerId, said);
+  }
+  const members = fleet.present.filter(({ workerId }) => preparedOf.has(workerId));
+  checkWorkers(context, members, preparedOf);
+  return members;
 }

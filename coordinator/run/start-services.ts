@@ -8,6 +8,7 @@ import { join } from "node:path";
 import type { LaunchSettings } from "../../foundation/job/settings.ts";
 import type { MetricsServer } from "../../foundation/telemetry/metrics-server.ts";
 import { spawnGuarded } from "../launch/guard.ts";
+import { partialPattern } from "../checkpoint/write-aside.ts";
 import { watchOver } from "../launch/janitor.ts";
 import { connectBus } from "../nats/bus.ts";
 import type { Bus } from "../nats/bus.ts";
@@ -60,8 +61,9 @@ export async function startServices(options: ServiceOptions, closers: Closers): 
   const start = randomUUID();
   closers.add(
     watchOver(outputDir, start, [
-      { markedFile: controlAddressFile, name: controlAddressFile },
-      { markedFile: join(natsFolder, startFile), name: natsFolder },
+      { markedFile: controlAddressFile, pattern: partialPattern },
+      { markedFile: controlAddressFile, pattern: controlAddressFile },
+      { markedFile: join(natsFolder, startFile), pattern: natsFolder },
     ]),
   );
   const urls = await natsUrls(options, start, closers);

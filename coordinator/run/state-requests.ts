@@ -13,10 +13,18 @@ import { StateAssembly } from "../server/state-stream.ts";
 import type { TrainingState } from "../server/state-stream.ts";
 import type { Fleet } from "./fleet.ts";
 
-interface Pending {
-  readonly member: Member;
+/** What is asked for. */
+interface Asked {
+  /** Who gives it: one worker all of it, or each the moments of its share and the first the weights. */
+  readonly givers: readonly Member[];
   readonly withOptimizer: boolean;
   readonly step: number;
+}
+
+interface Pending extends Asked {
+  readonly assembly: StateAssembly;
+  /** Ids of the givers whose uploads are not over. */
+  readonly missing: Set<string>;
   readonly resolve: (state: TrainingState) => void;
 }
 
@@ -30,20 +38,28 @@ export class StateRequests {
     this.#table = table;
   }
 
-  /** The state of `step`, from this member. Throws when the member is lost meanwhile. */
-  async take(
-    fleet: Fleet,
-    from: { readonly member: Member; readonly step: number; readonly withOptimizer: boolean },
-    signal: AbortSignal,
-  ): Promise<TrainingState> {
+  /** The state of `step`, from these members. Throws when one is lost meanwhile. */
+  async take(fleet: Fleet, asked: Asked, signal: AbortSignal): Promise<TrainingState> {
     const checkpoint = ++this.#count;
+    const { givers, step, withOptimizer } = asked;
     const arrived = new Promise<TrainingState>((resolve) => {
-      this.#pending.set(checkpoint, { ...from, resolve });
+      this.#pending.set(checkpoint, {
+        ...asked,
+        assembly: new StateAssembly(this.#table, withOptimizer),
+        missing: new Set(givers.map(({ workerId }) => workerId)),
+        resolve,
+      });
     });
     try {
-      const { step, withOptimizer } = from;
-      const value = create(CheckpointSchema, { checkpoint, step: BigInt(step), withOptimizer });
-      fleet.send(from.member, { case: "checkpoint", value });
+      for (const [place, giver] of givers.entries()) {
+        const value = create(CheckpointSchema, {
+          checkpoint,
+          step: BigInt(step),
+          withOptimizer,
+          momentsOnly: place > 0,
+        });
+        fleet.send(giver, { case: "checkpoint", value });
+      }
       return await fleet.while(arrived, signal);
     } finally {
       this.#pending.delete(checkpoint);
@@ -51,23 +67,28 @@ export class StateRequests {
   }
 
   /** Takes an upload in; gives the bytes that arrived. Throws for one that nobody asked this member for. */
-  async receive(member: Member, requests: AsyncIterable<WriteStateRequest>): Promise<number> {
+  async receive({ workerId }: Member, requests: AsyncIterable<WriteStateRequest>): Promise<number> {
     let pending: Pending | undefined;
-    let assembly: StateAssembly | undefined;
+    let isAbandoned = false;
     let bytes = 0;
     for await (const { checkpoint, chunk } of requests) {
       pending ??= this.#pending.get(checkpoint);
-      if (pending?.member.workerId !== member.workerId || chunk === undefined) {
+      // Nobody waits for it any more: another giver was lost, and the run goes on without the checkpoint.
+      isAbandoned = pending === undefined && checkpoint > 0n && checkpoint <= this.#count;
+      if (isAbandoned) continue;
+      if (pending?.missing.has(workerId) !== true || chunk === undefined) {
         throw new CallError(status.FAILED_PRECONDITION, `checkpoint ${checkpoint} is not expected`);
       }
-      assembly ??= new StateAssembly(this.#table, pending.withOptimizer);
-      assembly.add(chunk);
+      pending.assembly.add(chunk, workerId);
       bytes += chunk.data.byteLength;
     }
-    const state = assembly?.finish();
-    if (pending === undefined || state === undefined) {
+    if (isAbandoned) return bytes;
+    if (pending === undefined) {
       throw new CallError(status.INVALID_ARGUMENT, "an empty state was sent");
     }
+    pending.missing.delete(workerId);
+    if (pending.missing.size > 0) return bytes;
+    const state = pending.assembly.finish();
     if (state.step !== pending.step) {
       throw new RangeError(`Cannot use state of step ${state.step}: ${pending.step} was asked for`);
     }

@@ -21,6 +21,7 @@ import { earlyStop } from "./best-model.ts";
 import { atBoundary, checkpointNow, evaluateNow } from "./boundary.ts";
 import type { LoopEnd } from "./boundary.ts";
 import { learningRateOf } from "./learning-rate.ts";
+import { shrunk } from "./loss-scale.ts";
 import type { StepFacts } from "./progress.ts";
 import type { RunContext } from "./run-context.ts";
 
@@ -53,10 +54,10 @@ export async function trainSteps(run: RunContext, signal: AbortSignal): Promise<
     const end = await atBoundary(run, step, signal);
     if (end !== null) return end;
     if (plan.startsEpoch(step)) announceEpoch(run, step);
-    const facts = await carryOut(run, step, signal);
+    await carryOut(run, step, signal);
     const due = plan.due(step, settings);
     if (due.epochEnd && plan.epochOf(step) === plan.epochOf(firstStep)) tellCut(run);
-    if (due.log || step === plan.totalSteps) progress.log(facts);
+    if (due.log || step === plan.totalSteps) progress.log();
     if (isVerified(run, step)) await run.weights.check(run, signal);
     if (due.evaluate) await evaluateNow(run, { counts: true }, signal);
     if (due.save) await checkpointNow(run, signal);
@@ -93,8 +94,8 @@ function announceEpoch(run: RunContext, step: number): void {
 }
 
 /** One step, sent to committed. */
-async function carryOut(run: RunContext, step: number, signal: AbortSignal): Promise<StepFacts> {
-  const { fleet } = run;
+async function carryOut(run: RunContext, step: number, signal: AbortSignal): Promise<void> {
+  const { fleet, progress } = run;
   const microbatches = run.plan.microbatches(step);
   sendStep(run, step, microbatches.length);
   const reports = await fleet.collect((report) => {
@@ -104,9 +105,12 @@ async function carryOut(run: RunContext, step: number, signal: AbortSignal): Pro
   const decision = decideStep(reports, {
     workers: fleet.members.map(({ workerId }) => workerId),
     tensors: reducedNames(run.table),
+    mixedNorms: hasMixedNorms(run),
   });
+  const samples = microbatches.reduce((sum, microbatch) => sum + microbatch.length, 0);
   if (decision.kind === "void" && decision.cause === "not-finite") {
-    throw new NotFinite(step, decision.reason);
+    await skipStep(run, { step, samples, reason: decision.reason });
+    return;
   }
   if (decision.kind === "void") throw new Diverged(step - 1, decision.reason);
   if (decision.kind === "pending") {
@@ -115,26 +119,81 @@ async function carryOut(run: RunContext, step: number, signal: AbortSignal): Pro
     );
   }
   const { loss, gradNorm, weight, tensors } = decision;
-  const samples = microbatches.reduce((sum, microbatch) => sum + microbatch.length, 0);
-  const facts = { step, loss, gradNorm, learningRate: rateOf(run, step), samples };
+  const learningRate = rateOf(run, step);
+  const facts = { step, loss, gradNorm, learningRate, samples };
+  const { lossScale } = progress;
   await run.journal.append({
     kind: "step",
     ...facts,
+    ...(lossScale === null ? {} : { lossScale: lossScale.scale }),
     weight,
     generation: Number(fleet.generation),
     attempt: 0,
     tensors: [...tensors],
   });
-  const { learningRate } = facts;
+  sendCommit(run, { step, learningRate, gradNorm, isSkipped: false });
+  progress.committed(facts);
+  tell(run, facts, reports);
+}
+
+/**
+ * Commits a step without an update: in half precision its gradient was too large, and the loss scale is halved for the next.
+ * Throws NotFinite where no smaller scale could help.
+ */
+async function skipStep(
+  run: RunContext,
+  {
+    step,
+    samples,
+    reason,
+  }: { readonly step: number; readonly samples: number; readonly reason: string },
+): Promise<void> {
+  const { progress, fleet, journal, view, telemetry, events } = run;
+  const { lossScale: used } = progress;
+  const next = used === null ? null : shrunk(used);
+  if (used === null || next === null) throw new NotFinite(step, reason);
+  await journal.append({
+    kind: "skipped",
+    step,
+    generation: Number(fleet.generation),
+    attempt: 0,
+    samples,
+    lossScale: used.scale,
+    reason,
+  });
+  sendCommit(run, { step, learningRate: 0, gradNorm: 0, isSkipped: true });
+  progress.skipped(step, samples, next);
+  view.say(`step ${step} is skipped: ${reason} at loss scale ${used.scale}, now ${next.scale}`);
+  const { epoch } = progress;
+  telemetry.stepSkipped({ step, epoch, lossScale: next.scale });
+  const value = { step: BigInt(step), epoch, reason, lossScale: next.scale };
+  events.publish(eventOf({ case: "stepSkipped", value }));
+}
+
+/** Whether workers on processors of other types may take other norms; the owners of an update's parts then go by one. */
+function hasMixedNorms({ launch, settings }: RunContext): boolean {
+  return launch.allowMixedHardware && settings.zeroStage === 1;
+}
+
+function sendCommit(
+  run: RunContext,
+  commit: {
+    readonly step: number;
+    readonly learningRate: number;
+    readonly gradNorm: number;
+    readonly isSkipped: boolean;
+  },
+): void {
+  const { fleet, progress } = run;
   const value = create(CommitStepSchema, {
     generation: fleet.generation,
-    step: BigInt(step),
-    learningRate,
+    step: BigInt(commit.step),
+    learningRate: commit.learningRate,
+    gradNorm: hasMixedNorms(run) ? commit.gradNorm : 0,
+    skip: commit.isSkipped,
+    skippedSteps: BigInt(progress.lossScale?.skippedSteps ?? 0),
   });
   fleet.broadcast({ case: "commitStep", value });
-  run.progress.committed(facts);
-  tell(run, facts, reports);
-  return facts;
 }
 
 function sendStep(run: RunContext, step: number, microbatchCount: number): void {
@@ -159,6 +218,7 @@ function sendStep(run: RunContext, step: number, microbatchCount: number): void 
       dealtTo,
       commands,
       profile: run.profiler.wants(step),
+      lossScale: run.progress.lossScale?.scale ?? 0,
     });
     fleet.send(member, { case: "runStep", value });
   }
@@ -178,7 +238,12 @@ function tell(run: RunContext, facts: StepFacts, reports: ReadonlyMap<number, St
   lengths.add(reports.values());
   const { epoch } = progress;
   const { step, samples, loss, learningRate, gradNorm } = facts;
-  telemetry.stepCommitted({ ...facts, epoch, stepMs });
+  telemetry.stepCommitted({
+    ...facts,
+    epoch,
+    stepMs,
+    lossScale: progress.lossScale?.scale ?? null,
+  });
   for (const [rank, report] of reports) {
     const workerId = fleet.members[rank]?.workerId;
     if (workerId === undefined) continue;

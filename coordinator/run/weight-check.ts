@@ -9,6 +9,11 @@ import type { RunContext } from "./run-context.ts";
 export class WeightCheck {
   #last: number | null = null;
 
+  /** The run has gone back: what was compared does not count. */
+  forget(): void {
+    this.#last = null;
+  }
+
   /** Compares the weights of the last committed step, unless that is done. Throws Diverged, which names the worker. */
   async check(run: RunContext, signal: AbortSignal): Promise<void> {
     const { fleet, progress, table, journal } = run;

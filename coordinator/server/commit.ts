@@ -36,6 +36,8 @@ export interface StepNames {
   readonly workers: readonly string[];
   /** Tensors in the order of their hashes. */
   readonly tensors: readonly string[];
+  /** Whether ranks may take other norms of the same gradient: then rank 0's counts. Default: they may not. */
+  readonly mixedNorms?: boolean;
 }
 
 /** Decides on a step of a ring of `names.workers` from the reports by rank. */
@@ -48,11 +50,17 @@ export function decideStep(
   if (missingRanks.length > 0 || first === undefined) return { kind: "pending", missingRanks };
   const odd = findOddRanks(
     names.workers.map((_, rank) => reports.get(rank) ?? first),
-    (one, other) => differenceBetween(one, other, names.tensors),
+    (one, other) => differenceBetween(one, other, names),
   );
   if (odd !== null) {
     const reason = oddRanksReason(odd, names.workers);
     return { kind: "void", cause: "diverged", reason, ranks: odd.ranks };
+  }
+  const { wrongOwners } = first;
+  if (wrongOwners.length > 0) {
+    const owners = wrongOwners.map((rank) => `${names.workers[rank] ?? "a worker"} (rank ${rank})`);
+    const reason = `the part of the sum that ${owners.join(" and ")} should have is not the sum of what all workers gave`;
+    return { kind: "void", cause: "diverged", reason, ranks: wrongOwners };
   }
   const loss = first.lossSum / first.weight;
   const broken = brokenNumber(loss, first.gradNorm);
@@ -70,13 +78,15 @@ function brokenNumber(loss: number, gradNorm: number): string | null {
 function differenceBetween(
   one: StepReduced,
   other: StepReduced,
-  tensors: readonly string[],
+  { tensors, mixedNorms = false }: StepNames,
 ): string | null {
   if (!Object.is(one.lossSum, other.lossSum)) return "loss";
   if (!Object.is(one.weight, other.weight)) return "weight of the samples";
   const tensor = firstDifference(one.tensorHashes, other.tensorHashes);
   if (tensor !== null) return `gradient of ${tensors[tensor] ?? `tensor ${tensor}`}`;
-  if (!Object.is(one.gradNorm, other.gradNorm)) return "norm of the gradient";
+  if (one.gatheredWeights !== other.gatheredWeights)
+    return "copy of the weights after the step before";
+  if (!mixedNorms && !Object.is(one.gradNorm, other.gradNorm)) return "norm of the gradient";
   return null;
 }
 

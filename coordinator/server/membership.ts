@@ -48,18 +48,27 @@ export type Admission =
 /**
  * Decides on a join whose proof has been checked.
  * @param seats workers that the run has places for
+ * @param reserved worker numbers below this are given by `wantedId` only; default 0
  * @param wantedId the id that the launcher gave this process, or null for the first free one
  */
 export function admit(
   membership: Membership,
   candidate: Candidate,
-  places: { readonly seats: number; readonly wantedId: string | null; readonly nowMs: number },
+  places: {
+    readonly seats: number;
+    readonly reserved?: number;
+    readonly wantedId: string | null;
+    readonly nowMs: number;
+  },
 ): Admission {
   const seats = Math.min(places.seats, workersMax);
   if (membership.members.size >= seats) {
     return { kind: "refused", reason: `the run has all of its ${seats} workers` };
   }
-  const workerId = places.wantedId ?? firstFreeId(membership, seats);
+  const workerId = places.wantedId ?? firstFreeId(membership, seats, places.reserved ?? 0);
+  if (workerId === null) {
+    return { kind: "refused", reason: "the run waits for workers that it has started itself" };
+  }
   if (membership.members.has(workerId)) {
     return { kind: "refused", reason: `${workerId} has joined already` };
   }
@@ -110,10 +119,10 @@ export function workerNumber(workerId: string): number {
   return digits === undefined ? Number.MAX_SAFE_INTEGER : Number(digits);
 }
 
-function firstFreeId(membership: Membership, seats: number): string {
-  for (let number = 0; number < seats; number++) {
+function firstFreeId(membership: Membership, seats: number, reserved: number): string | null {
+  for (let number = reserved; number < seats; number++) {
     const id = `worker-${number}`;
     if (!membership.members.has(id)) return id;
   }
-  throw new RangeError(`Cannot name a worker: all of ${seats} ids are taken`);
+  return null;
 }

@@ -69,6 +69,8 @@ export interface RosterOptions {
   readonly joinToken: string;
   /** Workers that the run has places for. */
   readonly seats: number;
+  /** Worker numbers below this belong to workers that a launcher starts; default 0. */
+  readonly reserved?: number;
   /** URL of NATS that joiners are told; empty for none. */
   readonly natsUrl: string;
   /** Milliseconds of a clock that only goes forward. */
@@ -116,6 +118,7 @@ export class Roster {
     const wantedId = this.#options.idOf(candidate);
     const admission = admit(this.#membership, candidate, {
       seats: this.#options.seats,
+      reserved: this.#options.reserved ?? 0,
       wantedId,
       nowMs,
     });

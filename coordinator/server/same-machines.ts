@@ -13,23 +13,25 @@ export interface TestedMachine {
 /** Whether a run may begin on these machines. */
 export type MachinesVerdict =
   | { readonly kind: "same" }
-  /** Gradients differ, and that was allowed: results depend on who computed what. */
+  /** Gradients or updates differ, and that was allowed: results depend on who computed what. */
   | { readonly kind: "mixed"; readonly reason: string }
-  /** Gradients differ. */
+  /** They differ. */
   | { readonly kind: "refused"; readonly reason: string }
-  /** Updates differ: replicas would drift apart, which nothing allows. */
+  /** Updates differ, and every worker makes its own: replicas would drift apart, which nothing allows. */
   | { readonly kind: "drifting"; readonly reason: string };
 
-/** Decides on the machines of a run. */
+/** Decides on the machines of a run. @param how whether each part of an update has one owner, who sends the weights */
 export function judgeMachines(
   machines: readonly TestedMachine[],
-  allowMixed: boolean,
+  how: { readonly allowMixed: boolean; readonly hasOwners: boolean },
 ): MachinesVerdict {
   const update = differenceIn(machines, "update");
-  if (update !== null) return { kind: "drifting", reason: update };
+  if (update !== null && how.allowMixed && !how.hasOwners)
+    return { kind: "drifting", reason: update };
   const gradient = differenceIn(machines, "gradient");
-  if (gradient === null) return { kind: "same" };
-  return { kind: allowMixed ? "mixed" : "refused", reason: gradient };
+  const reasons = [gradient, update].filter((one) => one !== null);
+  if (reasons.length === 0) return { kind: "same" };
+  return { kind: how.allowMixed ? "mixed" : "refused", reason: reasons.join(", and ") };
 }
 
 function differenceIn(machines: readonly TestedMachine[], what: "gradient" | "update") {
@@ -47,5 +49,9 @@ function differenceIn(machines: readonly TestedMachine[], what: "gradient" | "up
 /** A machine in words, for the log of a refusal. */
 export function describeMachine({ workerId, environment }: TestedMachine): string {
   const { cpu = "an unknown CPU", cpu_features: features = "", tensorflow = "?" } = environment;
+  const { gpu, gpu_driver: driver = "?" } = environment;
+  if (gpu !== undefined) {
+    return `${workerId} computes on ${gpu} (driver ${driver}) with TensorFlow ${tensorflow}`;
+  }
   return `${workerId} computes on ${cpu}${features === "" ? "" : ` (${features})`} with TensorFlow ${tensorflow}`;
 }

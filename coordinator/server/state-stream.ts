@@ -3,6 +3,7 @@
  * exactly what the parameter table says, in order; anything else is refused before it is stored.
  */
 import { create } from "@bufbuild/protobuf";
+import { freeVectors } from "../../foundation/host/free-vectors.ts";
 import type { ParameterTable } from "../../foundation/parameters/table.ts";
 import { StateChunkSchema, StateSection } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import type { StateChunk } from "../../proto/gen/ringmaster/v1/run_pb.ts";
@@ -16,6 +17,11 @@ export interface TrainingState {
   readonly parameters: Float32Array;
   /** First and second moment of the trainable parameters; null when the optimiser starts afresh. */
   readonly moments: { readonly first: Float32Array; readonly second: Float32Array } | null;
+}
+
+/** Frees the memory of a state that has served: its vectors are empty from now on, wherever they are still known. */
+export function freeState({ parameters, moments }: TrainingState): void {
+  freeVectors([parameters, ...(moments === null ? [] : [moments.first, moments.second])]);
 }
 
 const bytesPerElement = Float32Array.BYTES_PER_ELEMENT;
@@ -45,12 +51,19 @@ function* chunksOfSection(
   }
 }
 
-interface Section {
-  readonly values: Float32Array;
-  receivedBytes: number;
+/** What one worker gives of a section without a gap, in bytes: from `start` up to what has come. */
+interface Part {
+  readonly start: number;
+  next: number;
 }
 
-/** Puts a state together from chunks that arrive in order. */
+interface Section {
+  readonly values: Float32Array;
+  /** By who gives it, in order; a share may have several. */
+  readonly parts: Map<string, Part[]>;
+}
+
+/** Puts a state together from chunks; what one worker gives arrives in order. */
 export class StateAssembly {
   readonly #table: ParameterTable;
   readonly #sections = new Map<StateSection, Section>();
@@ -63,24 +76,30 @@ export class StateAssembly {
     this.#wantsMoments = wantsMoments;
   }
 
-  /** Takes one chunk. Throws a RangeError that names what does not fit. */
-  add(chunk: StateChunk): void {
+  /** Takes one chunk. Throws a RangeError that names what does not fit. @param giver worker that gives it */
+  add(chunk: StateChunk, giver: string): void {
     const section = this.#sectionOf(chunk);
-    if (Number(chunk.offset) !== section.receivedBytes) {
+    const offset = Number(chunk.offset);
+    const given = section.parts.get(giver) ?? [];
+    section.parts.set(giver, given);
+    const last = given.at(-1);
+    if (last !== undefined && offset < last.next) {
       throw new RangeError(
-        `Cannot take state chunk at offset ${chunk.offset}: the next one is ${section.receivedBytes}`,
+        `Cannot take state chunk at offset ${chunk.offset}: the next one is ${last.next} or later`,
       );
     }
+    const part = last?.next === offset ? last : { start: offset, next: offset };
+    if (part !== last) given.push(part);
     const target = new Uint8Array(
       section.values.buffer,
       section.values.byteOffset,
       section.values.byteLength,
     );
-    if (section.receivedBytes + chunk.data.byteLength > target.byteLength) {
+    if (offset + chunk.data.byteLength > target.byteLength) {
       throw new RangeError(`Cannot take state chunk: it reaches past its section's end`);
     }
-    target.set(chunk.data, section.receivedBytes);
-    section.receivedBytes += chunk.data.byteLength;
+    target.set(chunk.data, offset);
+    part.next += chunk.data.byteLength;
   }
 
   /** The whole state. Throws when a part of it has not arrived. */
@@ -111,7 +130,7 @@ export class StateAssembly {
     this.#step = step;
     const known = this.#sections.get(chunk.section);
     if (known !== undefined) return known;
-    const section = { values: new Float32Array(elements), receivedBytes: 0 };
+    const section = { values: new Float32Array(elements), parts: new Map<string, Part[]>() };
     this.#sections.set(chunk.section, section);
     return section;
   }
@@ -128,9 +147,15 @@ export class StateAssembly {
     const expected = this.#elementsOf(id) * bytesPerElement;
     const section = this.#sections.get(id);
     if (section === undefined && expected === 0) return new Float32Array(0);
-    if (section?.receivedBytes !== expected) {
+    // Parts must follow one another: what is doubled or missing is none to go on from.
+    let received = 0;
+    const parts = [...(section?.parts.values() ?? [])].flat();
+    for (const { start, next } of parts.sort((one, other) => one.start - other.start)) {
+      if (start === received) received = next;
+    }
+    if (section === undefined || received !== expected) {
       throw new RangeError(
-        `Cannot use the state: section ${id} has ${section?.receivedBytes ?? 0} of ${expected} bytes`,
+        `Cannot use the state: section ${id} has ${received} of ${expected} bytes`,
       );
     }
     return section.values;

@@ -30,6 +30,8 @@ export interface CommittedStep {
   readonly gradNorm: number;
   /** Time since the last commit in milliseconds; null for the first step after a start, a pause or a new ring. */
   readonly stepMs: number | null;
+  /** Factor of the loss of the next step; null but in half precision, where it counts as 1. */
+  readonly lossScale: number | null;
 }
 
 /** The workers as the coordinator sees them; its roster. */
@@ -93,7 +95,21 @@ export class Telemetry {
     gauges.learningRate.set(committed.learningRate);
     gauges.gradNorm.set(committed.gradNorm);
     this.#counters.stepsCommitted.inc();
+    gauges.lossScale.set(committed.lossScale ?? 1);
     if (committed.stepMs !== null) this.#stepInterval.observe(committed.stepMs / 1000);
+  }
+
+  /** A step went by without an update. */
+  stepSkipped(skipped: {
+    readonly step: number;
+    readonly epoch: number;
+    readonly lossScale: number;
+  }): void {
+    const gauges = this.#gauges;
+    gauges.step.set(skipped.step);
+    gauges.epoch.set(skipped.epoch);
+    gauges.lossScale.set(skipped.lossScale);
+    this.#counters.stepsSkipped.inc();
   }
 
   /** A step is attempted once more. */
@@ -193,6 +209,7 @@ function gaugesIn(registry: Registry) {
     trainLoss: gaugeOf(registry, metrics.trainLoss),
     learningRate: gaugeOf(registry, metrics.learningRate),
     gradNorm: gaugeOf(registry, metrics.gradNorm),
+    lossScale: gaugeOf(registry, metrics.lossScale),
     workerLastReport: gaugeOf(registry, metrics.workerLastReport),
     evalMetric: gaugeOf(registry, metrics.evalMetric),
     checkpointLastSuccess: gaugeOf(registry, metrics.checkpointLastSuccess),
@@ -205,6 +222,7 @@ function countersIn(registry: Registry) {
   return {
     stepsCommitted: counterOf(registry, metrics.stepsCommitted),
     stepsRedone: counterOf(registry, metrics.stepsRedone),
+    stepsSkipped: counterOf(registry, metrics.stepsSkipped),
     workerRestarts: counterOf(registry, metrics.workerRestarts),
     eventsDropped: counterOf(registry, metrics.eventsDropped),
     commands: counterOf(registry, metrics.commands),

@@ -48,10 +48,13 @@ export function compareRuns(a: RunRecord, b: RunRecord): Comparison {
   let parting: Parting | null = null;
   const places = new Set([
     ...common,
+    ...a.skipped,
+    ...b.skipped,
     ...[...a.weights.keys()].filter((step) => b.weights.has(step)),
   ]);
   for (const step of [...places].sort((x, y) => x - y)) {
-    const what = stepDifference(a, b, step) ?? weightsDifference(a, b, step);
+    const what =
+      skipDifference(a, b, step) ?? stepDifference(a, b, step) ?? weightsDifference(a, b, step);
     if (what !== null) {
       parting = { step, what };
       break;
@@ -76,6 +79,11 @@ export function compareRuns(a: RunRecord, b: RunRecord): Comparison {
 /** Whether nothing that both runs have differs. */
 export function areEqual({ parting, sameModel }: Comparison): boolean {
   return parting === null && sameModel !== false;
+}
+
+function skipDifference(a: RunRecord, b: RunRecord, step: number): string | null {
+  if (a.skipped.has(step) && b.steps.has(step)) return "skipped by the first alone";
+  return a.steps.has(step) && b.skipped.has(step) ? "skipped by the second alone" : null;
 }
 
 function stepDifference(a: RunRecord, b: RunRecord, step: number): string | null {
@@ -128,7 +136,15 @@ function settingsDifferences(a: RunRecord, b: RunRecord): readonly Difference[] 
 }
 
 /** What a worker says of its host that decides its bits; the rest (host name, cores) does not. */
-const decidingFacts = ["cpu", "cpu_features", "tensorflow", "platform", "node"] as const;
+const decidingFacts = [
+  "cpu",
+  "cpu_features",
+  "gpu",
+  "gpu_driver",
+  "tensorflow",
+  "platform",
+  "node",
+] as const;
 
 function machineDifferences(a: RunRecord, b: RunRecord): readonly Difference[] {
   return decidingFacts.flatMap((name) => {
@@ -139,6 +155,6 @@ function machineDifferences(a: RunRecord, b: RunRecord): readonly Difference[] {
 
 function factOf({ rings }: RunRecord, name: string): string {
   const members = rings.flatMap((ring) => ring.members);
-  const values = new Set(members.map(({ environment }) => environment[name] ?? "unknown"));
+  const values = new Set(members.map(({ environment }) => environment[name] ?? "none"));
   return [...values].sort().join(" | ");
 }

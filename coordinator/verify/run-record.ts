@@ -16,6 +16,8 @@ export interface RunRecord {
   readonly folder: string;
   /** Committed steps by number; of a step that was trained again, the later. */
   readonly steps: ReadonlyMap<number, Kind<"step">>;
+  /** Steps that went by without an update. */
+  readonly skipped: ReadonlySet<number>;
   /** Hashes of the weights by the step after which they were taken. */
   readonly weights: ReadonlyMap<number, Kind<"weights">>;
   /** Names of the tensors of gradients and weights, as the journal's lists have them. */
@@ -31,24 +33,27 @@ export interface RunRecord {
 /** The lines of a journal that count: what was trained after a point that the run went back to is left out. Pure. */
 export function standingRecords(
   records: readonly JournalRecord[],
-): Pick<RunRecord, "steps" | "weights" | "names" | "rings"> {
+): Pick<RunRecord, "steps" | "skipped" | "weights" | "names" | "rings"> {
   const steps = new Map<number, Kind<"step">>();
+  const skipped = new Set<number>();
   const weights = new Map<number, Kind<"weights">>();
   const rings: Kind<"ring">[] = [];
   let names: RunRecord["names"] = { gradients: [], weights: [] };
   for (const record of records) {
     if (record.kind === "run") {
       names = { gradients: record.tensors, weights: record.weights };
-      for (const later of [...steps.keys(), ...weights.keys()]) {
+      for (const later of [...steps.keys(), ...skipped, ...weights.keys()]) {
         if (later <= record.fromStep) continue;
         steps.delete(later);
+        skipped.delete(later);
         weights.delete(later);
       }
     } else if (record.kind === "step") steps.set(record.step, record);
+    else if (record.kind === "skipped") skipped.add(record.step);
     else if (record.kind === "weights") weights.set(record.step, record);
     else if (record.kind === "ring") rings.push(record);
   }
-  return { steps, weights, names, rings };
+  return { steps, skipped, weights, names, rings };
 }
 
 /** Reads a run from its output folder. Throws BadInput for a folder without a run, and for a damaged journal. */

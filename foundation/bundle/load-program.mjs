@@ -24,6 +24,7 @@ const entries = [
   "coordinator/main.ts",
   "worker/main.ts",
   "worker/engine/engine-thread-main.ts",
+  "worker/engine/record-process-main.ts",
   "worker/input/input-thread-main.ts",
 ];
 /** Packages that go into the bundle with what they import: every process loads them, from a hundred files each. */

@@ -90,6 +90,22 @@ function checkBestModel({ settings, placeOf }: Checked): void {
 }
 
 function checkLaunch({ launch, placeOf }: Checked): void {
+  const { workers, maxWorkers, joinToken } = launch;
+  if (maxWorkers !== null && maxWorkers < workers) {
+    throw new BadInput({
+      ...placeOf("maxWorkers"),
+      expected: `at least ${workers}, as many as --workers`,
+      found: String(maxWorkers),
+    });
+  }
+  if (maxWorkers !== null && maxWorkers > workers && joinToken === null) {
+    throw new BadInput({
+      ...placeOf("joinToken"),
+      expected: "a secret of at least 16 characters when workers may join later",
+      found: "none",
+      remedy: "set RINGMASTER_JOIN_TOKEN here and for the workers",
+    });
+  }
   if (!launch.spawnWorkers && launch.joinToken === null) {
     throw new BadInput({
       ...placeOf("joinToken"),
@@ -101,9 +117,16 @@ function checkLaunch({ launch, placeOf }: Checked): void {
 }
 
 function checkPrecision({ settings, placeOf }: Checked): void {
-  if (settings.bf16 && settings.eager) {
+  if (settings.bf16 && settings.fp16) {
     throw new BadInput({
-      ...placeOf("bf16"),
+      ...placeOf("fp16"),
+      expected: "one of --bf16 and --fp16",
+      found: "both",
+    });
+  }
+  if ((settings.bf16 || settings.fp16) && settings.eager) {
+    throw new BadInput({
+      ...placeOf(settings.bf16 ? "bf16" : "fp16"),
       expected: "recorded graphs with it: eager runs compute in float32",
       found: "--eager",
     });
@@ -117,6 +140,15 @@ function checkPrecision({ settings, placeOf }: Checked): void {
   }
 }
 
+function checkZeroStage({ settings, placeOf }: Checked): void {
+  if (settings.zeroStage === 0 || settings.device === "cpu") return;
+  throw new BadInput({
+    ...placeOf("zeroStage"),
+    expected: "--device cpu with it: the update of a share is a kernel for CPUs",
+    found: settings.device,
+  });
+}
+
 /** Throws BadInput at the first contradiction. */
 export function checkSettings(checked: Checked): void {
   checkBatches(checked);
@@ -124,5 +156,6 @@ export function checkSettings(checked: Checked): void {
   checkBestModel(checked);
   checkSchedule(checked.settings, checked.placeOf("lrSchedulerKwargs"));
   checkPrecision(checked);
+  checkZeroStage(checked);
   checkLaunch(checked);
 }

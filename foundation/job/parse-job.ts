@@ -3,6 +3,7 @@
  * `job.yaml` over defaults. Everything that can be said without looking at model or data is checked here.
  */
 import { BadInput } from "../bad-input.ts";
+import { inexactNote, wireForms } from "../gradient-wire.ts";
 import { checkSettings } from "./check-settings.ts";
 import { chosenData } from "./chosen-data.ts";
 import {
@@ -123,7 +124,13 @@ function jobSettings(flat: FlatSettings, context: JobContext): JobSettings {
     evalSteps: flat.evalSteps ?? flat.loggingSteps,
     metricForBestModel: metric,
     greaterIsBetter,
+    zeroStage: ownsUpdates(flat) ? 1 : flat.zeroStage,
   };
+}
+
+/** Whether each part of an update is to have one owner, as workers may update to other bits. */
+function ownsUpdates({ allowMixedHardware, device }: FlatSettings): boolean {
+  return allowMixedHardware && device === "cpu";
 }
 
 const sharedJobKeys = [
@@ -158,13 +165,18 @@ const sharedJobKeys = [
   "maxLength",
   "padding",
   "bucketLengths",
+  "convolutionTable",
   "resumeFromCheckpoint",
   "loggingSteps",
   "eager",
   "bf16",
   "gradientCheckpointing",
   "forceBf16",
+  "fp16",
+  "forceFp16",
   "gradientWire",
+  "gradientBuckets",
+  "zeroStage",
   "device",
 ] as const satisfies readonly (SettingKey & keyof JobSettings)[];
 
@@ -181,6 +193,7 @@ function launchSettings(flat: FlatSettings): LaunchSettings {
   return {
     ...pick(flat, [
       "workers",
+      "maxWorkers",
       "spawnWorkers",
       "metricsListen",
       "nats",
@@ -213,5 +226,13 @@ export function parseJob(sources: JobSources, context: JobContext): ParsedJob {
   const settings = jobSettings(flat, context);
   const launch = launchSettings(flat);
   checkSettings({ settings, launch, flat, placeOf: placeFinder(given) });
+  if (ownsUpdates(flat) && flat.zeroStage === 0) {
+    notes.push(
+      "--allow-mixed-hardware: each part of an update has one owner, as with --zero-stage 1",
+    );
+  }
+  if (!wireForms[settings.gradientWire].exact) {
+    notes.push(`--gradient-wire ${settings.gradientWire}: ${inexactNote}`);
+  }
   return { settings, launch, notes };
 }

@@ -1,6 +1,6 @@
 /** What a run will be, worked out before it starts: steps, parameters, bytes exchanged, memory. Pure. */
 import { z } from "zod";
-import { wireBytes, type GradientWire } from "../gradient-wire.ts";
+import { wireBytes, wireForms, type GradientWire } from "../gradient-wire.ts";
 import type { ParameterTable } from "../parameters/table.ts";
 import { warmupStepsOf } from "./schedule.ts";
 import type { JobSettings } from "./settings.ts";
@@ -33,8 +33,11 @@ export interface MemoryEstimate {
   readonly runtime: number;
 }
 
-/** What a worker of a model of next to nothing has: Node 60 MB, the libraries 230 MB, programs and pools the rest. */
-const runtimeBytes = 380e6;
+/**
+ * What a worker has beside its vectors: Node and its buffers 100 MB, what TensorFlow registers when it is loaded 60 MB, what is used of its
+ * libraries 50 MB, programs and pools the rest.
+ */
+const runtimeBytes = 270e6;
 
 /** The figures of a run. */
 export interface Plan {
@@ -45,8 +48,12 @@ export interface Plan {
   readonly microbatchesPerStep: number;
   readonly parameters: number;
   readonly trainedParameters: number;
-  /** Bytes that one worker sends (and receives) per step: 2·K·(N−1)/N. */
+  /** Bytes that one worker sends (and receives) per step: 2·K·(N−1)/N, or half of it where each part of the sum has one owner. */
   readonly exchangeBytesPerStep: number;
+  /** Whether each part of the sum has one owner. */
+  readonly isScattered: boolean;
+  /** The same of weights, where the optimiser's state is shared out; else 0. */
+  readonly weightBytesPerStep: number;
   readonly memoryPerWorker: MemoryEstimate;
 }
 
@@ -83,7 +90,7 @@ export function withWholeIntervals(settings: JobSettings, totalSteps: number): J
 const transformerConfig = z.object({
   hidden_size: z.number().positive(),
   num_hidden_layers: z.number().positive(),
-  num_attention_heads: z.number().positive(),
+  intermediate_size: z.number().positive().optional(),
 });
 
 /** What activations are counted of. */
@@ -96,9 +103,10 @@ export interface ActivationForm {
 }
 
 /**
- * Bytes of the activations that the backward pass needs, in float32: twice the 16-bit figure per layer of Korthikanti
- * et al. 2022 (arXiv 2205.05198, eq. 1), s·b·h·(34 + 5·a·s/h). With gradient checkpointing one layer's at a time, and the
- * input of each. Null for a model that is no transformer.
+ * Bytes of the activations that the backward pass needs, in float32. Of each layer our kernels keep its input, queries, keys and
+ * values, the context, two normalised sums and what becomes of them, 8 values a feature and token, and the inner activations
+ * before and after Gelu; scores and masks are made again. With gradient checkpointing it is one layer's at a time, and
+ * the input of each. Null for a model that is no transformer.
  */
 export function activationBytes(
   configJson: string,
@@ -109,10 +117,11 @@ export function activationBytes(
   const {
     hidden_size: hidden,
     num_hidden_layers: layers,
-    num_attention_heads: heads,
+    intermediate_size: inner = 4 * hidden,
   } = config.data;
-  const input = length * microbatch * hidden;
-  const perLayer = 2 * input * (34 + (5 * heads * length) / hidden);
+  const tokens = length * microbatch;
+  const input = tokens * hidden;
+  const perLayer = (8 * input + 2 * tokens * inner) * floatBytes;
   const kept = gradientCheckpointing ? perLayer + layers * input * floatBytes : layers * perLayer;
   return Math.round(kept);
 }
@@ -120,6 +129,23 @@ export function activationBytes(
 /** Bytes that each worker sends per all-reduce of `elements` values in a wire format. */
 export function exchangeBytes(elements: number, workers: number, wire: GradientWire): number {
   return Math.round((2 * elements * wireBytes(wire) * (workers - 1)) / workers);
+}
+
+/** Bytes that a worker sends so that of `elements` sums each rank ends with those of its share, and with all of `common` ones. */
+function scatterBytes(
+  { elements, common }: { readonly elements: number; readonly common: number },
+  workers: number,
+  wire: GradientWire,
+): number {
+  return (
+    Math.round((elements * wireBytes(wire) * (workers - 1)) / workers) +
+    exchangeBytes(common, workers, "int32")
+  );
+}
+
+/** Bytes of weights that each worker sends a step where each updates its share: those of all shares go around the ring, as float32. */
+function weightBytes(elements: number, workers: number): number {
+  return Math.round((elements * floatBytes * (workers - 1)) / workers);
 }
 
 /** Plans a run. */
@@ -130,7 +156,13 @@ export function planRun(input: PlanInput): Plan {
   const parameters = table.entries
     .filter((entry) => entry.kind === "parameter")
     .reduce((sum, entry) => sum + entry.size, 0);
-  const reduced = table.trainableSize + (table.stateSize - parameters) + reducedExtras;
+  const sharesOut = settings.zeroStage === 1;
+  const savesNothing = settings.saveStrategy === "no";
+  const moments = 2 * table.trainableSize * floatBytes;
+  const common = table.stateSize - parameters + reducedExtras;
+  const reduced = table.trainableSize + common;
+  const wire = settings.gradientWire;
+  const scatters = sharesOut && wireForms[wire].exact;
   return {
     trainSize,
     stepsPerEpoch: stepsPerEpochOf(trainSize, trainBatchSize),
@@ -139,10 +171,14 @@ export function planRun(input: PlanInput): Plan {
     microbatchesPerStep: trainBatchSize / microbatch,
     parameters,
     trainedParameters: table.trainableSize,
-    exchangeBytesPerStep: exchangeBytes(reduced, workers, settings.gradientWire),
+    exchangeBytesPerStep: scatters
+      ? scatterBytes({ elements: table.trainableSize, common }, workers, wire)
+      : exchangeBytes(reduced, workers, wire),
+    isScattered: scatters,
+    weightBytesPerStep: sharesOut ? weightBytes(table.trainableSize, workers) : 0,
     memoryPerWorker: {
       weights: table.stateSize * floatBytes,
-      optimizer: 2 * table.trainableSize * floatBytes,
+      optimizer: sharesOut ? Math.ceil(moments / workers) : moments,
       // This step's sum, the last step's, and a microbatch's; rows that no batch has touched take no memory.
       gradients: 3 * reduced * floatBytes,
       activations: activationBytes(input.configJson, {
@@ -150,7 +186,8 @@ export function planRun(input: PlanInput): Plan {
         length: input.maxLength,
         gradientCheckpointing: settings.gradientCheckpointing,
       }),
-      copies: (table.stateSize + 2 * table.trainableSize) * floatBytes,
+      // The start's weights are gone when a checkpoint is read out; a share's moments are sent from where they are.
+      copies: table.stateSize * floatBytes + (sharesOut || savesNothing ? 0 : moments),
       runtime: runtimeBytes,
     },
   };

@@ -1,11 +1,13 @@
 /** Settings of how the run is carried out: workers, services, and what is looked at. */
 import { z } from "zod";
 import { parseStepRange, profiledStepsMax } from "./profile-steps.ts";
+import { newestConvolutionTable } from "../convolution-table.ts";
 import { gradientWires } from "../gradient-wire.ts";
 import { setting } from "./setting.ts";
 
 const workersMax = 1024;
 const threadsMax = 1024;
+const bucketsMax = 256;
 const stepsMax = 1_000_000_000;
 const address = z
   .string()
@@ -21,7 +23,7 @@ function hasValidPort(hostAndPort: string): boolean {
   return Number(hostAndPort.slice(hostAndPort.lastIndexOf(":") + 1)) <= 65_535;
 }
 
-/** How the run is carried out; none of it changes what is trained but `eager`, `bf16`, `gradient-wire` and `device`, to rounding. */
+/** How the run is carried out; none of it changes what is trained but `eager`, `bf16`, `fp16`, `gradient-wire` and `device`, to rounding. */
 export const launchSettings = {
   workers: setting(z.number().int().min(1).max(workersMax).default(1), {
     group: "Workers and services",
@@ -30,6 +32,15 @@ export const launchSettings = {
     help: "worker processes; never changes what is trained",
     expected: `a whole number from 1 to ${workersMax}`,
     onResume: "free",
+  }),
+  maxWorkers: setting(z.number().int().min(1).max(workersMax).nullable().default(null), {
+    group: "Workers and services",
+    form: "number",
+    placeholder: "count",
+    help: "workers that may take part: further ones join while the run goes on; never changes what is trained",
+    expected: `a whole number from 1 to ${workersMax}`,
+    onResume: "free",
+    defaultText: "--workers",
   }),
   spawnWorkers: setting(z.boolean().default(true), {
     group: "Workers and services",
@@ -86,7 +97,7 @@ export const launchSettings = {
     group: "Workers and services",
     form: "boolean",
     placeholder: "",
-    help: "take workers whose processors compute other gradients: the result then depends on who computed what",
+    help: "take workers whose processors compute other bits: the result then depends on who computed what; on CPUs it implies --zero-stage 1",
     expected: "true or false",
     onResume: "said",
   }),
@@ -94,9 +105,26 @@ export const launchSettings = {
     group: "Workers and services",
     form: "text",
     placeholder: "format",
-    help: "how gradients travel between workers: int32, int16 or int8-block; fewer bits are rounded at random, the same for all",
+    help: "how gradients travel between workers: int32, int16 or int8-block; fewer bits are rounded at random, the same for all; float32 gives up bits that are the same for any number of workers",
     expected: `one of ${gradientWires.join(", ")}`,
     onResume: "fixed",
+  }),
+  gradientBuckets: setting(z.number().int().min(1).max(bucketsMax).nullable().default(null), {
+    group: "Workers and services",
+    form: "number",
+    placeholder: "count",
+    help: "pieces in which gradients are exchanged, each as soon as it is computed; never changes what is trained",
+    expected: `a whole number from 1 to ${bucketsMax}`,
+    onResume: "free",
+    defaultText: "1 on one host; over a network 8, fewer for small models",
+  }),
+  zeroStage: setting(z.literal([0, 1]).default(0), {
+    group: "Workers and services",
+    form: "number",
+    placeholder: "stage",
+    help: "1 shares the optimiser's state out over the workers: each keeps and updates its part and sends the weights; the same bits, 8·P·(N−1)/N bytes less memory",
+    expected: "0 or 1",
+    onResume: "free",
   }),
   device: setting(z.enum(["cpu", "gpu"]).default("cpu"), {
     group: "Workers and services",
@@ -126,10 +154,37 @@ export const launchSettings = {
     group: "Workers and services",
     form: "boolean",
     placeholder: "",
-    help: "--bf16 also on processors without bfloat16 instructions, where it is very slow",
+    help: "--bf16 also on processors without bfloat16 instructions, where it saves no time",
     expected: "true or false",
     onResume: "free",
   }),
+  fp16: setting(z.boolean().default(false), {
+    group: "Workers and services",
+    form: "boolean",
+    placeholder: "",
+    help: "multiply matrices in 16-bit floats, with a dynamic loss scale; weights and all else stay float32; on GPUs",
+    expected: "true or false",
+    onResume: "fixed",
+  }),
+  forceFp16: setting(z.boolean().default(false), {
+    group: "Workers and services",
+    form: "boolean",
+    placeholder: "",
+    help: "--fp16 also on CPUs, where it is very slow",
+    expected: "true or false",
+    onResume: "free",
+  }),
+  convolutionTable: setting(
+    z.number().int().min(1).max(newestConvolutionTable).default(newestConvolutionTable),
+    {
+      group: "Workers and services",
+      form: "number",
+      placeholder: "version",
+      help: "rules by which kernels of convolutions are chosen; a resumed run keeps its own",
+      expected: `a version from 1 to ${newestConvolutionTable}`,
+      onResume: "fixed",
+    },
+  ),
   listen: setting(address.nullable().default(null), {
     group: "Workers and services",
     form: "text",

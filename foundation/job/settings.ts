@@ -93,24 +93,36 @@ export interface JobSettings {
   readonly padding: "bucket" | "max_length";
   /** Sequence lengths that are compiled, ascending, the last `maxLength`; empty until the data has been looked at. */
   readonly bucketLengths: readonly number[];
+  /** Version of the table by which convolution kernels are chosen. */
+  readonly convolutionTable: number;
   /** A checkpoint folder, `last`, or null. */
   readonly resumeFromCheckpoint: string | null;
   readonly loggingSteps: number;
   readonly eager: boolean;
   /** How gradients travel between workers. */
   readonly gradientWire: GradientWire;
+  /** Buckets in which gradients are exchanged; null for as many as pay. Changes no bits. */
+  readonly gradientBuckets: number | null;
+  /** 1 where each worker keeps the optimiser's state of its share of the parameters; changes no bits. */
+  readonly zeroStage: 0 | 1;
   /** Matrix products and convolutions take bfloat16, weights and all else stay float32. */
   readonly bf16: boolean;
   /** Compute layers again for the gradient rather than keep what they computed; changes no bits. */
   readonly gradientCheckpointing: boolean;
   /** Also on processors without bfloat16 instructions. */
   readonly forceBf16: boolean;
+  /** Matrix products and convolutions take 16-bit floats, with dynamic loss scaling. */
+  readonly fp16: boolean;
+  /** Also on CPUs. */
+  readonly forceFp16: boolean;
   readonly device: "cpu" | "gpu";
 }
 
 /** How the run is carried out; none of it changes what is trained. */
 export interface LaunchSettings {
   readonly workers: number;
+  /** Workers that may take part, those that join later included; null for `workers`. */
+  readonly maxWorkers: number | null;
   /** Start the workers here (true), or wait for as many to join from elsewhere. */
   readonly spawnWorkers: boolean;
   /** host:port of the coordinator's gRPC service; port 0 takes a free one. */

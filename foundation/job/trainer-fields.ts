@@ -36,6 +36,7 @@ const meant: readonly TrainerField[] = [
   supported("warmup_ratio", "warmupRatio"),
   supported("seed", "seed"),
   supported("bf16", "bf16"),
+  supported("fp16", "fp16"),
   supported("gradient_checkpointing", "gradientCheckpointing"),
   supported("group_by_length", "groupByLength"),
   supported("eval_strategy", "evalStrategy"),
@@ -57,13 +58,12 @@ const meant: readonly TrainerField[] = [
 ];
 
 const adamwOnly = "the optimiser is AdamW, computed as PyTorch's: adamw";
-const mixedPrecision = "--bf16, for training and its evaluations; float32 otherwise";
+const mixedPrecision = "--bf16 or --fp16, for training and its evaluations; float32 otherwise";
 const replicated =
-  "every worker holds the whole model: --workers N, --train-batch-size for the global batch";
+  "every worker holds the whole model: --workers N, --train-batch-size for the global batch; --zero-stage 1 shares out the optimiser's state";
 const lengthOfTurns = "--eval-strategy steps with --eval-steps";
 
 const refusals: readonly TrainerField[] = [
-  refusedFlag("fp16", mixedPrecision),
   refusedFlag("bf16_full_eval", mixedPrecision),
   refusedFlag("fp16_full_eval", mixedPrecision),
   refused("tf32", mixedPrecision, ["false"]),
@@ -173,7 +173,7 @@ const withoutEffect: readonly TrainerField[] = [
   ignored("_n_gpu", "the coordinator counts the devices", "value"),
   ignored("ddp_backend", ring, "value"),
   ignored("ddp_find_unused_parameters", ring, "flag"),
-  ignored("ddp_bucket_cap_mb", ring, "value"),
+  ignored("ddp_bucket_cap_mb", "--gradient-buckets says how many there are", "value"),
   ignored("ddp_broadcast_buffers", ring, "flag"),
   ignored("ddp_static_graph", ring, "flag"),
   ignored("ddp_timeout", ring, "value"),

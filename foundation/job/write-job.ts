@@ -1,5 +1,6 @@
 /** Writes all effective settings as a job file that parses back to the same job; secrets stay out. */
 import { stringify } from "yaml";
+import { inexactNote, wireForms } from "../gradient-wire.ts";
 import { infoOf, kebabCase, settingGroups } from "./setting.ts";
 import {
   settingKeys,
@@ -40,7 +41,9 @@ export function writeJob(settings: JobSettings, launch: LaunchSettings): string 
     const lines = settingKeys.flatMap((key) => {
       const info = infoOf(settingsSchema.shape[key]);
       const skipped = info.group !== group || info.secret === true || flat[key] === null;
-      return skipped ? [] : [lineOf(key, flat[key])];
+      if (skipped) return [];
+      const isInexact = key === "gradientWire" && !wireForms[flat.gradientWire].exact;
+      return [`${lineOf(key, flat[key])}${isInexact ? ` # ${inexactNote}` : ""}`];
     });
     return `# ${group}\n${lines.join("\n")}\n`;
   });

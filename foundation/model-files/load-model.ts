@@ -20,7 +20,7 @@ export interface LoadedModel {
   readonly configJson: string;
   /** Tensors; `layOutTable(specs)` is the layout of `state`. */
   readonly specs: readonly TensorSpec[];
-  /** All values. */
+  /** All values; empty once a run has handed them to its workers. */
   readonly state: Float32Array;
   /** Tokenizer files by name, verbatim; empty for a family that reads no text. */
   readonly tokenizerFiles: ReadonlyMap<string, Uint8Array>;

@@ -1,7 +1,8 @@
 /**
  * Changes to the packaged binding. It makes TensorFlow's session without options, and takes no argument for them: ours
  * reads them from the environment, where TensorFlow's other settings are. It runs sessions without traces: ours asks
- * `worker/engine/native/run_trace.h` whether the run at hand is to be traced, and exports the two calls of that header.
+ * `worker/engine/native/run_trace.h` whether the run at hand is to be traced, and exports the two calls of that header
+ * and those of `release_memory.h`.
  */
 /** Environment variable with TensorFlow's ConfigProto for sessions, as hexadecimal digits; none or empty: defaults. */
 export const sessionConfigVariable = "RINGMASTER_SESSION_CONFIG";
@@ -62,7 +63,7 @@ const changes: readonly Change[] = [
   {
     file: "tfjs_binding.cc",
     before: backendInclude,
-    after: `${backendInclude}#include "run_trace.h"\n`,
+    after: `${backendInclude}#include "release_memory.h"\n#include "run_trace.h"\n`,
   },
   {
     file: "tfjs_binding.cc",
@@ -70,6 +71,10 @@ const changes: readonly Change[] = [
     after: `${lastExport}      {"traceNextRun", nullptr, ringmaster::TraceNextRun, nullptr, nullptr,
        nullptr, napi_default, nullptr},
       {"takeRunTrace", nullptr, ringmaster::TakeRunTrace, nullptr, nullptr,
+       nullptr, napi_default, nullptr},
+      {"releaseMemory", nullptr, ringmaster::ReleaseMemory, nullptr, nullptr,
+       nullptr, napi_default, nullptr},
+      {"releasePages", nullptr, ringmaster::ReleasePages, nullptr, nullptr,
        nullptr, napi_default, nullptr},
 `,
   },

@@ -49,9 +49,39 @@ checkRows("flags", [
     says: ["--bf16: expected recorded graphs with it", "found --eager"],
   },
   {
+    name: "fewer workers at most than at the start",
+    args: [...job, "--workers", "3", "--max-workers", "2"],
+    says: ["--max-workers: expected at least 3, as many as --workers, found 2"],
+  },
+  {
+    name: "workers that may join later, without a secret of theirs",
+    args: [...job, "--max-workers", "2"],
+    says: ["expected a secret of at least 16 characters when workers may join later, found none"],
+  },
+  {
+    name: "16-bit floats on a CPU",
+    args: [...job, "--fp16"],
+    says: ["--fp16: expected --device gpu with it, found cpu", "--force-fp16"],
+  },
+  {
+    name: "16-bit floats of two kinds",
+    args: [...job, "--fp16", "--bf16"],
+    says: ["--fp16: expected one of --bf16 and --fp16, found both"],
+  },
+  {
     name: "gradient checkpointing without recorded graphs",
     args: [...job, "--gradient-checkpointing", "--eager"],
     says: ["--gradient-checkpointing: expected recorded graphs with it", "found --eager"],
+  },
+  {
+    name: "shared-out optimiser state on a GPU",
+    args: [...job, "--zero-stage", "1", "--device", "gpu"],
+    says: ["--zero-stage: expected --device cpu with it", "found gpu"],
+  },
+  {
+    name: "a stage that there is not",
+    args: [...job, "--zero-stage", "2"],
+    says: ["--zero-stage: expected 0 or 1", "found 2"],
   },
   ...(presentGpus().length > 0
     ? []

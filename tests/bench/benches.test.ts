@@ -115,6 +115,18 @@ describe("a bench", () => {
       withPeer: z.object({ pytorch: spread, ratio: spread, peerThreads: z.number().min(1) }),
     },
     {
+      name: "overlap",
+      skip: skipWithout(networksPermitted(), "permission for network namespaces"),
+      args: () => [...every.steps, "--workers", "2", "--buckets", "1,3"],
+      own: z.object({
+        buckets: z.literal(1),
+        stepMs: spread,
+        wholeExchangeMs: spread,
+        hidden: z.object({ ofOwnExchange: spread, ofOneBucket: spread }),
+      }),
+      withPeer: null,
+    },
+    {
       name: "links",
       skip: skipWithout(networksPermitted(), "permission for network namespaces"),
       args: () => [...every.steps, "--mbits", "200", "--wires", "int16", "--hooks", "powersgd"],
@@ -166,9 +178,16 @@ describe("a bench", () => {
       withPeer: null,
     },
     {
+      name: "exactness-cost",
+      args: () => every.steps,
+      own: z.object({ workers: z.literal(2), int32: spread, float32: spread, cost: spread }),
+      withPeer: null,
+    },
+    {
       name: "numerics",
       args: () => ["--data", data],
       own: z.object({
+        model: z.literal("BERT"),
         name: z.literal("float32 ring"),
         errors: z.record(z.string(), z.number().positive().max(1e-6)),
       }),

@@ -2,9 +2,11 @@
  * `npm run bench:conv [-- --rows 64 --rounds 7 --steps 2 --threads 0]`: a full training step (forward, backward, clipping,
  * AdamW) of ResNet-18 for 32 × 32 images in float32, beside PyTorch eager in both memory layouts, of which the better counts.
  * Ours is the engine by itself: no ring, no data. Wall and processor time; the latter tells more on a machine that is not
- * quiet. `--threads`: threads of both sides, 0 for all cores. `--short`: tiny, to try the harness; `--no-peer`: ours only.
+ * quiet. `--threads`: threads of both sides, 0 for all cores. `--convolution-table N`: our kernels by
+ * another table of rules. `--short`: tiny, to try the harness; `--no-peer`: ours only.
  */
 import { z } from "zod";
+import { newestConvolutionTable } from "../../foundation/convolution-table.ts";
 import { readBenchFlags, runBench } from "./support/bench-flags.ts";
 import { ensureBinding, ForkedEngine } from "./support/forked.ts";
 import { startPeerRanks, type PeerRanks } from "./support/peer-ranks.ts";
@@ -67,16 +69,19 @@ async function main(): Promise<void> {
     rounds: 7,
     steps: 2,
     threads: 0,
+    "convolution-table": newestConvolutionTable,
     short: false,
     "no-peer": false,
   });
   const { rounds, steps, threads } = flags;
   const rows = flags.short ? 4 : flags.rows;
   const imageSize = flags.short ? 8 : 32;
+  const convolutionTable = flags["convolution-table"];
   const hiddenSizes = flags.short ? [8, 16] : [64, 128, 256, 512];
+  const form = { rows, imageSize, hiddenSizes, convolutionTable };
   const open: { close(): Promise<void> }[] = [];
   try {
-    const [engine, ours] = await startOurs({ rows, imageSize, hiddenSizes }, threads);
+    const [engine, ours] = await startOurs(form, threads);
     open.push(engine);
     let peer: PeerRanks<z.infer<typeof helloSchema>> | null = null;
     if (!flags["no-peer"]) {
@@ -107,7 +112,14 @@ async function main(): Promise<void> {
       ["better PyTorch ÷ ours", ratioText(ratios.wall), ratioText(ratios.cpu)],
     ];
     const versions = peer === null ? null : { torch: peer.hello.torch };
-    printReport("conv", [{ title, rows: table }], { versions, rounds, steps, results, ratios });
+    printReport("conv", [{ title, rows: table }], {
+      versions,
+      rounds,
+      steps,
+      convolutionTable,
+      results,
+      ratios,
+    });
   } finally {
     await Promise.all(open.map((one) => one.close()));
   }

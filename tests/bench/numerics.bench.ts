@@ -1,13 +1,14 @@
 /**
  * `npm run bench:numerics -- --data FOLDER [--microbatches 4]`: how far sums of real gradients are from their sum in float64:
  * block fixed-point in our wire formats and in 32 bits with other block sizes, a float32 ring, and PyTorch's gloo. The gradients
- * are those of MiniLM's first microbatches of MRPC, 8 pairs of up to 128 tokens each. FOLDER holds msr_paraphrase_train.txt.
- * Small gradients are looked at apart, and elements that fixed-point rounds to zero are counted. `--short`: a tiny model.
+ * are those of MiniLM's first microbatches of MRPC, 8 pairs of up to 128 tokens each, and of ResNet-18 on 32 made-up images each.
+ * FOLDER holds msr_paraphrase_train.txt. Small gradients are looked at apart, and elements that fixed-point rounds to zero are
+ * counted. `--short`: tiny models.
  */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { gradientWires, wireForms, type WireForm } from "../../foundation/gradient-wire.ts";
+import { exactWires, wireForms, type WireForm } from "../../foundation/gradient-wire.ts";
 import { layOutBlocks } from "../../worker/exact/block-layout.ts";
 import { ExactSum } from "../../worker/exact/exact-sum.ts";
 import { roundingKey } from "../../worker/exact/rounding-key.ts";
@@ -16,13 +17,15 @@ import { collectivesOver } from "../../worker/ring/collectives.ts";
 import { createMemoryRing } from "../../worker/ring/memory-link.ts";
 import { exactRingOver } from "../support/exact-ring.ts";
 import { readBenchFlags, runBench } from "./support/bench-flags.ts";
-import { mrpcGradients, type RealGradients } from "./support/mrpc-gradients.ts";
+import { mrpcGradients } from "./support/mrpc-gradients.ts";
+import type { RealGradients } from "./support/real-gradients.ts";
+import { resnetGradients } from "./support/resnet-gradients.ts";
 import { benchFolder } from "./support/leftovers.ts";
 import { ensureMiniLm } from "./support/minilm.ts";
 import { findMrpc } from "./support/mrpc-files.ts";
 import { startPeerRanks } from "./support/peer-ranks.ts";
 import { bertShapes, writeRandomBert } from "./support/random-bert.ts";
-import { printReport, tellProgress } from "./support/report.ts";
+import { printReport, tellProgress, type ReportTable } from "./support/report.ts";
 
 const never = new AbortController().signal;
 /** Below this share of a block's largest an element may be rounded to zero. */
@@ -111,6 +114,70 @@ function lostIn(sum: Float32Array, truth: Float64Array, bounds: Uint32Array): nu
   return lost;
 }
 
+interface Row {
+  readonly model: string;
+  readonly name: string;
+  /** By group of tensors. */
+  readonly errors: Readonly<Record<string, number>>;
+  /** Elements that became zero; null where nothing is rounded to integers. */
+  readonly lost: number | null;
+}
+
+const forms: readonly (readonly [string, WireForm])[] = [
+  ...[128, 256, 4096, 65_536].map((blockElements) => {
+    const form = { ...wireForms.int32, blockElements };
+    return [`int32, blocks of ${blockElements}`, form] as const;
+  }),
+  ...exactWires.map(
+    (wire) => [`${wire} (${wireForms[wire].blockElements})`, wireForms[wire]] as const,
+  ),
+];
+
+/** Adds the gradients of one model up in all ways. @param byPeer gloo's way, or null */
+async function compare(
+  model: string,
+  real: RealGradients,
+  byPeer: ((microbatches: readonly Float32Array[]) => Promise<Float32Array>) | null,
+): Promise<readonly Row[]> {
+  const { microbatches, groups, partSizes, rowParts } = real;
+  const truth = new Float64Array(microbatches[0]?.length ?? 0);
+  for (const vector of microbatches) for (const [i, value] of vector.entries()) truth[i]! += value;
+  const sums: Sum[] = [{ name: "float32 ring", vector: await inFloatRing(microbatches) }];
+  if (byPeer !== null) sums.push({ name: "gloo", vector: await byPeer(microbatches) });
+  const rowOf = ({ name, vector }: Sum, lost: number | null): Row => {
+    tellProgress(`${model}: ${name}`);
+    const errors = groups.map(
+      (group) => [group.name, relativeError(vector, truth, group.stretches)] as const,
+    );
+    return { model, name, errors: Object.fromEntries(errors), lost };
+  };
+  const rows = sums.map((sum) => rowOf(sum, null));
+  for (const [name, form] of forms) {
+    const vector = await exactly(real, form);
+    const { bounds } = layOutBlocks(partSizes, rowParts, form);
+    rows.push(rowOf({ name, vector }, lostIn(vector, truth, bounds)));
+  }
+  return rows;
+}
+
+function tableOf(
+  { groups, microbatches }: RealGradients,
+  model: string,
+  results: readonly Row[],
+): ReportTable {
+  return {
+    title: `${model}: error of sums of ${microbatches.length} microbatches' gradients beside float64, relative L2; elements of at least 2⁻²⁰ of their block's largest that became zero`,
+    rows: [
+      ["sum", ...groups.map(({ name, elements }) => `${name} (${elements})`), "rounded to zero"],
+      ...results.map(({ name, errors, lost }) => [
+        name,
+        ...groups.map((group) => (errors[group.name] ?? Number.NaN).toExponential(1)),
+        lost === null ? "–" : String(lost),
+      ]),
+    ],
+  };
+}
+
 async function main(): Promise<void> {
   const flags = readBenchFlags(process.argv.slice(2), {
     data: "",
@@ -118,65 +185,48 @@ async function main(): Promise<void> {
     short: false,
     "no-peer": false,
   });
+  const { short, microbatches } = flags;
   const { train } = findMrpc(flags.data);
   const folder = benchFolder("numerics");
   let torch: string | null = null;
+  const peer = async (vectors: readonly Float32Array[]): Promise<Float32Array> => {
+    const gloo = await byGloo(vectors, folder);
+    torch = gloo.torch;
+    return gloo.vector;
+  };
   try {
     const tiny = join(folder, "tiny");
-    if (flags.short) await writeRandomBert(tiny, bertShapes["tiny"]!, 0.1);
-    const real = await mrpcGradients(flags.short ? tiny : await ensureMiniLm(), train, {
-      microbatches: flags.microbatches,
-      rows: 8,
-      maxLength: flags.short ? bertShapes["tiny"]!.positions : 128,
-    });
-    const { microbatches, groups } = real;
-    const truth = new Float64Array(microbatches[0]?.length ?? 0);
-    for (const vector of microbatches)
-      for (const [i, value] of vector.entries()) truth[i]! += value;
-    const forms: (readonly [string, WireForm])[] = [
-      ...[128, 256, 4096, 65_536].map((blockElements) => {
-        const form = { ...wireForms.int32, blockElements };
-        return [`int32, blocks of ${blockElements}`, form] as const;
-      }),
-      ...gradientWires.map(
-        (wire) => [`${wire} (${wireForms[wire].blockElements})`, wireForms[wire]] as const,
-      ),
+    if (short) await writeRandomBert(tiny, bertShapes["tiny"]!, 0.1);
+    const models: readonly (readonly [string, () => Promise<RealGradients>])[] = [
+      [
+        "BERT",
+        async () =>
+          await mrpcGradients(short ? tiny : await ensureMiniLm(), train, {
+            microbatches,
+            rows: 8,
+            maxLength: short ? bertShapes["tiny"]!.positions : 128,
+          }),
+      ],
+      [
+        "ResNet",
+        () =>
+          resnetGradients({
+            microbatches,
+            rows: short ? 4 : 32,
+            hiddenSizes: short ? [8, 16] : [64, 128, 256, 512],
+            imageSize: short ? 8 : 32,
+          }),
+      ],
     ];
-    const sums: Sum[] = [{ name: "float32 ring", vector: await inFloatRing(microbatches) }];
-    if (!flags["no-peer"]) {
-      const gloo = await byGloo(microbatches, folder);
-      torch = gloo.torch;
-      sums.push({ name: "gloo", vector: gloo.vector });
+    const tables: ReportTable[] = [];
+    const results: Row[] = [];
+    for (const [model, compute] of models) {
+      const real = await compute();
+      const rows = await compare(model, real, flags["no-peer"] ? null : peer);
+      tables.push(tableOf(real, model, rows));
+      results.push(...rows);
     }
-    const results = [
-      ...sums.map(({ name, vector }) => ({ name, vector, lost: null })),
-      ...(await Promise.all(
-        forms.map(async ([name, form]) => {
-          const vector = await exactly(real, form);
-          const { bounds } = layOutBlocks(real.partSizes, real.rowParts, form);
-          return { name, vector, lost: lostIn(vector, truth, bounds) };
-        }),
-      )),
-    ].map(({ name, vector, lost }) => {
-      tellProgress(name);
-      const errors = groups.map(
-        (group) => [group.name, relativeError(vector, truth, group.stretches)] as const,
-      );
-      return { name, errors: Object.fromEntries(errors), lost };
-    });
-    const rows = [
-      ["sum", ...groups.map(({ name, elements }) => `${name} (${elements})`), "rounded to zero"],
-      ...results.map(({ name, errors, lost }) => [
-        name,
-        ...groups.map((group) => (errors[group.name] ?? Number.NaN).toExponential(1)),
-        lost === null ? "–" : String(lost),
-      ]),
-    ];
-    const title = `error of sums of ${flags.microbatches} microbatches' gradients beside float64, relative L2; elements of at least 2⁻²⁰ of their block's largest that became zero`;
-    printReport("numerics", [{ title, rows }], {
-      versions: torch === null ? null : { torch },
-      results,
-    });
+    printReport("numerics", tables, { versions: torch === null ? null : { torch }, results });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

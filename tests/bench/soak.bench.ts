@@ -58,17 +58,7 @@ function growthPerStep(samples: readonly Sample[]): number {
 }
 
 async function soak(args: readonly string[], output: string, steps: number) {
-  const run = startCoordinator([
-    ...args,
-    "--max-steps",
-    String(steps),
-    "--eval-strategy",
-    "no",
-    "--save-strategy",
-    "no",
-    "--output-dir",
-    output,
-  ]);
+  const run = startCoordinator([...args, "--max-steps", String(steps), "--output-dir", output]);
   const samples = new Map<number, Sample[]>();
   const peaks = new Map<number, number>();
   const isOver = run.ended.then(() => true);
@@ -116,7 +106,7 @@ async function main(): Promise<void> {
     await writeRandomBert(modelFolder, shape, 0.1);
     writeFullRows(trainFile, shape, tokens);
     const { workers, steps } = flags;
-    const args = stepArguments({
+    const job = stepArguments({
       modelFolder,
       trainFile,
       rows: flags.rows,
@@ -125,6 +115,7 @@ async function main(): Promise<void> {
       precision: "fp32",
       gradientCheckpointing: flags["gradient-checkpointing"],
     });
+    const args = [...job, "--eval-strategy", "no", "--save-strategy", "no"];
     const predictedBytes = await predicted(args);
     tellProgress(
       `--dry-run: ${predictedBytes === null ? "?" : (predictedBytes / mebibyte).toFixed(0)} MiB`,

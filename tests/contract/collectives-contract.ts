@@ -96,6 +96,33 @@ export function describeCollectives(
         await Promise.all(all.map((place, rank) => place.allGatherSegments(vectors[rank]!, never)));
         for (const vector of vectors) assert.deepEqual(vector, expected);
       }));
+    it("leaves each rank with the sum of its segment, however uneven", () =>
+      withGroup(4, async (group) => {
+        const all = group.ranks;
+        for (const ends of [
+          [0, 9, 9, 10_007],
+          [5000, 5001, 700_000, 700_000],
+          [0, 0, 0, 0],
+          [3, 3, 3, 3],
+        ]) {
+          const segments = ends.map((end, rank) => ({ start: ends[rank - 1] ?? 0, end }));
+          const length = ends.at(-1)!;
+          const vectors = all.map((place) => Int32Array.from(vectorOf(place.rank, length)));
+          await Promise.all(
+            all.map((place, r) => place.scatterTo(vectors[r]!, sumIntegers, segments, never)),
+          );
+          const expected = Int32Array.from(sumOf(4, length));
+          for (const { rank } of all) {
+            const { start, end } = segments[rank]!;
+            assert.deepEqual(vectors[rank]!.slice(start, end), expected.slice(start, end));
+          }
+        }
+        const short = [1, 2, 3, 4].map((end, rank) => ({ start: rank, end }));
+        await assert.rejects(
+          all[0]!.scatterTo(new Int32Array(5), sumIntegers, short, never),
+          /Cannot scatter 5 elements/u,
+        );
+      }));
     it("sums integers that wrap, and keeps the largest of bytes", () =>
       withGroup(3, async (group) => {
         const all = group.ranks;
@@ -130,6 +157,22 @@ export function describeCollectives(
         );
         for (const result of gathered)
           result.forEach((part, rank) => assert.ok(Buffer.from(part).equals(parts[rank]!)));
+        // In place, at places that begin anywhere.
+        const ends = [0, 3, 2_500_003, 2_500_004];
+        const wholes = all.map((_, own) =>
+          Uint8Array.from({ length: ends[3]! }, (_byte, i) =>
+            i >= (ends[own - 1] ?? 0) && i < ends[own]! ? own + 1 : 0,
+          ),
+        );
+        await Promise.all(
+          all.map((place, own) =>
+            place.fillParts(
+              ends.map((end, rank) => wholes[own]!.subarray(ends[rank - 1] ?? 0, end)),
+              never,
+            ),
+          ),
+        );
+        for (const whole of wholes) assert.ok(Buffer.concat(parts).equals(whole));
         for (let root = 0; root < 4; root++) {
           const bytes = all.map((place) =>
             new Uint8Array(1_500_000).fill(place.rank === root ? 9 : 0),
@@ -147,6 +190,11 @@ export function describeCollectives(
         rank.reduceScatter(new Int32Array(600_000), sumIntegers, signal),
       allGatherSegments: (rank, signal) => rank.allGatherSegments(new Int32Array(9), signal),
       allGather: (rank, signal) => rank.allGather(new Uint8Array(2), [2, 2, 2], signal),
+      fillParts: (rank, signal) =>
+        rank.fillParts(
+          Array.from({ length: 3 }, () => new Uint8Array(2)),
+          signal,
+        ),
       // From a root that does not take part.
       broadcast: (rank, signal) => rank.broadcast(new Uint8Array(8), 1, signal),
       barrier: (rank, signal) => rank.barrier(signal),

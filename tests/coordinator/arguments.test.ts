@@ -25,7 +25,10 @@ describe("normalizeArguments", () => {
     assert.deepEqual(normalized("--eager", "job.yaml"), ["--eager", "job.yaml"]);
     assert.deepEqual(normalized("--no-eager=false"), ["--eager"]);
     assert.deepEqual(normalized("--no_group_by_length"), ["--no-group-by-length"]);
-    assert.deepEqual(normalized("--fp16", "job.yaml"), ["--fp16=true", "job.yaml"]);
+    assert.deepEqual(normalized("--fp16_full_eval", "job.yaml"), [
+      "--fp16-full-eval=true",
+      "job.yaml",
+    ]);
     assert.deepEqual(normalized("--no_dataloader_pin_memory"), ["--dataloader-pin-memory=false"]);
   });
 

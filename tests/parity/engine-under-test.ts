@@ -13,6 +13,7 @@ import { createModel } from "../../worker/model/families.ts";
 import type { Batch } from "../../worker/model/model.ts";
 import { bindingUnderTest } from "../support/engine-under-test.ts";
 import type { TokenRows } from "./references.ts";
+import { newestConvolutionTable } from "../../foundation/convolution-table.ts";
 
 /** AdamW as the references have it. */
 export const optimizer: EngineOptimizer = {
@@ -67,10 +68,11 @@ export function programs(configJson: string, rows: number, length: number) {
     bucketLengths: [length],
     maxLength: length,
     labelSmoothing: 0,
+    convolutionTable: newestConvolutionTable,
     seed: 42n,
     training: true,
     eager: false,
-    bf16: false,
+    precision: "fp32" as const,
     gradientCheckpointing: false,
     microbatchesPerStep: 1,
     cacheFolder: null,

@@ -98,6 +98,25 @@ describe("a run", () => {
     assert.notEqual(hashes[0], hashes[2]);
   });
 
+  it("holds the same bits on all workers as float32, and says that their number decides them", async () => {
+    for (const name of ["float32-a", "float32-b"]) {
+      const flags = ["--gradient-wire", "float32", "--verify-every", "3", "--max-steps", "8"];
+      const run = train(name, 3, ...flags);
+      assert.equal(await run.ended, 0, run.text());
+      assert.match(run.text(), /--gradient-wire float32: the result's bits depend on the number/u);
+    }
+    const again = startRun(["verify", join(folder, "float32-a"), join(folder, "float32-b")]);
+    assert.equal(await again.ended, 0, again.text());
+    const job = await readFile(join(folder, "float32-a", "job.yaml"), "utf8");
+    assert.match(
+      job,
+      /gradient-wire: float32 # the result's bits depend on the number of workers/u,
+    );
+    const other = startRun(["verify", join(folder, "float32-a"), join(folder, "one")]);
+    assert.equal(await other.ended, 1, other.text());
+    assert.match(other.text(), /gradient-wire +float32 +int32/u);
+  });
+
   it("leaves nothing behind when its coordinator is killed, is told as crashed, and goes on with other workers", async () => {
     const output = join(folder, `orphaned-${basename(folder)}`);
     const run = train(output, 2, "--max-steps", "24");

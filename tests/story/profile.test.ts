@@ -54,7 +54,7 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 describe("a profiled run", () => {
   it("leaves a trace for each worker and a summary, and trains the same bits", async () => {
     await train("plain");
-    const said = await train("profiled", "--profile-steps", "2-4");
+    const said = await train("profiled", "--profile-steps", "2-4", "--gradient-buckets", "3");
     const weightsOf = (name: string) => hashOf(join(folder, name, "model.safetensors"));
     assert.equal(await weightsOf("profiled"), await weightsOf("plain"));
     assert.ok(!(await readdir(join(folder, "plain"))).includes("profile"));
@@ -77,6 +77,9 @@ describe("a profiled run", () => {
       // Four microbatches a step, two a worker.
       assert.equal(named("engine", /gradients/u).length, 6);
       assert.equal(named("engine", /update/u).length, 3);
+      // In three buckets, each agreed on and summed up by itself.
+      assert.equal(named("main", /^exchange$/u).length, 9);
+      assert.equal(named("main", /^agree on exponents$/u).length, 9);
       for (const name of [
         "data",
         "compute",

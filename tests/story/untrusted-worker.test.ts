@@ -132,10 +132,22 @@ describe("a worker that cannot be trusted", () => {
     assert.match(allowed.text, /mixed hardware: .*will not be bit-equal/u);
   });
 
-  it("is refused in any case when its updates would let it drift from the others", async () => {
-    const drifting = [{}, { updateScale: 2 }];
-    const { code, text } = await runWith("drifting", drifting, "--allow-mixed-hardware");
-    assert.equal(code, 2, text);
-    assert.match(text, /expected workers that update weights to the same bits/u);
+  it("cannot let the others drift apart where it is allowed: each part of an update has one owner", async () => {
+    const drifting = [{}, { updateScale: 2, norm: 1.5 }, { updateScale: 3 }];
+    const refused = await runWith("updates", drifting, "--zero-stage", "1");
+    assert.equal(refused.code, 2, refused.text);
+    assert.match(
+      refused.text,
+      /expected workers that compute the same bits, found another update from each of/u,
+    );
+    const flags = ["--allow-mixed-hardware", "--verify-every", "1", "--save-strategy", "no"];
+    const { code, text, journal } = await runWith("owners", drifting, ...flags);
+    assert.equal(code, 0, text);
+    assert.match(text, /note .*--allow-mixed-hardware: each part of an update has one owner/u);
+    assert.match(text, /mixed hardware: another update from each of .* on fixed inputs/u);
+    const compared = journal.flatMap((record) => (record.kind === "weights" ? [record.step] : []));
+    assert.deepEqual(compared, [1, 2, 3, 4, 5, 6]);
+    const norms = journal.flatMap((record) => (record.kind === "step" ? [record.gradNorm] : []));
+    assert.deepEqual(new Set(norms), new Set([1]), "rank 0's norm counts");
   });
 });

@@ -1,4 +1,6 @@
 /** A real engine over the real binding for tests, with what drives it: samples, batches, whole steps. */
+import { refuseUnusedGpu } from "../../foundation/host/graphics-cards.ts";
+import { loadBinding } from "../../worker/engine/binding.ts";
 import { setEngineEnvironment } from "../../worker/engine-environment.ts";
 import { createTinyConvnet } from "../../worker/model/tiny-convnet.ts";
 import { createTwoTower } from "../../worker/model/two-tower.ts";
@@ -9,17 +11,22 @@ import type { Engine, PreparedPrograms, PrepareOptions } from "../../worker/engi
 import { ensureNativeParts } from "../../foundation/native/native-parts.ts";
 import { wholeVector } from "./whole-vector.ts";
 import { layOutTable, serializeTable, type TensorSpec } from "../../foundation/parameters/table.ts";
+import { newestConvolutionTable } from "../../foundation/convolution-table.ts";
+
+/** What engines of tests compute on: `RINGMASTER_TEST_DEVICE`, which `npm run test:gpu` sets; a CPU otherwise. */
+export const deviceUnderTest = process.env["RINGMASTER_TEST_DEVICE"] === "gpu" ? "gpu" : "cpu";
 
 /** The addon's file, installed on first use. TensorFlow's settings are put into the environment before it is loaded. */
 export async function bindingUnderTest(): Promise<string> {
-  setEngineEnvironment(process.env, { threads: 0, device: "cpu", localRank: 0 });
+  setEngineEnvironment(process.env, { threads: 0, device: deviceUnderTest, localRank: 0 });
   const { bindingFile } = await ensureNativeParts({
     env: process.env,
-    device: "cpu",
+    device: deviceUnderTest,
     progress: { begin: () => ({ advance: () => undefined, end: () => undefined }) },
     signal: AbortSignal.timeout(600_000),
     parts: ["tensorflow", "binding"],
   });
+  refuseUnusedGpu(deviceUnderTest, loadBinding(bindingFile).isUsingGpuDevice());
   return bindingFile;
 }
 
@@ -59,10 +66,11 @@ export function jobOf(
     bucketLengths: [],
     maxLength: 1,
     labelSmoothing: 0,
+    convolutionTable: newestConvolutionTable,
     seed: 7n,
     training: true,
     eager: false,
-    bf16: false,
+    precision: "fp32" as const,
     gradientCheckpointing: false,
     microbatchesPerStep: 2,
     cacheFolder: null,

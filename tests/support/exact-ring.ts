@@ -1,5 +1,5 @@
 /** What exact sums ask of a ring, over a place of a memory ring. */
-import type { ExactRing } from "../../worker/exact/exact-sum.ts";
+import type { ExactRing } from "../../worker/exact/group-sum.ts";
 import { maxBytes, sumIntegers } from "../../worker/ring/accumulate.ts";
 import { collectivesOver, type Place } from "../../worker/ring/collectives.ts";
 import { narrowSumOver } from "../../worker/ring/narrow-sum.ts";
@@ -19,7 +19,13 @@ export function exactRingOver(
     },
     sumNarrow(vector, bits, signal) {
       onIntegers(vector.length);
-      return narrow(vector, bits, signal);
+      return narrow.reduce(vector, bits, signal);
+    },
+    scatterIntegers(vector, { bits, segments }, signal) {
+      onIntegers(vector.length);
+      return bits === 32
+        ? collectives.scatterTo(vector, sumIntegers, segments, signal)
+        : narrow.scatter(vector, bits, segments, signal);
     },
     maxBytes: (bytes, signal) => collectives.allReduce(bytes, maxBytes, signal),
   };

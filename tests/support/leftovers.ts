@@ -81,6 +81,6 @@ export async function nothingLeft(outputDir: string, ports: readonly string[]): 
     (await sharedMemory()).filter((name) => inShared.has(name)),
   );
   const names = await readdir(outputDir);
-  const passing = names.filter((name) => /^(?:control\.json|nats|.*\.partial)$/u.test(name));
+  const passing = names.filter((name) => /^(?:control\.json|nats|.*partial)$/u.test(name));
   assert.deepEqual(passing, [], "files left behind");
 }

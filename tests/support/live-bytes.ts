@@ -9,7 +9,7 @@ const given: ReadonlySet<string> = new Set([
   "Const",
   "ReadVariableOp",
   "VarHandleOp",
-  "InplaceUpdate",
+  "RingmasterWrite",
 ]);
 
 interface Life {

@@ -4,6 +4,7 @@
  */
 import type { Engine } from "../../worker/engine/engine.ts";
 import type { Batch, InputSpec } from "../../worker/model/model.ts";
+import { shareLength, wholeShare, type Share } from "../../foundation/parameters/shares.ts";
 import { layOutTable, type TensorSpec } from "../../foundation/parameters/table.ts";
 import type { SampleRecord } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import { CollationLog } from "../../worker/input/collation-log.ts";
@@ -63,6 +64,7 @@ export function createPlainEngine(options: { readonly withGather?: boolean } = {
   const parameters = new Float32Array(new SharedArrayBuffer(length * 4));
   let reduced: Float32Array = new Float32Array(length + 2);
   let appliedStep = 0;
+  let share: Share = wholeShare(length);
   let rowsPerStep = 0;
   const predict = (batch: Batch, row: number): number => {
     let sum = parameters[featureCount]!;
@@ -113,12 +115,15 @@ export function createPlainEngine(options: { readonly withGather?: boolean } = {
     },
     loadState(state) {
       parameters.set(state.parameters);
+      share = state.share ?? share;
       appliedStep = state.step;
       return Promise.resolve();
     },
+    giveBack: () => Promise.resolve(),
     readState(withOptimizer) {
+      const size = shareLength(share);
       const moments = withOptimizer
-        ? { firstMoment: new Float32Array(length), secondMoment: new Float32Array(length) }
+        ? { firstMoment: new Float32Array(size), secondMoment: new Float32Array(size), share }
         : {};
       return Promise.resolve({ parameters: parameters.slice(), ...moments, step: appliedStep });
     },
@@ -152,6 +157,23 @@ export function createPlainEngine(options: { readonly withGather?: boolean } = {
       for (let i = 0; i < length; i++) parameters[i]! -= (learningRate * reduced[i]!) / weight;
       appliedStep = step;
       return Promise.resolve({ updateMs: 0.5 });
+    },
+    skip(step) {
+      appliedStep = step;
+      return Promise.resolve();
+    },
+    updateShare({ step, learningRate }) {
+      const weight = reduced[length + 1]!;
+      for (const { start, end } of share) {
+        for (let i = start; i < end; i++)
+          reduced[i] = Math.fround(parameters[i]! - (learningRate * reduced[i]!) / weight);
+      }
+      appliedStep = step;
+      return Promise.resolve({ updateMs: 0.5 });
+    },
+    takeWeights() {
+      parameters.set(reduced.subarray(0, length));
+      return Promise.resolve();
     },
     evaluate(batch) {
       const rows = batch.arrays["weights"]!.length;

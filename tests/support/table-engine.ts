@@ -2,6 +2,7 @@
  * An engine over any parameter table that computes next to nothing: every gradient is the same, every update subtracts
  * it. For tests of what the coordinator makes of workers, some of which compute or remember wrongly.
  */
+import { shareLength, wholeShare, type Share } from "../../foundation/parameters/shares.ts";
 import { parseTable, type ParameterTable } from "../../foundation/parameters/table.ts";
 import type { Engine } from "../../worker/engine/engine.ts";
 
@@ -13,6 +14,8 @@ export interface Faults {
   readonly gradient?: number;
   /** What an update multiplies the gradient by beside the learning rate; others take 1. */
   readonly updateScale?: number;
+  /** The norm that it finds; others find 1. */
+  readonly norm?: number;
 }
 
 const loss = 0.5;
@@ -23,6 +26,7 @@ export function createTableEngine(faults: Faults = {}): Engine {
   let parameters = new Float32Array(0);
   let reduced: Float32Array = parameters;
   let appliedStep = 0;
+  let share: Share = [];
   return {
     prepare({ tableJson }) {
       table = parseTable(tableJson);
@@ -39,13 +43,15 @@ export function createTableEngine(faults: Faults = {}): Engine {
     },
     loadState(state) {
       parameters = Float32Array.from(state.parameters);
+      share = state.share ?? wholeShare(parameters.length);
       appliedStep = state.step;
       return Promise.resolve();
     },
+    giveBack: () => Promise.resolve(),
     readState(withOptimizer) {
-      const size = table?.trainableSize ?? 0;
+      const size = shareLength(share);
       const moments = withOptimizer
-        ? { firstMoment: new Float32Array(size), secondMoment: new Float32Array(size) }
+        ? { firstMoment: new Float32Array(size), secondMoment: new Float32Array(size), share }
         : {};
       return Promise.resolve({ parameters: parameters.slice(), ...moments, step: appliedStep });
     },
@@ -57,14 +63,27 @@ export function createTableEngine(faults: Faults = {}): Engine {
     norm(vector) {
       reduced = vector;
       const [lossSum = 0, weight = 0] = vector.slice(-2);
-      return Promise.resolve({ gradNorm: 1, lossSum, weight });
+      return Promise.resolve({ gradNorm: faults.norm ?? 1, lossSum, weight });
     },
+    skip: () => Promise.resolve(),
     update({ step, learningRate }) {
       const scale = learningRate * (faults.updateScale ?? 1);
       for (let i = 0; i < parameters.length; i++) parameters[i]! -= scale * reduced[i]!;
       appliedStep = step;
       faults.afterUpdate?.(step, parameters);
       return Promise.resolve({ updateMs: 0.5 });
+    },
+    updateShare({ step, learningRate }) {
+      const scale = learningRate * (faults.updateScale ?? 1);
+      for (const { start, end } of share)
+        for (let i = start; i < end; i++) reduced[i] = parameters[i]! - scale * reduced[i]!;
+      appliedStep = step;
+      return Promise.resolve({ updateMs: 0.5 });
+    },
+    takeWeights() {
+      parameters.set(reduced.subarray(0, parameters.length));
+      faults.afterUpdate?.(appliedStep, parameters);
+      return Promise.resolve();
     },
     evaluate: () => Promise.reject(new Error("Cannot evaluate")),
     startProfile: () => Promise.resolve(),

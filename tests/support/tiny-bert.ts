@@ -44,8 +44,12 @@ function valueAt(index: number): number {
   return ((index * 2654435761) % 1000) / 5000 - 0.1;
 }
 
-/** Writes the model into a new folder. `files` replaces or adds files beside the weights. */
-export async function writeTinyBert(folder: string, changes: ConfigChanges = {}): Promise<void> {
+/** Writes the model into a new folder. @param headScale factor of the classifier's weights */
+export async function writeTinyBert(
+  folder: string,
+  changes: ConfigChanges = {},
+  headScale = 1,
+): Promise<void> {
   await mkdir(folder, { recursive: true });
   const configJson = tinyConfig(changes);
   const config = parseJsonObject(configJson, "config.json");
@@ -54,6 +58,8 @@ export async function writeTinyBert(folder: string, changes: ConfigChanges = {})
   const state = Float32Array.from({ length: stateSize }, (_, index) => valueAt(index));
   for (const { name, offset, size } of entries) {
     if (name.endsWith("LayerNorm.weight")) state.fill(1, offset, offset + size);
+    if (name !== "classifier.weight") continue;
+    for (let i = offset; i < offset + size; i++) state[i] = (state[i] ?? 0) * headScale;
   }
   const text = (value: string): Uint8Array => new TextEncoder().encode(value);
   const tokenizerFiles = new Map([

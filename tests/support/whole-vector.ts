@@ -8,23 +8,23 @@ export function wholeVector(
   { touched = [] }: PhaseResult,
 ): Float32Array {
   const whole = new Float32Array(reductionSize);
+  const offsetOf = (part: number): number =>
+    reductionParts.slice(0, part).reduce((sum, size) => sum + size, 0);
   let from = 0;
-  let to = 0;
   for (const [part, size] of reductionParts.entries()) {
-    const index = rowParts.findIndex((row) => row.part === part);
-    if (index < 0) {
-      whole.set(given.subarray(from, from + size), to);
-      from += size;
-    } else {
-      const rowSize = size / rowParts[index]!.rows;
-      const { rows, room } = touched[index]!;
-      for (const [place, row] of rows.entries()) {
-        const start = from + place * rowSize;
-        whole.set(given.subarray(start, start + rowSize), to + row * rowSize);
-      }
-      from += room * rowSize;
+    if (rowParts.some((row) => row.part === part)) continue;
+    whole.set(given.subarray(from, from + size), offsetOf(part));
+    from += size;
+  }
+  // Rows follow what is whole.
+  for (const [index, { part, rows: count }] of rowParts.entries()) {
+    const rowSize = reductionParts[part]! / count;
+    const { rows, room } = touched[index]!;
+    for (const [place, row] of rows.entries()) {
+      const start = from + place * rowSize;
+      whole.set(given.subarray(start, start + rowSize), offsetOf(part) + row * rowSize);
     }
-    to += size;
+    from += room * rowSize;
   }
   return whole;
 }

@@ -95,7 +95,7 @@ function sendAll(stage: Stage, send: (seat: ScriptedWorker, rank: number) => voi
   for (const [rank, seat] of stage.seats.entries()) send(seat, rank);
 }
 
-export async function prepare(stage: Stage): Promise<void> {
+export async function prepare(stage: Stage, zeroStage: 0 | 1 = 0): Promise<void> {
   sendAll(stage, (seat) =>
     seat.send({
       case: "prepare",
@@ -105,6 +105,8 @@ export async function prepare(stage: Stage): Promise<void> {
         microbatchSize,
         evalMicrobatchSize: microbatchSize,
         microbatchesPerStep,
+        gradientBuckets: 2,
+        zeroStage,
         tableJson: serializeTable(plainTable),
       }),
     }),
@@ -153,20 +155,37 @@ export function sendStep(
   });
 }
 
-export function sendCommit(stage: Stage, step: number, generation: bigint, attempt = 0): void {
+export function sendCommit(
+  stage: Stage,
+  step: number,
+  generation: bigint,
+  { attempt = 0, onlyRank }: { readonly attempt?: number; readonly onlyRank?: number } = {},
+): void {
   const commit = { generation, step: BigInt(step), attempt, learningRate: 0.1 };
-  sendAll(stage, (seat) =>
-    seat.send({ case: "commitStep", value: create(CommitStepSchema, commit) }),
-  );
+  sendAll(stage, (seat, rank) => {
+    if (rank !== (onlyRank ?? rank)) return;
+    seat.send({ case: "commitStep", value: create(CommitStepSchema, commit) });
+  });
 }
 
 /** Runs the whole job and gives rank 0's reports. */
-export async function trainAll(stage: Stage): Promise<readonly StepReduced[]> {
-  await prepare(stage);
-  sendRing(stage, 1n);
+export async function trainAll(
+  stage: Stage,
+  zeroStage: 0 | 1 = 0,
+): Promise<readonly StepReduced[]> {
+  await prepare(stage, zeroStage);
+  return await trainInRing(stage, 1n);
+}
+
+/** Forms a ring that loads the state of the start, runs all steps in it, and gives rank 0's reports. */
+export async function trainInRing(
+  stage: Stage,
+  generation: bigint,
+): Promise<readonly StepReduced[]> {
+  sendRing(stage, generation);
   for (const seat of stage.seats) await seat.next("ringReady");
   const reports: StepReduced[] = [];
-  sendStep(stage, 1, { generation: 1n });
+  sendStep(stage, 1, { generation });
   for (let step = 1; step <= stepCount; step++) {
     const reduced = await Promise.all(stage.seats.map((seat) => seat.next("stepReduced")));
     for (const other of reduced.slice(1)) {
@@ -174,8 +193,8 @@ export async function trainAll(stage: Stage): Promise<readonly StepReduced[]> {
       assert.deepEqual(other.tensorHashes, reduced[0]!.tensorHashes);
     }
     reports.push(reduced[0]!);
-    sendCommit(stage, step, 1n);
-    if (step < stepCount) sendStep(stage, step + 1, { generation: 1n });
+    sendCommit(stage, step, generation);
+    if (step < stepCount) sendStep(stage, step + 1, { generation });
     for (const seat of stage.seats)
       assert.equal((await seat.next("stepApplied")).step, BigInt(step));
   }

@@ -196,6 +196,8 @@ async function train(family: Family, worldSize: number): Promise<Outcome> {
     maxLength: 1,
     seed: 7n,
     threads: 1,
+    // Where there is a ring, so that what one worker sums at once goes around in pieces while it is computed.
+    gradientBuckets: 3,
   });
   for (const seat of seats) seat.send({ case: "prepare", value: prepare });
   for (const seat of seats) {

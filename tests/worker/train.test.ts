@@ -56,6 +56,35 @@ describe("WorkerLife", () => {
     });
   }
 
+  for (const hostIds of [
+    ["here", "here", "here"],
+    ["here", "there", "elsewhere"],
+  ]) {
+    it(`gives every rank the weights of all shares on ${new Set(hostIds).size} hosts, and counts their bytes`, async () => {
+      const whole = await setStage(3, { hostIds });
+      const expected = await trainAll(whole);
+      const shared = await setStage(3, { hostIds });
+      const reports = await trainAll(shared, 1);
+      assert.deepEqual(
+        reports.map(({ tensorHashes }) => tensorHashes),
+        expected.map(({ tensorHashes }) => tensorHashes),
+      );
+      for (const { parameters } of shared.engines)
+        assert.deepEqual(parameters, whole.engines[0]!.parameters);
+      const received = reports.map(({ exchangeBytesReceived }) => Number(exchangeBytesReceived));
+      // Of so few parameters another rank has all; its bytes, and the weights' hash, are told of in the report of the next step.
+      const weights = shared.engines[0]!.parameters.byteLength;
+      assert.deepEqual(
+        received.map((bytes) => bytes - received[0]!),
+        [0, weights, weights],
+      );
+      const hashes = reports.map(({ gatheredWeights }) => gatheredWeights);
+      assert.equal(hashes[0], 0n);
+      assert.equal(new Set(hashes).size, hashes.length);
+      assert.ok(expected.every(({ gatheredWeights }) => gatheredWeights === 0n));
+    });
+  }
+
   it("exchanges by gRPC between hosts", async () => {
     const stage = await setStage(2, { hostIds: ["here", "there"] });
     const reports = await trainAll(stage);
@@ -77,7 +106,7 @@ describe("WorkerLife", () => {
     }
     assert.equal(losses[0], losses[1]);
     assert.deepEqual(stage.engines[0]!.parameters, before);
-    sendCommit(stage, 1, 1n, 1);
+    sendCommit(stage, 1, 1n, { attempt: 1 });
     await stage.seats[0]!.next("stepApplied");
     assert.notDeepEqual(stage.engines[0]!.parameters, before);
   });

@@ -53,18 +53,22 @@ export interface TensorFlowBinding {
 }
 
 /** The binding as we compile it (foundation/native/binding-patch.ts). */
-export interface TracingBinding extends TensorFlowBinding {
+export interface OwnBinding extends TensorFlowBinding {
   /** Has TensorFlow note what the next `runSavedModel` of this thread does. */
   traceNextRun(): void;
   /** What it has noted: a serialised RunMetadata, empty where nothing was traced. */
   takeRunTrace(): ArrayBuffer;
+  /** Gives the system back what only the start has needed: pages of TensorFlow's libraries, freed memory. Linux only. */
+  releaseMemory(): void;
+  /** Gives back the pages that lie whole within an array, which hold zeros from then on. Linux only. */
+  releasePages(bytes: Uint8Array): void;
 }
 
 /** `require` of this package, for what is CommonJS or native. */
 export const requireHere = createRequire(import.meta.url);
 
 /** Loads the binding from its file. TensorFlow reads its environment variables now and never again. */
-export function loadBinding(file: string): TracingBinding {
+export function loadBinding(file: string): OwnBinding {
   // Node 23 removed these two, which tfjs-node's backend calls.
   const legacy: { isNullOrUndefined?: unknown; isArray?: unknown } = requireHere(
     "node:util",
@@ -75,5 +79,5 @@ export function loadBinding(file: string): TracingBinding {
   if (typeof binding !== "object" || binding === null || !("traceNextRun" in binding)) {
     throw new Error(`Cannot use ${file} as TensorFlow binding: it lacks traceNextRun`);
   }
-  return binding as TracingBinding;
+  return binding as OwnBinding;
 }

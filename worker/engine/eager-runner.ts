@@ -4,14 +4,15 @@ import type { ParameterTable, TableEntry } from "../../foundation/parameters/tab
 import type { TouchedRows } from "../exact/slots.ts";
 import type { Batch, Model } from "../model/model.ts";
 import type { EngineOptimizer, EngineState } from "./engine.ts";
-import type { Feeds, ProgramRunner, UpdateScalars } from "./program-runner.ts";
+import type { Feeds, ProgramRunner, SumTarget, UpdateScalars } from "./program-runner.ts";
 import { seedInput } from "./dropout-seed.ts";
 import { evaluationKey, phaseKey } from "./program-index.ts";
 import { programSources } from "./program-set.ts";
 import { inputTensors, makeVariables, runInContext, type ModelVariables } from "./model-context.ts";
 import type { ProgramSource } from "./program-source.ts";
-import { layOutReduction, type ReductionLayout } from "./reduction-layout.ts";
-import { rowsOfBatch } from "./row-tensors.ts";
+import { layOutReduction, vectorOutputs, type ReductionLayout } from "./reduction-layout.ts";
+import { givenParts, rowsOfBatch } from "./row-tensors.ts";
+import { takeMoments, type ShareMoments } from "./share-moments.ts";
 import { allocateShared } from "./shared-vector.ts";
 import type { TensorFlowBackend } from "./tensorflow-backend.ts";
 
@@ -28,8 +29,7 @@ export class EagerRunner implements ProgramRunner {
   readonly #layout: ReductionLayout;
   readonly #sources: ReadonlyMap<string, ProgramSource>;
   #variables: ModelVariables;
-  #firstMoment: Float32Array;
-  #secondMoment: Float32Array;
+  #moments: ShareMoments;
   #reduced: Float32Array | null = null;
 
   constructor(
@@ -45,19 +45,20 @@ export class EagerRunner implements ProgramRunner {
     this.#table = programs.table;
     this.#optimizer = programs.optimizer;
     this.#layout = layOutReduction(programs.table);
-    this.#sources = programSources(model, programs.table, programs.training);
+    this.#sources = programSources(model, programs.table, {
+      training: programs.training,
+      precision: "fp32",
+    });
     this.#variables = makeVariables(programs.table, ({ shape }) => tf.zeros([...shape]));
-    this.#firstMoment = new Float32Array(programs.table.trainableSize);
-    this.#secondMoment = new Float32Array(programs.table.trainableSize);
+    const nothing = { parameters: new Float32Array(0), step: 0, share: [] };
+    this.#moments = takeMoments(nothing, programs.table);
   }
 
   loadState(state: EngineState): void {
     for (const entry of this.#table.entries) {
       this.#assign(entry, state.parameters.slice(entry.offset, entry.offset + entry.size));
     }
-    const size = this.#table.trainableSize;
-    this.#firstMoment = state.firstMoment?.slice() ?? new Float32Array(size);
-    this.#secondMoment = state.secondMoment?.slice() ?? new Float32Array(size);
+    this.#moments = takeMoments(state, this.#table);
   }
 
   readState(withOptimizer: boolean, step: number): EngineState {
@@ -66,6 +67,7 @@ export class EagerRunner implements ProgramRunner {
       parameters.set(floatsOf(this.#variables.byName[entry.name]), entry.offset);
     }
     if (!withOptimizer) return { parameters, step };
+    const { share, firstMoment, secondMoment } = this.#moments;
     const shared = (vector: Float32Array): Float32Array => {
       const copy = allocateShared(vector.length);
       copy.set(vector);
@@ -74,8 +76,9 @@ export class EagerRunner implements ProgramRunner {
     return {
       parameters,
       step,
-      firstMoment: shared(this.#firstMoment),
-      secondMoment: shared(this.#secondMoment),
+      share,
+      firstMoment: shared(firstMoment),
+      secondMoment: shared(secondMoment),
     };
   }
 
@@ -90,55 +93,71 @@ export class EagerRunner implements ProgramRunner {
     );
   }
 
-  runSum(phase: number, batch: Batch, feeds: Feeds, into: Float32Array): readonly TouchedRows[] {
+  /** Marks nothing: all is there at once. */
+  runSum(phase: number, batch: Batch, feeds: Feeds, { into }: SumTarget): readonly TouchedRows[] {
     const key = phaseKey(phase, batch.shapeKey);
+    const inputs = this.#sources.get(key)?.inputs ?? [];
     return this.#run(key, batch, feeds, (outputs, touched) => {
+      const names = vectorOutputs(this.#layout);
       let offset = 0;
-      const put = (name: string): void => {
-        const values = floatsOf(outputs[name]);
+      for (const { part } of givenParts(this.#layout, inputs)) {
+        const values = floatsOf(outputs[names[part] ?? ""]);
         into.set(values, offset);
         offset += values.length;
-      };
-      for (const entry of this.#layout.trainable) put(`gradient/${entry.name}`);
-      for (const entry of this.#layout.buffers) put(`buffer/${entry.name}`);
-      put("loss");
-      put("weight");
+      }
       return touched;
     });
   }
 
-  takeReduced(reduced: Float32Array): number {
+  takeReduced(reduced: Float32Array): void {
     this.#reduced = reduced;
-    let sum = 0;
-    for (const value of reduced.subarray(0, this.#table.trainableSize)) sum += value * value;
-    return sum;
   }
 
   update(scalars: UpdateScalars): void {
+    // What is not shared out stays as it is: the vector is the caller's.
+    this.#reduced = this.#reduced?.slice() ?? null;
+    this.updateShare(scalars);
+    this.takeWeights(scalars.bufferScale);
+  }
+
+  updateShare(scalars: UpdateScalars): void {
     const reduced = this.#reduced;
     if (reduced === null) throw new Error("Cannot update before a reduced vector was looked at");
     const { beta1, beta2 } = this.#optimizer;
+    const { ranges, firstMoment, secondMoment } = this.#moments;
+    const pairs = this.#layout.trainable.flatMap((entry) =>
+      ranges.map((range) => ({ entry, range })),
+    );
+    for (const { entry, range } of pairs) {
+      const offset = entry.trainableOffset ?? 0;
+      const values = floatsOf(this.#variables.byName[entry.name]);
+      const end = Math.min(range.end, offset + entry.size);
+      for (let at = Math.max(range.start, offset); at < end; at++) {
+        const own = range.at + at - range.start;
+        const gradient = Math.fround((reduced[at] ?? 0) * scalars.scale);
+        const first = beta1 * (firstMoment[own] ?? 0) + (1 - beta1) * gradient;
+        const second = beta2 * (secondMoment[own] ?? 0) + (1 - beta2) * gradient * gradient;
+        firstMoment[own] = first;
+        secondMoment[own] = second;
+        const kept = (values[at - offset] ?? 0) * (entry.decay ? 1 - scalars.decay : 1);
+        reduced[at] = kept - (scalars.learningRate * first) / (Math.sqrt(second) + scalars.epsilon);
+      }
+    }
+  }
+
+  takeWeights(bufferScale: number): void {
+    const reduced = this.#reduced;
+    if (reduced === null) throw new Error("Cannot take weights before a share was updated");
     let offset = 0;
     for (const entry of this.#layout.trainable) {
-      const values = floatsOf(this.#variables.byName[entry.name]);
-      for (let i = 0; i < entry.size; i++) {
-        const at = offset + i;
-        const gradient = Math.fround((reduced[at] ?? 0) * scalars.scale);
-        const first = beta1 * (this.#firstMoment[at] ?? 0) + (1 - beta1) * gradient;
-        const second = beta2 * (this.#secondMoment[at] ?? 0) + (1 - beta2) * gradient * gradient;
-        this.#firstMoment[at] = first;
-        this.#secondMoment[at] = second;
-        const kept = (values[i] ?? 0) * (entry.decay ? 1 - scalars.decay : 1);
-        values[i] = kept - (scalars.learningRate * first) / (Math.sqrt(second) + scalars.epsilon);
-      }
-      this.#assign(entry, values);
+      this.#assign(entry, reduced.slice(offset, offset + entry.size));
       offset += entry.size;
     }
     for (const entry of this.#layout.buffers) {
       const values = reduced.slice(offset, offset + entry.size);
       this.#assign(
         entry,
-        values.map((value) => value * scalars.bufferScale),
+        values.map((value) => value * bufferScale),
       );
       offset += entry.size;
     }

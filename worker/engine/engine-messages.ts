@@ -6,6 +6,8 @@ import type { Engine } from "./engine.ts";
 export interface EngineThreadOptions {
   /** The native binding, `tfjs_binding.node`. */
   readonly bindingFile: string;
+  /** `gpu`: it is an error where TensorFlow has none. */
+  readonly device: "cpu" | "gpu";
 }
 
 /** One call. Typed arrays over shared memory stay shared, all others are copied. */

@@ -2,7 +2,7 @@
 import { opSpans } from "../profile/op-spans.ts";
 import { readRunMetadata } from "../profile/run-metadata.ts";
 import { plainSpan, type Span } from "../profile/span.ts";
-import type { TracingBinding } from "./binding.ts";
+import type { OwnBinding } from "./binding.ts";
 import type { RunTracer } from "./graph-session.ts";
 
 /** What the engine did since its profile was started. */
@@ -28,13 +28,13 @@ interface NotedRun {
 
 /** One profile. */
 export class EngineProfiler implements RunTracer {
-  readonly #binding: TracingBinding;
+  readonly #binding: OwnBinding;
   readonly #nowMs: () => number;
   readonly #spans: Span[] = [];
   readonly #runs: NotedRun[] = [];
   #notesBytes = 0;
 
-  constructor(binding: TracingBinding, nowMs: () => number) {
+  constructor(binding: OwnBinding, nowMs: () => number) {
     this.#binding = binding;
     this.#nowMs = nowMs;
   }

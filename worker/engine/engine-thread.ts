@@ -12,6 +12,9 @@ interface Pending {
   reject(error: Error): void;
 }
 
+/** This thread makes little garbage, and needs no young generation of the size that the main thread's buffers do. */
+const threadLimits = { maxYoungGenerationSizeMb: 6 } as const;
+
 /** The binding keeps its tensors in one place per process, which a second thread would take over. */
 let running = false;
 
@@ -44,6 +47,7 @@ class EngineThread {
     this.#worker = new Worker(new URL("./engine-thread.mjs", import.meta.url), {
       workerData: options,
       name: "engine",
+      resourceLimits: threadLimits,
     });
     this.ready = new Promise((resolve, reject) => {
       const fail = (reason: Error): void => {
@@ -106,15 +110,19 @@ function engineOver(thread: EngineThread): Engine {
     prepare: (options) => thread.call("prepare", options),
     loadState: (state) => thread.call("loadState", state),
     readState: (withOptimizer) => thread.call("readState", withOptimizer),
+    giveBack: (state) => thread.call("giveBack", state),
     async runPhase(phase, batch, at, feeds) {
       checkShared(feeds.into);
       return await thread.call("runPhase", phase, batch, at, feeds);
     },
-    async norm(reduced) {
+    async norm(reduced, squares) {
       checkShared(reduced);
-      return await thread.call("norm", reduced);
+      return await thread.call("norm", reduced, squares);
     },
     update: (options) => thread.call("update", options),
+    skip: (step) => thread.call("skip", step),
+    updateShare: (options) => thread.call("updateShare", options),
+    takeWeights: () => thread.call("takeWeights"),
     evaluate: (batch) => thread.call("evaluate", batch),
     startProfile: () => thread.call("startProfile"),
     takeProfile: () => thread.call("takeProfile"),

@@ -2,10 +2,13 @@
  * What the train loop asks of whoever computes: one microbatch at a time, sums before the exchange, one update after the
  * commit. Implemented by recorded graphs, by eager tfjs for debugging, and by a proxy that runs either in a thread.
  */
+import type { Share } from "../../foundation/parameters/shares.ts";
 import type { RowPart } from "../exact/block-layout.ts";
 import type { TouchedRows } from "../exact/slots.ts";
+import type { Precision } from "../../foundation/precision.ts";
 import type { EngineProfile } from "./engine-profiler.ts";
 import type { Batch, Collective, InputSpec } from "../model/model.ts";
+import type { RunMarks } from "./write-marks.ts";
 
 /** Settings of AdamW and clipping; the learning rate comes with each update. */
 export interface EngineOptimizer {
@@ -29,16 +32,20 @@ export interface PrepareOptions {
   readonly bucketLengths: readonly number[];
   readonly maxLength: number;
   readonly labelSmoothing: number;
+  /** Version of the table by which convolution kernels are chosen. */
+  readonly convolutionTable: number;
   readonly seed: bigint;
   /** False for evaluation and prediction: no gradients, no optimiser. */
   readonly training: boolean;
   /** Run without recording. */
   readonly eager: boolean;
-  /** Matrix products and convolutions take bfloat16; without effect on eager runs. */
-  readonly bf16: boolean;
+  /** What matrix products and convolutions take; eager runs take float32 always. */
+  readonly precision: Precision;
   /** Compute the model's segments again for the backward pass; recorded programs only. */
   readonly gradientCheckpointing: boolean;
   readonly microbatchesPerStep: number;
+  /** 1 where the optimiser's state is shared out over ranks: moments are of a share, and `updateShare` updates. Default 0. */
+  readonly zeroStage?: 0 | 1;
   /** Folder for recorded programs, or null to record every time. */
   readonly cacheFolder: string | null;
 }
@@ -70,6 +77,8 @@ export interface EngineState {
   readonly parameters: Float32Array;
   readonly firstMoment?: Float32Array;
   readonly secondMoment?: Float32Array;
+  /** What the moments are of where they are shared out; absent for the whole trainable vector. */
+  readonly share?: Share | undefined;
   /** Updates that made this state. */
   readonly step: number;
 }
@@ -106,6 +115,16 @@ export interface PhaseResult {
   readonly touched?: readonly TouchedRows[];
 }
 
+/** Which update. */
+export interface UpdateOptions {
+  readonly step: number;
+  readonly learningRate: number;
+  /** Of the steps before this one, those that were skipped: AdamW counts the others. Default 0. */
+  readonly skippedSteps?: number;
+  /** Norm to clip by; by default the one that `norm` has found. */
+  readonly gradNorm?: number;
+}
+
 /** One worker's computing. Calls must not overlap, and no variable changes but in loadState and update. */
 export interface Engine {
   prepare(options: PrepareOptions): Promise<PreparedPrograms>;
@@ -113,9 +132,15 @@ export interface Engine {
   /** Reads the state into shared memory, which the next `readState` fills anew. */
   readState(withOptimizer: boolean): Promise<EngineState>;
   /**
-   * Runs a phase over one microbatch. A sum phase writes its vector [gradients | buffers | loss | weight], which has of
-   * row parts only the rows that it returns as `touched`, to the front of `into` (without a copy, if that starts at a multiple of 64 bytes of a shared memory of WebAssembly, and 64-byte blocks of
-   * it are nobody else's); a gather phase returns its outputs by name.
+   * Gives the memory of a state back to the system, once it was loaded, or what was read out has served: its vectors hold
+   * zeros from then on, where the system can do it. Moments that are shared out are the engine's own, and stay.
+   */
+  giveBack(state: EngineState): Promise<void>;
+  /**
+   * Runs a phase over one microbatch. A sum phase writes its vector [gradients | buffers | loss | weight] to the front of
+   * `into`: whole parts first, then of row parts the rows that it returns as `touched` (without a copy, if `into` starts at a
+   * multiple of 64 bytes of a shared memory of WebAssembly). With `marks` it marks each part that is there already, if it
+   * can; nothing is written to a part that is marked. A gather phase returns its outputs by name.
    */
   runPhase(
     phase: number,
@@ -124,17 +149,32 @@ export interface Engine {
     feeds: {
       readonly gathered: Readonly<Record<string, Float32Array>>;
       readonly into: Float32Array;
+      /**
+       * Factor of the loss while it is differentiated, a power of two: small gradients stay within the range of 16-bit floats.
+       * The vector has loss and gradients without it. Default 1; only programs of `fp16` take another.
+       */
+      readonly lossScale?: number;
+      readonly marks?: RunMarks;
     },
   ): Promise<PhaseResult>;
   /**
    * Looks at a reduced vector without changing anything. `update` then applies that vector, which must stay as it is
    * until then: it is not copied.
+   * @param squares Σ x² of the gradient where it is known; otherwise the engine adds it up
    */
-  norm(reduced: Float32Array): Promise<NormResult>;
+  norm(reduced: Float32Array, squares?: number): Promise<NormResult>;
   /** Applies the vector that `norm` has seen: clipping, AdamW, buffers. */
-  update(options: { readonly step: number; readonly learningRate: number }): Promise<{
-    readonly updateMs: number;
-  }>;
+  update(options: UpdateOptions): Promise<{ readonly updateMs: number }>;
+  /** Forgets the vector that `norm` has seen: the step goes by, and no variable changes. */
+  skip(step: number): Promise<void>;
+  /**
+   * The same of the share alone, where moments are shared out: new weights take the place of the gradients in the vector that
+   * `norm` has seen, buffers and weights stay as they are. Moments change at once: what is not carried on to `takeWeights` can
+   * only be repaired by `loadState`.
+   */
+  updateShare(options: UpdateOptions): Promise<{ readonly updateMs: number }>;
+  /** Takes the weights of all shares from that vector, and buffers as in `update`. */
+  takeWeights(): Promise<void>;
   evaluate(batch: Batch): Promise<EvaluationResult>;
   /** Notes from now on what the engine does, op by op; what was noted before is forgotten. Changes no result. */
   startProfile(): Promise<void>;

@@ -33,13 +33,19 @@ export const graphNames = {
   /** The memory that a program writes its vector into, and what is fetched to make it write. */
   into: (program: string): string => `${safeName(program)}/into`,
   written: (program: string): string => `${safeName(program)}/written`,
+  /** Where it marks what is written, and with what. */
+  marks: (program: string): string => `${safeName(program)}/marks`,
+  ticket: (program: string): string => `${safeName(program)}/ticket`,
   /** Programs that read a section of the state out, and those that set it. */
   read: (section: Section): string => `read/${section}`,
   assignValues: (section: Section): string => `assign/${section}/values`,
   assigned: (section: Section): string => `assign/${section}/done`,
-  /** The reduced vector, for norm and update. */
+  /** The reduced vector, for the update. */
   reduced: "reduced",
-  rowNorms: "norm/rows",
   updateScalar: (name: string): string => `update/${name}`,
+  /** Of shared-out moments: what is fed and fetched for the own share; `updated` then takes all shares' weights. */
+  shareMoments: (section: Exclude<Section, "parameters">): string => `update/${section}`,
+  share: "update/share",
+  shareUpdated: "update/shareDone",
   updated: "update/done",
 };

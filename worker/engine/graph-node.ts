@@ -1,7 +1,7 @@
 /** A TensorFlow graph as plain values: what the recorder makes, passes rewrite and the writer encodes. */
 
 /** TensorFlow's numbers of the types used here. */
-export const dataTypes = { float32: 1, int32: 3, bool: 10, bfloat16: 14 } as const;
+export const dataTypes = { float32: 1, int32: 3, bool: 10, bfloat16: 14, half: 19 } as const;
 
 /** Value of an attribute. */
 export type AttributeValue =

@@ -1,4 +1,5 @@
 /** Runs recorded programs: each a single call of the binding over variables that live in the loaded graph. */
+import type { PlacedRange } from "../../foundation/parameters/shares.ts";
 import type { ParameterTable } from "../../foundation/parameters/table.ts";
 import type { TouchedRows } from "../exact/slots.ts";
 import type { Batch, InputSpec } from "../model/model.ts";
@@ -6,13 +7,15 @@ import type { TensorFlowBinding, TensorValues } from "./binding.ts";
 import type { EngineState } from "./engine.ts";
 import { graphNames, updateScalarNames, type Section } from "./graph-names.ts";
 import { GraphSession, type Fed, type RunTracer } from "./graph-session.ts";
-import type { Feeds, ProgramRunner, UpdateScalars } from "./program-runner.ts";
+import type { Feeds, ProgramRunner, SumTarget, UpdateScalars } from "./program-runner.ts";
 import { evaluationKey, phaseKey, type ProgramIndex } from "./program-index.ts";
 import { seedInput } from "./dropout-seed.ts";
+import { lossScaleInput } from "./loss-scale-input.ts";
 import { layOutReduction, type ReductionLayout } from "./reduction-layout.ts";
 import { givenParts, rowsOfBatch } from "./row-tensors.ts";
+import { takeMoments, type ShareMoments } from "./share-moments.ts";
 import { alignedLength, alignedView, allocateShared } from "./shared-vector.ts";
-import { normRow } from "./update-graph.ts";
+import { WriteMarks } from "./write-marks.ts";
 
 /** Programs of one loaded SavedModel. */
 export class GraphRunner implements ProgramRunner {
@@ -21,10 +24,17 @@ export class GraphRunner implements ProgramRunner {
   readonly #layout: ReductionLayout;
   readonly #index: ProgramIndex;
   readonly #training: boolean;
+  /** For what nobody else watches. */
+  readonly #marks: WriteMarks;
+  readonly #sharesOut: boolean;
   /** Where each section is read out into. */
   readonly #readOut = new Map<Section, Float32Array>();
   /** The reduced vector between `takeReduced` and `update`, as a tensor. */
   #reduced: Fed | null = null;
+  /** The same vector where its memory is shared with TensorFlow, else null. */
+  #reducedView: Float32Array | null = null;
+  /** Where moments are shared out, and a state is loaded. */
+  #moments: ShareMoments | null = null;
   /** Takes reduced vectors that TensorFlow cannot use where they are. */
   #scratch: Float32Array | null = null;
 
@@ -36,19 +46,24 @@ export class GraphRunner implements ProgramRunner {
       readonly index: ProgramIndex;
       readonly table: ParameterTable;
       readonly training: boolean;
+      readonly zeroStage: 0 | 1;
     },
   ) {
+    this.#sharesOut = programs.training && programs.zeroStage === 1;
     this.#index = programs.index;
     this.#table = programs.table;
     this.#training = programs.training;
     this.#layout = layOutReduction(programs.table);
+    this.#marks = new WriteMarks(programs.table.entries.length + this.#layout.parts.length);
     this.#session = new GraphSession(binding, folder);
   }
 
   loadState(state: EngineState): void {
     const values = new Map<Section, Float32Array>([["parameters", state.parameters]]);
     const { trainableSize } = this.#table;
-    if (this.#training && trainableSize > 0) {
+    if (this.#sharesOut) {
+      this.#moments = takeMoments(state, this.#table);
+    } else if (this.#training && trainableSize > 0) {
       const zeros = allocateShared(
         state.firstMoment === undefined || state.secondMoment === undefined ? trainableSize : 0,
       );
@@ -61,6 +76,10 @@ export class GraphRunner implements ProgramRunner {
   readState(withOptimizer: boolean, step: number): EngineState {
     const { stateSize, trainableSize } = this.#table;
     const parameters = this.#read("parameters", stateSize);
+    if (withOptimizer && this.#moments !== null) {
+      const { share, firstMoment, secondMoment } = this.#moments;
+      return { parameters, share, firstMoment, secondMoment, step };
+    }
     if (!withOptimizer || !this.#training || trainableSize === 0) return { parameters, step };
     const firstMoment = this.#read("firstMoment", trainableSize);
     return {
@@ -84,39 +103,80 @@ export class GraphRunner implements ProgramRunner {
     );
   }
 
-  runSum(phase: number, given: Batch, feeds: Feeds, into: Float32Array): readonly TouchedRows[] {
+  runSum(
+    phase: number,
+    given: Batch,
+    feeds: Feeds,
+    { into, marks = this.#marks.begin() }: SumTarget,
+  ): readonly TouchedRows[] {
     const { batch, touched } = this.#withRows(given);
     const key = phaseKey(phase, batch.shapeKey);
     const parts = givenParts(this.#layout, this.#index.inputs[key] ?? []);
-    const size = parts.reduce((sum, part) => sum + part, 0);
-    this.#session.write(key, () => this.#feed(key, batch, feeds), into.subarray(0, size));
+    const size = parts.reduce((sum, part) => sum + part.size, 0);
+    this.#session.write(key, () => this.#feed(key, batch, feeds), into.subarray(0, size), marks);
     return touched;
   }
 
-  takeReduced(reduced: Float32Array): number {
+  takeReduced(reduced: Float32Array): void {
     this.#dropReduced();
-    const { trainableSize } = this.#table;
+    this.#reducedView = alignedView(reduced);
     const tensor = this.#session.tensor(this.#usable(reduced), "float32");
     this.#reduced = { name: graphNames.reduced, tensor };
-    const rows = Math.floor(trainableSize / normRow);
-    let sum = 0;
-    if (rows > 0) {
-      const [norms] = this.#session.fetch([this.#reduced], [graphNames.rowNorms], { keep: true });
-      for (const norm of norms?.values ?? []) sum += norm * norm;
-    }
-    for (const value of reduced.subarray(rows * normRow, trainableSize)) sum += value * value;
-    return sum;
   }
 
   update(scalars: UpdateScalars): void {
     const reduced = this.#reduced;
     if (reduced === null) throw new Error("Cannot update before a reduced vector was looked at");
     this.#reduced = null;
-    const fed = updateScalarNames.map((name): Fed => ({
-      name: graphNames.updateScalar(name),
-      tensor: this.#session.tensor(Float32Array.of(scalars[name]), "float32", []),
-    }));
+    const fed = updateScalarNames.map((name) => this.#scalar(name, scalars[name]));
     this.#session.fetch([reduced, ...fed], [graphNames.updated]);
+  }
+
+  updateShare(scalars: UpdateScalars): void {
+    const [reduced, view, moments] = [this.#reduced, this.#reducedView, this.#moments];
+    if (reduced === null || view === null || moments === null)
+      throw new Error("Cannot update a share without moments and a vector that can be written to");
+    const { weightOffset } = this.#layout;
+    view[weightOffset] = Number.NaN;
+    for (const range of moments.ranges) this.#updateRange(range, { reduced, moments, scalars });
+    if (moments.ranges.length > 0 && Number.isNaN(view[weightOffset]))
+      throw new Error("Cannot update a share as TensorFlow has copied the vector");
+  }
+
+  #updateRange(
+    { start, end, at }: PlacedRange,
+    means: {
+      readonly reduced: Fed;
+      readonly moments: ShareMoments;
+      readonly scalars: UpdateScalars;
+    },
+  ): void {
+    const { reduced, moments, scalars } = means;
+    const fed = [
+      ...(["learningRate", "epsilon", "scale", "decay"] as const).map((name) =>
+        this.#scalar(name, scalars[name]),
+      ),
+      ...(["firstMoment", "secondMoment"] as const).map((section): Fed => {
+        const values = moments[section].subarray(at, at + end - start);
+        return {
+          name: graphNames.shareMoments(section),
+          tensor: this.#session.tensor(inPlace(values), "float32"),
+        };
+      }),
+      { name: graphNames.share, tensor: this.#session.tensor(Int32Array.of(start, end), "int32") },
+    ];
+    try {
+      this.#session.fetch([reduced, ...fed], [graphNames.shareUpdated], { keep: true });
+    } finally {
+      this.#session.drop(fed);
+    }
+  }
+
+  takeWeights(bufferScale: number): void {
+    const reduced = this.#reduced;
+    if (reduced === null) throw new Error("Cannot take weights before a share was updated");
+    this.#reduced = null;
+    this.#session.fetch([reduced, this.#scalar("bufferScale", bufferScale)], [graphNames.updated]);
   }
 
   evaluate(batch: Batch): { logits: Float32Array; columns: number; loss: number; weight: number } {
@@ -140,6 +200,11 @@ export class GraphRunner implements ProgramRunner {
   close(): void {
     this.#dropReduced();
     this.#session.close();
+  }
+
+  #scalar(name: keyof UpdateScalars, value: number): Fed {
+    const tensor = this.#session.tensor(Float32Array.of(value), "float32", []);
+    return { name: graphNames.updateScalar(name), tensor };
   }
 
   /** The vector itself where TensorFlow can use its memory, else a copy. */
@@ -185,9 +250,16 @@ export class GraphRunner implements ProgramRunner {
   #read(section: Section, size: number): Float32Array {
     const vector = this.#readOut.get(section) ?? allocateShared(size);
     this.#readOut.set(section, vector);
-    this.#session.write(graphNames.read(section), () => [], vector);
+    this.#session.write(graphNames.read(section), () => [], vector, this.#marks.begin());
     return vector;
   }
+}
+
+/** A vector of which TensorFlow changes the memory. Throws where it would make a copy. */
+function inPlace(vector: Float32Array): Float32Array {
+  const view = alignedView(vector);
+  if (view === null) throw new Error("Cannot update moments that TensorFlow would copy");
+  return view;
 }
 
 /** The vector itself where TensorFlow can use its memory, else a copy that it can use. */
@@ -199,10 +271,17 @@ function aligned(vector: Float32Array): Float32Array {
   return copy;
 }
 
+/** What the host makes for each run. */
+function hostValues(name: string, feeds: Feeds | null): TensorValues | undefined {
+  if (name === seedInput.name) return feeds?.seed;
+  return name === lossScaleInput.name && feeds !== null
+    ? Float32Array.of(feeds.lossScale)
+    : undefined;
+}
+
 function valuesOf(spec: InputSpec, batch: Batch, feeds: Feeds | null): TensorValues {
   const { name, shape } = spec;
-  const values =
-    name === seedInput.name ? feeds?.seed : (batch.arrays[name] ?? feeds?.gathered[name]);
+  const values = hostValues(name, feeds) ?? batch.arrays[name] ?? feeds?.gathered[name];
   const size = shape.reduce((product, dimension) => product * dimension, 1);
   if (values?.length !== size) {
     throw new Error(

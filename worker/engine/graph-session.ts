@@ -3,6 +3,7 @@ import type { TensorFlowBinding, TensorMetadata, TensorValues } from "./binding.
 import { dataTypes } from "./graph-node.ts";
 import { graphNames } from "./graph-names.ts";
 import { alignedView } from "./shared-vector.ts";
+import type { RunMarks } from "./write-marks.ts";
 
 /** A tensor and the node that it is fed to. */
 export interface Fed {
@@ -22,6 +23,9 @@ export interface RunTracer {
   /** Makes one run. */
   trace<Value>(run: () => Value): Value;
 }
+
+/** Bits of a NaN that no arithmetic gives. */
+const unwritten = 0x7fa5_c3e1;
 
 /** A loaded SavedModel. */
 export class GraphSession {
@@ -79,17 +83,25 @@ export class GraphSession {
    * Runs a program that gives a vector, and has it written to `into`: by TensorFlow itself where it can, else by a copy.
    * @param scope name of the program
    * @param feed makes what is fed
+   * @param run marks what is written; who watches the marks must give memory that TensorFlow shares
    */
-  write(scope: string, feed: () => readonly Fed[], into: Float32Array): void {
+  write(scope: string, feed: () => readonly Fed[], into: Float32Array, run: RunMarks): void {
     const view = this.#sharesMemory ? alignedView(into) : null;
     if (view !== null && view.length > 0) {
-      const end = into.length - 1;
-      into[end] = Number.NaN;
-      const inputs = feed();
-      const target = { name: graphNames.into(scope), tensor: this.tensor(view, "float32") };
-      this.fetch([...inputs, target], [graphNames.written(scope)]);
-      // A number has come if the memory is shared; if it is NaN again, fetching shows whether it had to be.
-      if (!Number.isNaN(into[end])) return;
+      const { marks, ticket } = run;
+      const last = new Uint32Array(into.buffer, into.byteOffset + 4 * (into.length - 1), 1);
+      last[0] = unwritten;
+      const means = [
+        { name: graphNames.into(scope), tensor: this.tensor(view, "float32") },
+        { name: graphNames.marks(scope), tensor: this.tensor(marks, "int32") },
+        {
+          name: graphNames.ticket(scope),
+          tensor: this.tensor(Int32Array.of(ticket), "int32", []),
+        },
+      ];
+      this.fetch([...feed(), ...means], [graphNames.written(scope)]);
+      if (last[0] !== unwritten) return;
+      this.#sharesMemory = false;
     }
     const [flat] = this.fetch(feed(), [graphNames.flat(scope)]);
     if (flat?.values.length !== into.length) {
@@ -98,7 +110,6 @@ export class GraphSession {
       );
     }
     into.set(flat.values);
-    if (view !== null && !Number.isNaN(flat.values.at(-1))) this.#sharesMemory = false;
   }
 
   /** Unloads the graph with its variables. */

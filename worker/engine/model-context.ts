@@ -5,6 +5,7 @@ import type { InputSpec, PhaseContext } from "../model/model.ts";
 import { rowsInput } from "../model/looked-up.ts";
 import { dropoutMask, siteSeed } from "./dropout.ts";
 import { seedInput } from "./dropout-seed.ts";
+import { lossScaleInput } from "./loss-scale-input.ts";
 import type { ProgramSource } from "./program-source.ts";
 import type { TensorFlowBackend } from "./tensorflow-backend.ts";
 
@@ -82,6 +83,7 @@ export function runInContext(
     ...rowsGiven.variables,
     inputs,
     training: source.training,
+    lossScale: inputs[lossScaleInput.name] ?? null,
     dropoutMask: (site, shape, rate) =>
       tf.tidy(() => dropoutMask(backend, seedOf(site), { shape, rate })),
     dropoutSeed: (site) => keep(tf.tidy(() => seedOf(site))),

@@ -5,7 +5,7 @@ import type { UpdateScalars } from "./program-runner.ts";
 /** What an update depends on beside the vectors. */
 export interface UpdatePlace {
   /** Updates so far, this one included: t in the bias corrections. */
-  readonly step: number;
+  readonly updates: number;
   readonly learningRate: number;
   /** Norm of the averaged gradient. */
   readonly gradNorm: number;
@@ -19,8 +19,8 @@ export interface UpdatePlace {
  */
 export function updateScalars(optimizer: EngineOptimizer, place: UpdatePlace): UpdateScalars {
   const { beta1, beta2, epsilon, weightDecay, maxGradNorm } = optimizer;
-  const correction1 = 1 - beta1 ** place.step;
-  const correction2 = Math.sqrt(1 - beta2 ** place.step);
+  const correction1 = 1 - beta1 ** place.updates;
+  const correction2 = Math.sqrt(1 - beta2 ** place.updates);
   const clip = maxGradNorm > 0 ? Math.min(1, maxGradNorm / (place.gradNorm + 1e-6)) : 1;
   return {
     learningRate: (place.learningRate * correction2) / correction1,

@@ -14,10 +14,15 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { withProcessLock } from "../../foundation/cache/process-lock.ts";
+import { processorFeatures } from "../../foundation/host/processor-features.ts";
 import type { PrepareOptions } from "./engine.ts";
+import { ownProductsFor } from "./passes/own-products.ts";
 import type { ProgramIndex } from "./program-index.ts";
 import type { ProgramSet } from "./program-set.ts";
 
@@ -75,7 +80,8 @@ function sourcesHash(): string {
 /** Key of a set of programs: everything that decides it. */
 export function programKey(options: PrepareOptions, tensorflowVersion: string): string {
   const { cacheFolder: _where, seed: _fed, ...deciding } = options;
-  const text = JSON.stringify({ deciding, tensorflowVersion, sources: sourcesHash() });
+  const products = ownProductsFor(options.precision, processorFeatures());
+  const text = JSON.stringify({ deciding, tensorflowVersion, products, sources: sourcesHash() });
   return sha256(Buffer.from(text)).slice(0, 32);
 }
 
@@ -130,4 +136,48 @@ export function removeOldPrograms(cacheFolder: string): void {
   });
   const oldest = sets.sort((left, right) => right.usedMs - left.usedMs).slice(setsMax);
   for (const { path } of oldest) rmSync(path, { recursive: true, force: true });
+}
+
+/**
+ * Uses a job's programs: from the cache, or recorded into it, or into a folder that is gone afterwards where there is no cache.
+ * @param record writes the programs into a folder
+ * @param use loads them while they are sure to be there
+ */
+export async function withPrograms<Result>(
+  options: PrepareOptions,
+  tensorflowVersion: string,
+  record: (folder: string) => Promise<void>,
+  use: (folder: string, index: ProgramIndex, fromCache: boolean) => Result,
+): Promise<Result> {
+  const make = async (folder: string): Promise<ProgramIndex> => {
+    await record(folder);
+    const index = readStoredIndex(folder);
+    if (index === null) throw new Error(`Cannot read the programs just recorded, in ${folder}`);
+    return index;
+  };
+  const { cacheFolder } = options;
+  if (cacheFolder === null) {
+    const parent = await mkdtemp(join(tmpdir(), "ringmaster-programs-"));
+    try {
+      const folder = join(parent, "programs");
+      return use(folder, await make(folder), false);
+    } finally {
+      await rm(parent, { recursive: true, force: true });
+    }
+  }
+  const key = programKey(options, tensorflowVersion);
+  const folder = programFolder(cacheFolder, key);
+  const stored = readStoredIndex(folder);
+  if (stored !== null) return use(folder, stored, true);
+  const { signal } = new AbortController();
+  return await withProcessLock(
+    join(cacheFolder, "locks", `programs-${key}`),
+    { signal },
+    async () => {
+      const since = readStoredIndex(folder);
+      const index = since ?? (await make(folder));
+      removeOldPrograms(cacheFolder);
+      return use(folder, index, since !== null);
+    },
+  );
 }

@@ -2,24 +2,31 @@
  * Assembles ONE graph from all recorded programs over shared variables, with the programs that every model needs: norm,
  * update, read and assign. One graph, because each loaded SavedModel has variables of its own.
  */
+import type { Precision } from "../../foundation/precision.ts";
 import type { ParameterTable } from "../../foundation/parameters/table.ts";
 import type { EngineOptimizer } from "./engine.ts";
 import type { GraphNode } from "./graph-node.ts";
 import { sections } from "./graph-names.ts";
 import { GraphVariables } from "./graph-variables.ts";
+import type { OwnPrecision } from "./passes/own-products.ts";
 import { addRecordedProgram, type RecordedProgram } from "./recorded-graph.ts";
 import { layOutReduction } from "./reduction-layout.ts";
 import { addStatePrograms } from "./state-graph.ts";
-import { addNorm, addReducedInput, addUpdate } from "./update-graph.ts";
+import { addShareUpdate } from "./share-update-graph.ts";
+import { addReducedInput, addUpdate } from "./update-graph.ts";
 
 /** What a graph is made for. */
 export interface GraphPurpose {
   /** Null for evaluation and prediction alone. */
   readonly optimizer: EngineOptimizer | null;
+  /** 1 where moments are shared out and fed rather than variables. */
+  readonly zeroStage: 0 | 1;
   /** Whether the device has our own kernels. */
   readonly kernels: boolean;
-  /** Whether products take bfloat16. */
-  readonly bf16: boolean;
+  /** What products of our own are for; null for TensorFlow's. */
+  readonly ownProducts: OwnPrecision | null;
+  /** What products take. */
+  readonly precision: Precision;
   /** Whether the model's segments are computed again for the backward pass. */
   readonly gradientCheckpointing: boolean;
 }
@@ -28,20 +35,21 @@ export interface GraphPurpose {
 export function assembleGraph(
   table: ParameterTable,
   programs: readonly RecordedProgram[],
-  { optimizer, kernels, bf16, gradientCheckpointing }: GraphPurpose,
+  { optimizer, ...purpose }: GraphPurpose,
 ): readonly GraphNode[] {
   const nodes: GraphNode[] = [];
   const layout = layOutReduction(table);
-  const variables = new GraphVariables(nodes, table, optimizer !== null);
-  const ground = { nodes, table, variables, layout, kernels, bf16, gradientCheckpointing };
+  const withMoments = optimizer !== null && purpose.zeroStage === 0;
+  const variables = new GraphVariables(nodes, table, withMoments);
+  const ground = { nodes, table, variables, layout, ...purpose };
   for (const program of programs) addRecordedProgram(ground, program);
-  for (const section of optimizer === null ? (["parameters"] as const) : sections) {
+  for (const section of withMoments ? sections : (["parameters"] as const)) {
     addStatePrograms(nodes, variables, section);
   }
   if (optimizer !== null) {
     addReducedInput(nodes, layout);
-    addNorm(nodes, table.trainableSize);
-    addUpdate(nodes, { variables, layout }, { optimizer, kernels });
+    const add = purpose.zeroStage === 1 ? addShareUpdate : addUpdate;
+    add(nodes, { variables, layout }, { optimizer, kernels: purpose.kernels });
   }
   return nodes;
 }

@@ -3,6 +3,7 @@ import type { TouchedRows } from "../exact/slots.ts";
 import type { Batch } from "../model/model.ts";
 import type { EngineState } from "./engine.ts";
 import type { RunTracer } from "./graph-session.ts";
+import type { RunMarks } from "./write-marks.ts";
 
 /** Scalars of an update, computed on the host in double precision. */
 export interface UpdateScalars {
@@ -24,19 +25,32 @@ export interface ProgramRunner {
   readState(withOptimizer: boolean, step: number): EngineState;
   /** A gather phase: outputs by name. */
   runGather(phase: number, batch: Batch, feeds: Feeds): Record<string, Float32Array>;
-  /** A sum phase: writes [gradients | buffers | loss | weight] to the front of `into`; returns rows by row tensor. */
-  runSum(phase: number, batch: Batch, feeds: Feeds, into: Float32Array): readonly TouchedRows[];
-  /** Takes a reduced vector for `update`, until when it must not change; returns the sum of its gradient's squares. */
-  takeReduced(reduced: Float32Array): number;
+  /** A sum phase: writes what `Engine.runPhase` says; returns rows by row tensor. */
+  runSum(phase: number, batch: Batch, feeds: Feeds, target: SumTarget): readonly TouchedRows[];
+  /** Takes a reduced vector for `update`, until when it must not change. */
+  takeReduced(reduced: Float32Array): void;
   update(scalars: UpdateScalars): void;
+  /** Where moments are shared out: puts the share's new weights in the place of its gradients in the reduced vector. */
+  updateShare(scalars: UpdateScalars): void;
+  /** Takes all shares' weights from the reduced vector, and buffers. @param bufferScale factor of the buffers' sums */
+  takeWeights(bufferScale: number): void;
   evaluate(batch: Batch): { logits: Float32Array; columns: number; loss: number; weight: number };
   /** Has TensorFlow's runs noted from now on, or no longer; eager ops are not noted. */
   trace(tracer: RunTracer | null): void;
   close(): void;
 }
 
+/** Where a sum phase writes. */
+export interface SumTarget {
+  readonly into: Float32Array;
+  /** Absent where nobody watches. */
+  readonly marks?: RunMarks;
+}
+
 /** What a phase is fed beside its batch. */
 export interface Feeds {
   readonly gathered: Readonly<Record<string, Float32Array>>;
   readonly seed: Int32Array;
+  /** Factor of the loss while it is differentiated. */
+  readonly lossScale: number;
 }

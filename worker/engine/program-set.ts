@@ -2,6 +2,7 @@
 import type { ParameterTable } from "../../foundation/parameters/table.ts";
 import type { Model } from "../model/model.ts";
 import type { PhaseInfo, PrepareOptions } from "./engine.ts";
+import { ownProductsHere } from "./own-products-here.ts";
 import { assembleGraph } from "./program-graph.ts";
 import { evaluationKey, phaseKey, type ProgramIndex } from "./program-index.ts";
 import { evaluationSource, phaseSource, type ProgramSource } from "./program-source.ts";
@@ -22,14 +23,17 @@ export interface ProgramSet {
 export function programSources(
   model: Model,
   table: ParameterTable,
-  training: boolean,
+  { training, precision }: Pick<PrepareOptions, "training" | "precision">,
 ): ReadonlyMap<string, ProgramSource> {
   const sources = new Map<string, ProgramSource>();
   if (training) {
     const rowTensors = rowTensorsOf(model, table);
     for (const shapeKey of model.shapes("train").keys()) {
       model.phases(shapeKey, table).forEach((phase, number) => {
-        sources.set(phaseKey(number, shapeKey), phaseSource(model, shapeKey, phase, rowTensors));
+        sources.set(
+          phaseKey(number, shapeKey),
+          phaseSource(model, { shapeKey, precision }, phase, rowTensors),
+        );
       });
     }
   }
@@ -55,16 +59,19 @@ export function recordProgramSet(
   table: ParameterTable,
   options: PrepareOptions,
 ): ProgramSet {
-  const sources = programSources(model, table, options.training);
+  const sources = programSources(model, table, options);
   const recordings = recordPrograms(backend, table, sources);
   const programs = [...sources].flatMap(([key, { inputs, gives }]): RecordedProgram[] => {
     const recording = recordings.get(key);
     return recording === undefined ? [] : [{ key, inputs, gives, recording }];
   });
+  const kernels = !backend.recorder.real.isUsingGpuDevice();
   const nodes = assembleGraph(table, programs, {
     optimizer: options.training ? options.optimizer : null,
-    kernels: !backend.recorder.real.isUsingGpuDevice(),
-    bf16: options.bf16,
+    zeroStage: options.zeroStage ?? 0,
+    kernels,
+    ownProducts: ownProductsHere(options.precision, backend.recorder.real),
+    precision: options.precision,
     gradientCheckpointing: options.gradientCheckpointing,
   });
   return {

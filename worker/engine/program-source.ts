@@ -1,7 +1,9 @@
 /** A model's programs, as they are recorded or run eagerly: what they are fed, what they give, and examples. */
 import type * as tf from "@tensorflow/tfjs";
 import type { Batch, InputSpec, Model, Phase, PhaseContext, PhaseOutputs } from "../model/model.ts";
+import type { Precision } from "../../foundation/precision.ts";
 import { dropoutSeed, seedInput } from "./dropout-seed.ts";
+import { lossScaleInput } from "./loss-scale-input.ts";
 import { inputsOfRows, rowsOfBatch, type RowTensor } from "./row-tensors.ts";
 
 function flatten(outputs: PhaseOutputs): Record<string, tf.Tensor> {
@@ -33,14 +35,21 @@ export interface ProgramSource {
 /** The program of one phase at one shape. */
 export function phaseSource(
   model: Model,
-  shapeKey: string,
+  { shapeKey, precision }: { readonly shapeKey: string; readonly precision: Precision },
   phase: Phase,
   rowTensors: readonly RowTensor[],
 ): ProgramSource {
   const specs = model.shapes("train").get(shapeKey) ?? [];
+  const scaled = precision === "fp16" && phase.collective === "sum";
   return {
     name: `${phase.name} at ${shapeKey}`,
-    inputs: [...specs, ...phase.gathered, seedInput, ...inputsOfRows(rowTensors, specs)],
+    inputs: [
+      ...specs,
+      ...phase.gathered,
+      seedInput,
+      ...inputsOfRows(rowTensors, specs),
+      ...(scaled ? [lossScaleInput] : []),
+    ],
     rowTensors,
     training: true,
     gives: phase.collective === "sum" ? "vector" : "named",
@@ -52,6 +61,7 @@ export function phaseSource(
         ...exampleGathered(phase.gathered, variant),
         ...rowsOfBatch(rowTensors, arrays).arrays,
         [seedInput.name]: dropoutSeed(BigInt(variant), variant + 1, variant),
+        [lossScaleInput.name]: Float32Array.of(2 + variant),
       };
     },
   };

@@ -1,4 +1,5 @@
 /** Puts a recorded program into the graph: its inputs as places to feed, its variables as reads, its outputs by name. */
+import type { Precision } from "../../foundation/precision.ts";
 import type { ParameterTable } from "../../foundation/parameters/table.ts";
 import type { InputSpec } from "../model/model.ts";
 import { dataTypes, GraphScope, typeOf, type GraphNode } from "./graph-node.ts";
@@ -6,12 +7,14 @@ import { graphNames, safeName } from "./graph-names.ts";
 import type { GraphVariables } from "./graph-variables.ts";
 import { fuseBlocks } from "./passes/fuse-blocks.ts";
 import { mergeEqualNodes } from "./passes/merge-equal-nodes.ts";
+import { orderGradients } from "./passes/order-gradients.ts";
 import { narrowProducts, wideProducts } from "./passes/narrow-products.ts";
+import { ownProducts, type OwnPrecision } from "./passes/own-products.ts";
 import { recomputeSegments } from "./passes/recompute-segments.ts";
 import { removeUnusedNodes } from "./passes/remove-unused-nodes.ts";
 import type { Recording } from "./recorder.ts";
 import { inputReference, variableReference } from "./references.ts";
-import type { ReductionLayout } from "./reduction-layout.ts";
+import { vectorOutputs, type ReductionLayout } from "./reduction-layout.ts";
 import { givenParts } from "./row-tensors.ts";
 import { writeFlat } from "./write-flat.ts";
 
@@ -21,19 +24,38 @@ export interface RecordedProgram {
   readonly key: string;
   readonly inputs: readonly InputSpec[];
   readonly recording: Recording;
-  /** `vector`: the outputs are [gradients | buffers | loss | weight]. `named`: each is fetched by itself. */
+  /** `vector`: the outputs are gradients, buffers, loss and weight, given as `givenParts` says. `named`: each is fetched by itself. */
   readonly gives: "vector" | "named";
 }
 
-/** Rewrites that a recording goes through, in order; but for kernels' and bfloat16's rounding each keeps all values bit by bit. */
-function passesFor(ground: GraphGround): readonly ((recording: Recording) => Recording)[] {
-  const composed = ground.bf16 ? wideProducts : new Set<string>();
+/** Rewrites that a recording goes through, in order; but for kernels' and narrow products' rounding each keeps all values bit by bit. */
+function passesFor(
+  ground: GraphGround,
+  gives: RecordedProgram["gives"],
+): readonly ((recording: Recording) => Recording)[] {
+  const { precision } = ground;
+  const composed = precision === "fp32" ? new Set<string>() : wideProducts;
   const fuse = (recording: Recording): Recording => fuseBlocks(recording, composed);
   const fusing = ground.kernels ? [fuse] : [];
-  const narrowing = ground.bf16 ? [narrowProducts] : [];
-  // Last: copies are equal to what they are copies of.
+  const narrowing =
+    precision === "fp32"
+      ? []
+      : [(recording: Recording): Recording => narrowProducts(recording, precision)];
+  const own = ground.ownProducts;
+  const multiplying =
+    own === null ? [] : [(recording: Recording): Recording => ownProducts(recording, own)];
+  // After merging: copies are equal to what they are copies of.
   const recomputing = ground.gradientCheckpointing ? [recomputeSegments, removeUnusedNodes] : [];
-  return [...fusing, removeUnusedNodes, ...narrowing, mergeEqualNodes, ...recomputing];
+  const ordering = gives === "vector" ? [orderGradients] : [];
+  return [
+    ...fusing,
+    removeUnusedNodes,
+    ...multiplying,
+    ...narrowing,
+    mergeEqualNodes,
+    ...recomputing,
+    ...ordering,
+  ];
 }
 
 /** What all programs of a graph stand on. */
@@ -44,8 +66,10 @@ export interface GraphGround {
   readonly layout: ReductionLayout;
   /** Whether the device has our own kernels. */
   readonly kernels: boolean;
-  /** Whether products take bfloat16. */
-  readonly bf16: boolean;
+  /** What products of our own are for; null for TensorFlow's. */
+  readonly ownProducts: OwnPrecision | null;
+  /** What products take. */
+  readonly precision: Precision;
   /** Whether the model's segments are computed again for the backward pass. */
   readonly gradientCheckpointing: boolean;
 }
@@ -53,7 +77,7 @@ export interface GraphGround {
 /** Adds a program to the graph. Throws where a gradient or buffer is missing. */
 export function addRecordedProgram(ground: GraphGround, program: RecordedProgram): void {
   const { key, inputs, gives } = program;
-  const recording = passesFor(ground).reduce(
+  const recording = passesFor(ground, gives).reduce(
     (rewritten, pass) => pass(rewritten),
     program.recording,
   );
@@ -83,22 +107,17 @@ export function addRecordedProgram(ground: GraphGround, program: RecordedProgram
   }
   if (gives === "vector") {
     const values = vectorValues(ground.layout, recording).map(resolve);
-    writeFlat(scope, givenParts(ground.layout, inputs), values);
+    const given = givenParts(ground.layout, inputs);
+    writeFlat(
+      scope,
+      given.map(({ part, size }) => ({ part, size, value: values[part] ?? "" })),
+    );
   } else addNamed(scope, recording, resolve);
 }
 
 /** References of the vector's parts, in order. */
-function vectorValues(
-  { trainable, buffers }: ReductionLayout,
-  { outputs }: Recording,
-): readonly string[] {
-  const wanted = [
-    ...trainable.map((entry) => `gradient/${entry.name}`),
-    ...buffers.map((entry) => `buffer/${entry.name}`),
-    "loss",
-    "weight",
-  ];
-  return wanted.map((name) => {
+function vectorValues(layout: ReductionLayout, { outputs }: Recording): readonly string[] {
+  return vectorOutputs(layout).map((name) => {
     const reference = outputs[name];
     if (reference === undefined) throw new Error(`Cannot train a model that gives no ${name}`);
     return reference;

@@ -12,6 +12,16 @@ export interface ReductionLayout {
   readonly weightOffset: number;
 }
 
+/** Names of a model's outputs that the parts are, in order. */
+export function vectorOutputs({ trainable, buffers }: ReductionLayout): readonly string[] {
+  return [
+    ...trainable.map((entry) => `gradient/${entry.name}`),
+    ...buffers.map((entry) => `buffer/${entry.name}`),
+    "loss",
+    "weight",
+  ];
+}
+
 /** Lays out the reduction of a table. */
 export function layOutReduction(table: ParameterTable): ReductionLayout {
   const trainable = table.entries.filter((entry) => entry.trainableOffset !== null);

@@ -44,16 +44,31 @@ export function inputsOfRows(
   );
 }
 
-/** Sizes of the parts of the vector that a program of these inputs gives: of row tensors, the rows that it is given. */
+/** A part of the vector that a program gives. */
+export interface GivenPart {
+  /** Place among the parts of the reduction. */
+  readonly part: number;
+  readonly size: number;
+}
+
+/**
+ * The parts of the vector that a program of these inputs gives, in its order: whole parts first, so that these lie at the
+ * same places whatever the batch; then of row tensors the rows that it is given.
+ */
 export function givenParts(
   { trainable, parts }: ReductionLayout,
   inputs: readonly InputSpec[],
-): readonly number[] {
-  return parts.map((size, part) => {
+): readonly GivenPart[] {
+  const rowsOf = new Map(inputs.map((spec) => [spec.name, sizeOf(spec)]));
+  const whole: GivenPart[] = [];
+  const byRows: GivenPart[] = [];
+  for (const [part, size] of parts.entries()) {
     const entry = trainable[part];
-    const rows = inputs.find(({ name }) => entry !== undefined && name === rowsInput(entry.name));
-    return rows === undefined ? size : (size / (entry?.shape[0] ?? 1)) * sizeOf(rows);
-  });
+    const rows = entry === undefined ? undefined : rowsOf.get(rowsInput(entry.name));
+    if (rows === undefined) whole.push({ part, size });
+    else byRows.push({ part, size: (size / (entry?.shape[0] ?? 1)) * rows });
+  }
+  return [...whole, ...byRows];
 }
 
 /** What a batch's ids make: arrays to feed, and the rows that they touch, by tensor. */

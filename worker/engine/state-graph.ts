@@ -15,8 +15,14 @@ export function addStatePrograms(
   if (members.length === 0) return;
   const reading = new GraphScope(nodes, `${graphNames.read(section)}/`);
   const sizes = members.map(({ entry }) => entry.size);
-  const values = members.map(({ handle }) => variables.read(reading, handle));
-  writeFlat(reading, sizes, values);
+  writeFlat(
+    reading,
+    members.map(({ entry: { size }, handle }, part) => ({
+      size,
+      value: variables.read(reading, handle),
+      part,
+    })),
+  );
 
   const assigning = new GraphScope(nodes, `assign/${section}/`);
   const length = alignedLength(sizes.reduce((sum, size) => sum + size, 0));

@@ -1,11 +1,8 @@
 /** The engine of one thread: prepares programs from a model, recorded or eager, and runs them over one state. */
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { mkdtemp, rm } from "node:fs/promises";
-import { withProcessLock } from "../../foundation/cache/process-lock.ts";
 import { parseTable, type ParameterTable } from "../../foundation/parameters/table.ts";
 import type { Batch, Model } from "../model/model.ts";
-import { loadBinding, type TracingBinding } from "./binding.ts";
+import { carryState } from "./carry-state.ts";
+import { loadBinding, type OwnBinding } from "./binding.ts";
 import { dropoutSeed } from "./dropout-seed.ts";
 import { EngineProfiler, type EngineProfile } from "./engine-profiler.ts";
 import type {
@@ -17,26 +14,26 @@ import type {
   PhaseInfo,
   PhaseResult,
   PreparedPrograms,
+  UpdateOptions,
   PrepareOptions,
 } from "./engine.ts";
 import { GraphRunner } from "./graph-runner.ts";
 import { parameterOf } from "./graph-variables.ts";
 import { measureMatmulPeak } from "./matmul-peak.ts";
+import { ownProductsHere } from "./own-products-here.ts";
 import { updateScalars } from "./optimizer-scalars.ts";
-import {
-  programFolder,
-  programKey,
-  readStoredIndex,
-  removeOldPrograms,
-  writeStored,
-} from "./program-cache.ts";
+import { withPrograms, writeStored } from "./program-cache.ts";
 import type { ProgramRunner } from "./program-runner.ts";
-import type { ProgramIndex } from "./program-index.ts";
 import { layOutReduction } from "./reduction-layout.ts";
+import { releaseState } from "./release-state.ts";
 import type { RowTensor } from "./row-tensors.ts";
+import type { RunMarks } from "./write-marks.ts";
 
 /** Makes the model of a job: injected, so that the engine knows no model. */
 export type ModelMaker = (options: PrepareOptions) => Promise<Model>;
+
+/** Records a job's programs into a folder. */
+export type ProgramRecorder = (options: PrepareOptions, folder: string) => Promise<void>;
 
 interface Prepared {
   readonly options: PrepareOptions;
@@ -56,20 +53,30 @@ interface Made {
 /** Computes in the thread that made it. */
 export class TfjsEngine implements Engine {
   readonly #bindingFile: string;
-  readonly #binding: TracingBinding;
+  readonly #binding: OwnBinding;
   readonly #makeModel: ModelMaker;
+  readonly #record: ProgramRecorder;
   readonly #nowMs: () => number;
   #prepared: Prepared | null = null;
   #step = 0;
   /** What `norm` found, for the update of the same vector. */
   #norm: NormResult | null = null;
+  /** What `takeWeights` completes. */
+  #shareUpdated: { readonly step: number; readonly bufferScale: number } | null = null;
   #profiler: EngineProfiler | null = null;
   #peakFlops: number | null = null;
 
-  constructor(bindingFile: string, makeModel: ModelMaker, nowMs: () => number) {
+  /** @param record what records programs; by default this thread does, from the model */
+  constructor(
+    bindingFile: string,
+    makeModel: ModelMaker,
+    nowMs: () => number,
+    record?: ProgramRecorder,
+  ) {
     this.#bindingFile = bindingFile;
     this.#binding = loadBinding(bindingFile);
     this.#makeModel = makeModel;
+    this.#record = record ?? ((options, folder) => this.#recordHere(options, folder));
     this.#nowMs = nowMs;
   }
 
@@ -106,43 +113,28 @@ export class TfjsEngine implements Engine {
     return import("./from-model.ts");
   }
 
+  async #recordHere(options: PrepareOptions, folder: string): Promise<void> {
+    const { recordModel } = await this.#fromModel();
+    const model = await this.#makeModel(options);
+    const table = parseTable(options.tableJson);
+    writeStored(folder, recordModel(this.#bindingFile, model, table, options));
+  }
+
   async #recorded(options: PrepareOptions, table: ParameterTable): Promise<Made> {
-    const { cacheFolder, training } = options;
-    const load = (folder: string, index: ProgramIndex, fromCache: boolean): Made => {
-      const { phases, rowTensors } = index;
-      const runner = new GraphRunner(this.#binding, folder, { index, table, training });
-      return { runner, phases, rowTensors, fromCache };
-    };
-    const record = async (folder: string): Promise<ProgramIndex> => {
-      const { recordModel } = await this.#fromModel();
-      const model = await this.#makeModel(options);
-      const set = recordModel(this.#bindingFile, model, table, options);
-      writeStored(folder, set);
-      return set.index;
-    };
-    if (cacheFolder === null) {
-      const parent = await mkdtemp(join(tmpdir(), "ringmaster-programs-"));
-      try {
-        const folder = join(parent, "programs");
-        const index = await record(folder);
-        return load(folder, index, false);
-      } finally {
-        await rm(parent, { recursive: true, force: true });
-      }
-    }
-    const key = programKey(options, this.#binding.TF_Version);
-    const folder = programFolder(cacheFolder, key);
-    const stored = readStoredIndex(folder);
-    if (stored !== null) return load(folder, stored, true);
-    const signal = new AbortController().signal;
-    return await withProcessLock(
-      join(cacheFolder, "locks", `programs-${key}`),
-      { signal },
-      async () => {
-        const since = readStoredIndex(folder);
-        const index = since ?? (await record(folder));
-        removeOldPrograms(cacheFolder);
-        return load(folder, index, since !== null);
+    const { training, zeroStage = 0 } = options;
+    return await withPrograms(
+      options,
+      this.#binding.TF_Version,
+      (folder) => this.#record(options, folder),
+      (folder, index, fromCache) => {
+        const { phases, rowTensors } = index;
+        const runner = new GraphRunner(this.#binding, folder, {
+          index,
+          table,
+          training,
+          zeroStage,
+        });
+        return { runner, phases, rowTensors, fromCache };
       },
     );
   }
@@ -155,11 +147,18 @@ export class TfjsEngine implements Engine {
   loadState(state: EngineState): Promise<void> {
     this.#ready().runner.loadState(state);
     this.#step = state.step;
+    // What the start needed is over now, and the first step has not taken its memory yet.
+    this.#binding.releaseMemory();
     return Promise.resolve();
   }
 
   readState(withOptimizer: boolean): Promise<EngineState> {
     return Promise.resolve(this.#ready().runner.readState(withOptimizer, this.#step));
+  }
+
+  giveBack(state: EngineState): Promise<void> {
+    releaseState(this.#binding, state);
+    return Promise.resolve();
   }
 
   runPhase(
@@ -169,6 +168,8 @@ export class TfjsEngine implements Engine {
     feeds: {
       readonly gathered: Readonly<Record<string, Float32Array>>;
       readonly into: Float32Array;
+      readonly lossScale?: number;
+      readonly marks?: RunMarks;
     },
   ): Promise<PhaseResult> {
     const { runner, phases, options } = this.#ready();
@@ -176,36 +177,72 @@ export class TfjsEngine implements Engine {
     if (info === undefined)
       throw new RangeError(`Cannot run phase ${phase}: there are ${phases.length}`);
     const seed = dropoutSeed(options.seed, at.step, at.microbatch);
-    const fed = { gathered: feeds.gathered, seed };
+    const { gathered, lossScale = 1 } = feeds;
+    const fed = { gathered, seed, lossScale };
     const detail = `microbatch ${at.microbatch}, ${batch.shapeKey}`;
     const result = this.#timed(info.name, detail, (): PhaseResult =>
       info.collective === "gather"
         ? { gathered: runner.runGather(phase, batch, fed) }
-        : { touched: runner.runSum(phase, batch, fed, feeds.into) },
+        : { touched: runner.runSum(phase, batch, fed, feeds) },
     );
     return Promise.resolve(result);
   }
 
-  norm(reduced: Float32Array): Promise<NormResult> {
+  norm(reduced: Float32Array, squares?: number): Promise<NormResult> {
     const { table, runner } = this.#ready();
     const { lossOffset, weightOffset } = layOutReduction(table);
-    const sum = this.#timed("norm", "", () => runner.takeReduced(reduced));
+    const sum = this.#timed("norm", "", () => {
+      runner.takeReduced(reduced);
+      return squares ?? sumOfSquares(reduced.subarray(0, table.trainableSize));
+    });
     const weight = reduced[weightOffset] ?? Number.NaN;
     const lossSum = reduced[lossOffset] ?? Number.NaN;
     this.#norm = { gradNorm: Math.sqrt(sum) / weight, lossSum, weight };
     return Promise.resolve(this.#norm);
   }
 
-  update(place: { readonly step: number; readonly learningRate: number }) {
-    const { runner, options } = this.#ready();
-    if (this.#norm === null) throw new Error("Cannot update before the norm is known");
+  update(place: UpdateOptions) {
+    const { runner } = this.#ready();
     const start = this.#nowMs();
-    const { gradNorm, weight } = this.#norm;
-    const scalars = updateScalars(options.optimizer, { ...place, gradNorm, weight });
+    const scalars = this.#scalars(place);
     this.#timed("update", "", () => runner.update(scalars));
     this.#step = place.step;
     this.#norm = null;
     return Promise.resolve({ updateMs: this.#nowMs() - start });
+  }
+
+  skip(step: number): Promise<void> {
+    this.#step = step;
+    this.#norm = null;
+    return Promise.resolve();
+  }
+
+  updateShare(place: UpdateOptions) {
+    const { runner } = this.#ready();
+    const start = this.#nowMs();
+    const scalars = this.#scalars(place);
+    this.#timed("update", "own share", () => runner.updateShare(scalars));
+    this.#norm = null;
+    this.#shareUpdated = { step: place.step, bufferScale: scalars.bufferScale };
+    return Promise.resolve({ updateMs: this.#nowMs() - start });
+  }
+
+  takeWeights(): Promise<void> {
+    const { runner } = this.#ready();
+    const updated = this.#shareUpdated;
+    if (updated === null) throw new Error("Cannot take weights before a share was updated");
+    this.#timed("update", "all shares", () => runner.takeWeights(updated.bufferScale));
+    this.#step = updated.step;
+    this.#shareUpdated = null;
+    return Promise.resolve();
+  }
+
+  #scalars({ step, learningRate, skippedSteps = 0, ...given }: UpdateOptions) {
+    if (this.#norm === null) throw new Error("Cannot update before the norm is known");
+    const { gradNorm, weight } = { ...this.#norm, ...given };
+    const updates = step - skippedSteps;
+    const { optimizer } = this.#ready().options;
+    return updateScalars(optimizer, { updates, learningRate, gradNorm, weight });
   }
 
   evaluate(batch: Batch): Promise<EvaluationResult> {
@@ -216,7 +253,9 @@ export class TfjsEngine implements Engine {
   startProfile(): Promise<void> {
     const { runner, options } = this.#ready();
     // Once, and before anything is noted: it takes as long as some steps of a small model.
-    this.#peakFlops ??= measureMatmulPeak(this.#binding, options.bf16, this.#nowMs);
+    const { precision } = options;
+    const own = ownProductsHere(precision, this.#binding);
+    this.#peakFlops ??= measureMatmulPeak(this.#binding, { precision, own }, this.#nowMs);
     this.#profiler = new EngineProfiler(this.#binding, this.#nowMs);
     runner.trace(this.#profiler);
     return Promise.resolve();
@@ -238,6 +277,8 @@ export class TfjsEngine implements Engine {
 
   async replacePrograms(options: PrepareOptions): Promise<PreparedPrograms> {
     const { table } = this.#ready();
+    if (options.zeroStage === 1)
+      throw new Error("Cannot replace programs whose moments are shared out");
     const state = await this.readState(this.#ready().options.training);
     const prepared = await this.prepare(options);
     await this.loadState(carryState(state, table, this.#ready().table));
@@ -251,25 +292,8 @@ export class TfjsEngine implements Engine {
   }
 }
 
-/** A state in the layout of another table of the same tensors: moments follow what still trains, new ones are zero. */
-function carryState(state: EngineState, from: ParameterTable, to: ParameterTable): EngineState {
-  const move = (source: Float32Array | undefined): Float32Array => {
-    const target = new Float32Array(to.trainableSize);
-    for (const entry of to.entries) {
-      const before =
-        from.entries.find((candidate) => candidate.name === entry.name)?.trainableOffset ?? null;
-      if (entry.trainableOffset === null || before === null || source === undefined) continue;
-      target.set(source.subarray(before, before + entry.size), entry.trainableOffset);
-    }
-    return target;
-  };
-  if (from.stateSize !== to.stateSize) {
-    throw new Error("Cannot replace programs: the new table has other tensors");
-  }
-  return {
-    parameters: state.parameters,
-    step: state.step,
-    firstMoment: move(state.firstMoment),
-    secondMoment: move(state.secondMoment),
-  };
+function sumOfSquares(values: Float32Array): number {
+  let sum = 0;
+  for (const value of values) sum += value * value;
+  return sum;
 }

@@ -1,6 +1,6 @@
 /**
- * Norm and update over the reduced vector, which is fed to both without a copy. Nothing changes but in the update, and
- * there everything changes in one call: weights and moments by AdamW, buffers to the average of their sums.
+ * The update over the reduced vector, which is fed without a copy. Nothing else changes anything, and here everything changes
+ * in one call: weights and moments by AdamW, buffers to the average of their sums.
  */
 import type { TableEntry } from "../../foundation/parameters/table.ts";
 import type { EngineOptimizer } from "./engine.ts";
@@ -10,8 +10,11 @@ import type { GraphVariables } from "./graph-variables.ts";
 import type { ReductionLayout } from "./reduction-layout.ts";
 import { alignedLength } from "./shared-vector.ts";
 
-/** Elements of a row whose norm is taken on one thread, in one order; what is left over is the host's. */
-export const normRow = 1024;
+/** What an update is added to. */
+export interface UpdateGround {
+  readonly variables: GraphVariables;
+  readonly layout: ReductionLayout;
+}
 
 /** Adds the place where the reduced vector is fed. */
 export function addReducedInput(nodes: GraphNode[], layout: ReductionLayout): void {
@@ -19,34 +22,15 @@ export function addReducedInput(nodes: GraphNode[], layout: ReductionLayout): vo
   scope.placeholder(graphNames.reduced, dataTypes.float32, [alignedLength(layout.size)]);
 }
 
-/** Adds the norms of all whole rows of the gradient. Each has one order of adding, whatever the number of threads. */
-export function addNorm(nodes: GraphNode[], trainableSize: number): void {
-  const scope = new GraphScope(nodes, "norm/");
-  const rows = Math.floor(trainableSize / normRow);
-  if (rows === 0) return;
-  const whole = scope.slice(graphNames.reduced, 0, rows * normRow);
-  scope.add(
-    "EuclideanNorm",
-    [scope.reshape(whole, [rows, normRow]), scope.ints([1])],
-    {
-      T: typeOf(dataTypes.float32),
-      Tidx: typeOf(dataTypes.int32),
-      keep_dims: { kind: "bool", bool: false },
-    },
-    "rows",
-  );
-}
-
 /** Adds AdamW as `torch.optim.AdamW` computes it; the scalars are those of `optimizer-scalars.ts`. */
 export function addUpdate(
   nodes: GraphNode[],
-  ground: { readonly variables: GraphVariables; readonly layout: ReductionLayout },
+  ground: UpdateGround,
   purpose: { readonly optimizer: EngineOptimizer; readonly kernels: boolean },
 ): void {
   const { variables, layout } = ground;
   const scope = new GraphScope(nodes, "update/");
   const scalars = updateScalarNames.map((name) => scope.placeholder(name, dataTypes.float32, []));
-  const bufferScale = scalars.at(-1) ?? "";
   const adam = purpose.kernels ? fusedAdam : composedAdam;
   const update = adam(scope, variables, { optimizer: purpose.optimizer, scalars });
   let offset = 0;
@@ -55,13 +39,23 @@ export function addUpdate(
     offset += entry.size;
     return done;
   });
-  const averages = layout.buffers.map((entry) => {
+  const averages = addAverages(scope, ground, scalars.at(-1) ?? "");
+  scope.after([...updates, ...averages], "done");
+}
+
+/** Adds the assignment of every buffer's average; gives the nodes that do it. @param bufferScale 1 ÷ weight */
+export function addAverages(
+  scope: GraphScope,
+  { variables, layout }: UpdateGround,
+  bufferScale: string,
+): readonly string[] {
+  let offset = layout.trainable.reduce((sum, entry) => sum + entry.size, 0);
+  return layout.buffers.map((entry) => {
     const sum = pieceOf(scope, offset, entry);
     offset += entry.size;
     const value = scope.float("Mul", sum, bufferScale);
     return variables.assign(scope, variables.handle("parameters", entry), value);
   });
-  scope.after([...updates, ...averages], "done");
 }
 
 function pieceOf(scope: GraphScope, offset: number, { size, shape }: TableEntry): string {

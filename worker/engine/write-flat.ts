@@ -1,45 +1,35 @@
 /**
- * A program's outputs as one flat vector, given in two ways: written in place into memory that is fed (on a CPU the fed
+ * A program's outputs as one flat vector, given in two ways: written part by part into memory that is fed (on a CPU the fed
  * tensor *is* the caller's shared memory, so nothing is copied out), or fetched as a tensor like any other.
  */
-import { cutSegments } from "./flat-segments.ts";
-import { dataTypes, typeOf, type GraphScope } from "./graph-node.ts";
+import { dataTypes, type GraphScope } from "./graph-node.ts";
 import { alignedLength } from "./shared-vector.ts";
 
-/**
- * Adds `into`, `written` and `flat` to a scope.
- * @param sizes elements of each value
- * @param values references of float32 values of any shape, in order
- */
-export function writeFlat(
-  scope: GraphScope,
-  sizes: readonly number[],
-  values: readonly string[],
-): void {
-  const length = sizes.reduce((sum, size) => sum + size, 0);
+/** One tensor of the vector. */
+export interface FlatPart {
+  /** float32 elements. */
+  readonly size: number;
+  /** Reference of its value, of any shape. */
+  readonly value: string;
+  /** Its number among the marks (`write-marks.ts`). */
+  readonly part: number;
+}
+
+/** Adds `into`, `marks`, `ticket`, `written` and `flat` to a scope. @param parts in the order of the vector */
+export function writeFlat(scope: GraphScope, parts: readonly FlatPart[]): void {
+  const length = parts.reduce((sum, { size }) => sum + size, 0);
   const into = scope.placeholder("into", dataTypes.float32, [alignedLength(length)]);
-  const firstRow = scope.ints([0]);
-  const written = cutSegments(sizes).map((segment) => {
-    const { first, end, offset, size, padding } = segment;
-    const parts = values.slice(first, end).map((value) => scope.reshape(value, [-1]));
-    if (padding > 0)
-      parts.push(
-        scope.floats(
-          Array.from({ length: padding }, () => 0),
-          [padding],
-        ),
-      );
-    const row = scope.reshape(parts.length === 1 ? (parts[0] ?? "") : scope.concat(parts), [
-      1,
-      size,
-    ]);
-    const target = scope.reshape(scope.slice(into, offset, size), [1, size]);
-    // The kernel writes into its first input's memory, which is a view of what was fed.
-    return scope.add("InplaceUpdate", [target, firstRow, row], { T: typeOf(dataTypes.float32) });
+  const marks = scope.placeholder("marks", dataTypes.int32, [alignedLength(parts.length)]);
+  const ticket = scope.placeholder("ticket", dataTypes.int32, []);
+  let offset = 0;
+  const written = parts.map(({ size, value, part }) => {
+    const at = { offset: { kind: "int", int: offset }, part: { kind: "int", int: part } } as const;
+    offset += size;
+    return scope.add("RingmasterWrite", [into, value, marks, ticket], at);
   });
   scope.after(written, "written");
   scope.concat(
-    values.map((value) => scope.reshape(value, [-1])),
+    parts.map(({ value }) => scope.reshape(value, [-1])),
     "flat",
   );
 }

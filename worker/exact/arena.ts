@@ -51,6 +51,10 @@ export class Arena {
     return new Float32Array(this.#memory.buffer, this.#take(length * 4), length);
   }
 
+  doubles(length: number): Float64Array {
+    return new Float64Array(this.#memory.buffer, this.#take(length * 8), length);
+  }
+
   words(length: number): Uint32Array {
     return new Uint32Array(this.#memory.buffer, this.#take(length * 4), length);
   }

@@ -1,18 +1,18 @@
 /**
- * The exact sum of a step's microbatches over all workers: holds the microbatches' vectors of a group, agrees on
- * exponents, adds integers within the worker and around the ring, and adds the group's sum to the step's vector.
+ * The exact sum of a step's microbatches over all workers: holds the microbatches' vectors of a group, has them added up
+ * (`group-sum.ts`), and keeps the sum of the step that was committed last.
  */
 import { wireForms, type WireForm } from "../../foundation/gradient-wire.ts";
 import { Arena, arenaBytes, arenaBytesMax, arenaOwnBytes } from "./arena.ts";
-import {
-  groupMicrobatches,
-  layOutBlocks,
-  magnitudeBits,
-  microbatchGroups,
-  type RowPart,
-} from "./block-layout.ts";
-import type { ExactKernels, Grid, Run } from "./kernels.ts";
-import { slotBytes, Slots, wholeStretches, type SlotForm, type TouchedRows } from "./slots.ts";
+import { groupMicrobatches, layOutBlocks, microbatchGroups, type RowPart } from "./block-layout.ts";
+import { cutBuckets, type Bucket } from "./buckets.ts";
+import type { GradientSum } from "./gradient-sum.ts";
+import { GroupSum, type ExactRing } from "./group-sum.ts";
+import type { ExactKernels, Grid } from "./kernels.ts";
+import type { Ownership } from "./ownership.ts";
+import { cutPieces, type Piece } from "./pieces.ts";
+import { SumProof } from "./sum-proof.ts";
+import { slotBytes, Slots, type SlotForm, type TouchedRows } from "./slots.ts";
 
 /** The format of the integers that are exchanged. */
 export interface SumWire {
@@ -21,29 +21,10 @@ export interface SumWire {
   readonly wideFrom: number;
 }
 
-/** What the exact sum needs of a ring: reductions that depend on nothing but the values. */
-export interface ExactRing {
-  /** Ranks; the only one has nothing to exchange. */
-  readonly worldSize: number;
-  /** Sums integers over all ranks, in place. */
-  sumIntegers(vector: Int32Array, signal: AbortSignal): Promise<void>;
-  /** The same of integers whose sums fit into that many bits, which may be all that travels. */
-  sumNarrow(vector: Int32Array, bits: 8 | 16, signal: AbortSignal): Promise<void>;
-  /** Keeps the largest byte of all ranks at each place. */
-  maxBytes(bytes: Uint8Array, signal: AbortSignal): Promise<void>;
-}
-
 /** A sum of a step, and which of its blocks are not zero. */
 interface Sum {
   readonly vector: Float32Array;
   readonly filled: Uint8Array;
-}
-
-/** Where the integers lie: narrow whole parts, wide ones from `wideAt`, rows (narrow) from `wholeEnd` to `end`. */
-interface SumPlaces {
-  readonly wideAt: number;
-  readonly wholeEnd: number;
-  readonly end: number;
 }
 
 /** The sum of a step that was committed. */
@@ -54,13 +35,16 @@ export interface CommittedSum {
 }
 
 /** Sums over one table; made once per set of programs. */
-export class ExactSum {
+export class ExactSum implements GradientSum {
+  readonly scatters = true;
+  readonly pieces: readonly Piece[];
   readonly #form: SlotForm;
   readonly #wire: WireForm;
   readonly #slots: Slots;
   readonly #grid: Omit<Grid, "filled">;
   readonly #kernels: ExactKernels;
   readonly #groupSize: number;
+  #proof: SumProof | null = null;
   #current: Sum;
   /** The other vector, or the same where there is no room for two. */
   #other: Sum;
@@ -90,7 +74,8 @@ export class ExactSum {
     const blocks = bounds.length - 1;
     const length = bounds.at(-1) ?? 0;
     const sumBytes = arenaBytes(length * 4) + arenaBytes(blocks);
-    const gridBytes = 2 * arenaBytes(bounds.byteLength) + arenaBytes(blocks);
+    const gridBytes =
+      2 * arenaBytes(bounds.byteLength) + arenaBytes(blocks) + arenaBytes(blocks * 8);
     const bytes = slotBytes(this.#form, slots) + gridBytes + sumBytes;
     const keepsTwo = arenaOwnBytes + bytes + sumBytes <= arenaBytesMax;
     const arena = new Arena(keepsTwo ? bytes + sumBytes : bytes);
@@ -100,7 +85,13 @@ export class ExactSum {
     this.#slots = new Slots(arena, this.#form, slots);
     const placed = arena.words(bounds.length);
     placed.set(bounds);
-    this.#grid = { bounds: placed, exponents: arena.bytes(blocks), places: arena.words(blocks) };
+    this.#grid = {
+      bounds: placed,
+      exponents: arena.bytes(blocks),
+      places: arena.words(blocks),
+      squares: arena.doubles(blocks),
+    };
+    this.pieces = cutPieces(layout, given);
     this.#kernels = arena.kernels;
     this.#groupSize = groupMicrobatches(length, wire.form);
   }
@@ -110,28 +101,47 @@ export class ExactSum {
     return this.#current.vector;
   }
 
-  /**
-   * The bytes by which two sums of this form are told apart, part by part in order: all of a whole part; of a row part the
-   * numbers of the blocks that are not zero, then those blocks. The same whatever the number of workers.
-   */
-  pieces(): readonly (readonly Uint8Array[])[] {
+  get proof(): SumProof | null {
+    return this.#proof;
+  }
+
+  get gradientParts(): number {
+    return this.#form.wideFrom;
+  }
+
+  /** The same bytes whatever the number of workers. */
+  bytesOf(piece: number): readonly Uint8Array[] {
     const { vector, filled } = this.#current;
-    const { partSizes, rowParts, layout } = this.#form;
-    const { bounds, firstBlocks } = layout;
-    const bytesOf = (first: number, end: number): Uint8Array => {
-      const start = bounds[first] ?? 0;
-      const values = vector.subarray(start, bounds[end]);
+    const { rowParts, layout } = this.#form;
+    const { bounds } = layout;
+    const { part, firstBlock, endBlock } = this.#piece(piece);
+    const ofBlocks = (first: number, end: number): Uint8Array => {
+      const values = vector.subarray(bounds[first], bounds[end]);
       return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     };
-    return partSizes.map((_, part) => {
-      const first = firstBlocks[part] ?? 0;
-      const end = firstBlocks[part + 1] ?? first;
-      if (!rowParts.some((row) => row.part === part)) return [bytesOf(first, end)];
-      const blocks: number[] = [];
-      for (let block = first; block < end; block++) if (filled[block] === 1) blocks.push(block);
-      const numbers = Uint32Array.from(blocks, (block) => block - first);
-      return [new Uint8Array(numbers.buffer), ...blocks.map((block) => bytesOf(block, block + 1))];
-    });
+    if (!rowParts.some((row) => row.part === part)) return [ofBlocks(firstBlock, endBlock)];
+    const blocks: number[] = [];
+    for (let block = firstBlock; block < endBlock; block++)
+      if (filled[block] === 1) blocks.push(block);
+    const numbers = Uint32Array.from(blocks, (block) => block - firstBlock);
+    return [new Uint8Array(numbers.buffer), ...blocks.map((block) => ofBlocks(block, block + 1))];
+  }
+
+  squaresOf(piece: number): number {
+    const { filled } = this.#current;
+    const { squares } = this.#grid;
+    const { firstBlock, endBlock } = this.#piece(piece);
+    let sum = 0;
+    for (let block = firstBlock; block < endBlock; block++)
+      if (filled[block] === 1) sum += squares[block] ?? 0;
+    return sum;
+  }
+
+  #piece(index: number): Piece {
+    const piece = this.pieces[index];
+    if (piece === undefined)
+      throw new RangeError(`Cannot find piece ${index} of ${this.pieces.length}`);
+    return piece;
   }
 
   /** The groups of a step of this many microbatches, as `[first, end)`. */
@@ -161,6 +171,7 @@ export class ExactSum {
       this.#committed = this.#other === this.#current ? null : { step, isCurrent: false };
       [this.#current, this.#other] = [this.#other, this.#current];
     }
+    this.#proof = null;
     const { filled } = this.#current;
     for (let block = 0; block < filled.length; block++) if (filled[block] !== 0) filled[block] = 2;
   }
@@ -168,6 +179,12 @@ export class ExactSum {
   /** Keeps the sum that `vector` holds until the next step is committed. */
   commit(step: number): void {
     this.#committed = { step, isCurrent: true };
+  }
+
+  /** Something else has been written to `vector`: no sum is kept, and no block of it is zero. */
+  overwritten(): void {
+    this.#current.filled.fill(2);
+    this.#committed = null;
   }
 
   /** The sum of the last committed step; null before the first, and where there is no room to keep it. */
@@ -187,82 +204,48 @@ export class ExactSum {
     this.commit(committed.step);
   }
 
+  /** What is exchanged together, in order (`cutBuckets`). */
+  buckets(count: number, microbatches: number): readonly Bucket[] {
+    return cutBuckets(this.#form, { count, microbatches });
+  }
+
   /**
-   * Adds a group's sum over all ranks to `vector`.
-   * @param held how many slots this worker has filled
+   * Begins to add a group's sum over all ranks to `vector`; the group before must have been added whole.
+   * @param held how many slots this worker fills
    * @param groupCount microbatches of the group over all ranks
+   * @param ownership who is to end with what; null where every rank is to have all
    */
+  openGroup(held: number, groupCount: number, ownership: Ownership | null = null): GroupSum {
+    const { vector, filled } = this.#current;
+    if (ownership !== null)
+      this.#proof ??= new SumProof(ownership.regions.length, ownership.rankCount);
+    return new GroupSum({
+      form: this.#form,
+      wire: this.#wire,
+      slots: this.#slots,
+      kernels: this.#kernels,
+      grid: { ...this.#grid, filled },
+      vector,
+      held,
+      groupCount,
+      ownership,
+      proof: this.#proof,
+    });
+  }
+
+  /** Adds a group's sum over all ranks to `vector`, in one bucket. */
   async addGroup(
     held: number,
     groupCount: number,
     ring: ExactRing,
     signal: AbortSignal,
   ): Promise<void> {
-    const kernels = this.#kernels;
-    const { sums } = this.#slots;
-    const { vector, filled } = this.#current;
-    const grid: Grid = { ...this.#grid, filled };
-    const narrow = magnitudeBits(groupCount, this.#wire.bits);
-    const wide = magnitudeBits(groupCount);
-    const bitsOf = ({ keys }: Run): number => (keys === null ? wide : narrow);
-    const { whole, rows } = this.#slots.runs(held);
-    grid.exponents.fill(0);
-    for (const run of rows) kernels.raiseExponents(run, grid);
-    const alone = ring.worldSize === 1;
-    if (alone) {
-      for (const run of whole) kernels.sumAlone(vector, run, { grid, bits: bitsOf(run) });
-    } else {
-      for (const run of whole) kernels.raiseExponents(run, grid);
-      await ring.maxBytes(grid.exponents, signal);
-    }
-    const { wideAt, wholeEnd, end } = this.#place();
-    if (held === 0) sums.fill(0, 0, wholeEnd);
-    else if (!alone)
-      for (const run of whole) kernels.quantise(sums, run, { grid, bits: bitsOf(run), add: false });
-    sums.fill(0, wholeEnd, end);
-    for (const run of rows) kernels.quantise(sums, run, { grid, bits: bitsOf(run), add: true });
-    if (!alone) await this.#exchange({ wideAt, wholeEnd, end }, ring, signal);
-    const { firstBlocks } = this.#form.layout;
-    const first = firstBlocks[this.#form.wideFrom] ?? 0;
-    kernels.scaleBack(vector, sums, { grid, bits: narrow, wide: { first, bits: wide } });
+    const group = this.openGroup(held, groupCount);
+    for (const bucket of this.buckets(1, groupCount)) await group.add(bucket, ring, signal);
   }
 
-  /** Sums the integers over all ranks: those of few bits and the others apart. */
-  async #exchange(places: SumPlaces, ring: ExactRing, signal: AbortSignal): Promise<void> {
-    const { sums } = this.#slots;
-    const { wideAt, wholeEnd, end } = places;
-    const { bits } = this.#wire;
-    if (bits === 32) {
-      await ring.sumIntegers(sums.subarray(0, end), signal);
-      return;
-    }
-    await ring.sumIntegers(sums.subarray(wideAt, wholeEnd), signal);
-    for (const narrow of [sums.subarray(0, wideAt), sums.subarray(wholeEnd, end)]) {
-      await ring.sumNarrow(narrow, bits, signal);
-    }
-  }
-
-  /** Gives every block that is not zero its place among the integers: whole parts first, rows behind them. */
-  #place(): SumPlaces {
-    const { bounds, exponents, places } = this.#grid;
-    const { firstBlocks } = this.#form.layout;
-    let place = 0;
-    const placeAll = (first: number, end: number): void => {
-      for (let block = first; block < end; block++) {
-        if (exponents[block] === 0) continue;
-        places[block] = place;
-        place += (bounds[block + 1] ?? 0) - (bounds[block] ?? 0);
-      }
-    };
-    let wideAt = 0;
-    for (const [first, end] of wholeStretches(this.#form)) {
-      placeAll(first, end);
-      if (end <= (firstBlocks[this.#form.wideFrom] ?? 0)) wideAt = place;
-    }
-    const wholeEnd = place;
-    for (const { part } of this.#form.rowParts) {
-      placeAll(firstBlocks[part] ?? 0, firstBlocks[part + 1] ?? 0);
-    }
-    return { wideAt, wholeEnd, end: place };
+  /** Nothing is left to be done: every group was added over all ranks. */
+  finish(): Promise<void> {
+    return Promise.resolve();
   }
 }

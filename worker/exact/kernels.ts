@@ -14,6 +14,8 @@ export interface Grid {
   readonly places: Uint32Array;
   /** What lies in the vector: 0 zeros, 1 values of this step, 2 what is left of another step. */
   readonly filled: Uint8Array;
+  /** Σ x² of each block that holds values of this step; of the others without meaning. */
+  readonly squares: Float64Array;
 }
 
 /** Blocks whose elements lie one after the other, in one or several microbatches' vectors. */
@@ -39,7 +41,10 @@ export interface ExactKernels {
     run: Run,
     options: { readonly grid: Grid; readonly bits: number; readonly add: boolean },
   ): void;
-  /** Brings a whole vector up to date: sums · 2^−k, added where values of this step are; 0; or NaN for exponent 255. */
+  /**
+   * Brings a whole vector up to date: sums · 2^−k, added where values of this step are; 0; or NaN for exponent 255. Squares of
+   * what was written are summed while it lies in the processor's cache.
+   */
   scaleBack(
     vector: Float32Array,
     sums: Int32Array,
@@ -56,8 +61,13 @@ export interface ExactKernels {
     run: Run,
     options: { readonly grid: Grid; readonly bits: number },
   ): void;
+  /** squares[b] = Σ x² of each block of a vector, as `scaleBack` sums them. */
+  sumSquares(squares: Float64Array, vector: Float32Array, bounds: Uint32Array): void;
   /** sums += others, wrapping. */
   addIntegers(sums: Int32Array, others: Int32Array): void;
+  /** Σ of integers, modulo 2³², from −2³¹ to below 2³¹. */
+  checksum(integers: Int32Array): number;
+  addFloats(sums: Float32Array, others: Float32Array): void;
   addShorts(sums: Int16Array, others: Int16Array): void;
   addOctets(sums: Int8Array, others: Int8Array): void;
   /** bytes = max(bytes, others). */
@@ -72,7 +82,7 @@ const sourcesMax = (firstFree - pointersAt) / 8;
 /** Where their keys lie. */
 const keysAt = pointersAt + 4 * sourcesMax;
 
-type Loop = (...pointers: number[]) => void;
+type Loop = (...pointers: number[]) => number | void;
 
 function loopOf(exports: WebAssembly.Exports, name: string): Loop {
   const value = exports[name];
@@ -88,7 +98,10 @@ export function loadKernels(memory: WebAssembly.Memory): ExactKernels {
   const quantise = loopOf(exports, "quantise");
   const scaleBack = loopOf(exports, "scaleBack");
   const alone = loopOf(exports, "sumAlone");
+  const sumSquares = loopOf(exports, "sumSquares");
   const addIntegers = loopOf(exports, "addIntegers");
+  const checksum = loopOf(exports, "checksum");
+  const addFloats = loopOf(exports, "addFloats");
   const addShorts = loopOf(exports, "addShorts");
   const addOctets = loopOf(exports, "addOctets");
   const max = loopOf(exports, "maxBytes");
@@ -116,16 +129,21 @@ export function loadKernels(memory: WebAssembly.Memory): ExactKernels {
       quantise(at(sums), ...runOf(run), ...each, bits, adds ? 1 : 0);
     },
     scaleBack(vector, sums, { grid, bits, wide }) {
-      const { bounds, exponents, places, filled } = grid;
-      const each = [at(bounds), at(exponents), at(places), at(filled)];
+      const { bounds, exponents, places, filled, squares } = grid;
+      const each = [at(bounds), at(exponents), at(places), at(filled), at(squares)];
       const count = bounds.length - 1;
       const further = [wide?.first ?? count, wide?.bits ?? bits];
       scaleBack(at(vector), at(sums), count, ...each, bits, ...further);
     },
     sumAlone(vector, run, { grid, bits }) {
-      alone(at(vector), ...runOf(run), at(grid.bounds), at(grid.filled), bits);
+      const { bounds, filled, squares } = grid;
+      alone(at(vector), ...runOf(run), at(bounds), at(filled), at(squares), bits);
     },
+    sumSquares: (squares, vector, bounds) =>
+      sumSquares(at(squares), at(vector), bounds.length - 1, at(bounds)),
     addIntegers: (sums, others) => addIntegers(at(sums), at(others), sums.length),
+    checksum: (integers) => checksum(at(integers), integers.length) ?? 0,
+    addFloats: (sums, others) => addFloats(at(sums), at(others), sums.length),
     addShorts: (sums, others) => addShorts(at(sums), at(others), sums.length),
     addOctets: (sums, others) => addOctets(at(sums), at(others), sums.length),
     maxBytes: (bytes, others) => max(at(bytes), at(others), bytes.length),

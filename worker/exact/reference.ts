@@ -40,6 +40,17 @@ function rounded(value: number, k: number, share: number, bits: number): number 
   return Math.max(-most, Math.min(most, Math.floor(Math.fround(scaled + share))));
 }
 
+/** Σ x² in double precision: eight lanes side by side, then what is left over. */
+function squaresOf(values: Float32Array): number {
+  const lanes = new Float64Array(8);
+  const whole = values.length - (values.length % 8);
+  for (let i = 0; i < whole; i++) lanes[i % 8] = (lanes[i % 8] ?? 0) + (values[i] ?? 0) ** 2;
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0] = lanes;
+  let sum = a + c + (e + g) + (b + d + (f + h));
+  for (const value of values.subarray(whole)) sum += value * value;
+  return sum;
+}
+
 /** Calls `use` with each block of a run, its first element within the sources and its length. */
 function forBlocks(
   { blocks }: Run,
@@ -94,7 +105,7 @@ export const referenceKernels: ExactKernels = {
     });
   },
   scaleBack(vector, sums, { grid, bits, wide }) {
-    const { bounds, exponents, places, filled } = grid;
+    const { bounds, exponents, places, filled, squares } = grid;
     for (let block = 0; block + 1 < bounds.length; block++) {
       const exponent = exponents[block] ?? 0;
       const start = bounds[block] ?? 0;
@@ -115,22 +126,32 @@ export const referenceKernels: ExactKernels = {
         vector[i] = before + Math.fround(Math.fround(sums[place + i - start] ?? 0) * scale);
       }
       filled[block] = 1;
+      squares[block] = squaresOf(vector.subarray(start, end));
     }
   },
-  sumAlone(vector, run, { grid: { bounds, filled }, bits }) {
+  sumAlone(vector, run, { grid: { bounds, filled, squares }, bits }) {
     // Each block has its own place in sums as long as the vector; the blocks of other runs have none.
     const exponents = new Uint8Array(filled.length);
     const states = filled.map((state) => (state === 2 ? 0 : state));
     for (const block of run.blocks) states[block] = filled[block] ?? 0;
-    const grid: Grid = { bounds, exponents, places: bounds.slice(0, -1), filled: states };
+    const grid: Grid = { bounds, exponents, places: bounds.slice(0, -1), filled: states, squares };
     const sums = new Int32Array(vector.length);
     this.raiseExponents(run, grid);
     this.quantise(sums, run, { grid, bits, add: false });
     this.scaleBack(vector, sums, { grid, bits });
     for (const block of run.blocks) filled[block] = states[block] ?? 0;
   },
+  sumSquares(squares, vector, bounds) {
+    for (let block = 0; block + 1 < bounds.length; block++) {
+      squares[block] = squaresOf(vector.subarray(bounds[block], bounds[block + 1]));
+    }
+  },
   addIntegers(sums, others) {
     for (let i = 0; i < sums.length; i++) sums[i] = ((sums[i] ?? 0) + (others[i] ?? 0)) | 0;
+  },
+  checksum: (integers) => integers.reduce((sum, value) => (sum + value) | 0, 0),
+  addFloats(sums, others) {
+    for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] ?? 0) + (others[i] ?? 0);
   },
   addShorts(sums, others) {
     for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] ?? 0) + (others[i] ?? 0);

@@ -1,10 +1,11 @@
 /**
- * Where the microbatches of a group wait for their exponents. A slot holds one microbatch's vector: all parts in order, of
- * row parts only the rows that the microbatch has touched. The first slot has room for the whole vector, because its
+ * Where the microbatches of a group wait for their exponents. A slot holds one microbatch's vector: whole parts in order,
+ * then of row parts the rows that the microbatch has touched. The first slot has room for the whole vector, because its
  * memory becomes the group's integers: those of whole parts where the values are, rows behind them.
  */
 import { arenaBytes, type Arena } from "./arena.ts";
 import type { BlockLayout, RowPart } from "./block-layout.ts";
+import type { Bucket } from "./buckets.ts";
 import type { Run } from "./kernels.ts";
 
 /** Rows of a row part that a microbatch gave. */
@@ -35,8 +36,8 @@ interface Slot {
   key: number | null;
 }
 
-/** A group's runs: whole parts are the same blocks in all slots, rows differ. */
-export interface GroupRuns {
+/** A bucket's runs: whole parts are the same blocks in all slots, rows differ. */
+export interface BucketRuns {
   readonly whole: readonly Run[];
   readonly rows: readonly Run[];
 }
@@ -74,9 +75,11 @@ export class Slots {
   /** Slot 0's rows, which the integers would overwrite before they are read. */
   readonly #aside: Float32Array;
   readonly #allBlocks: Uint32Array;
+  readonly #offsets: readonly number[];
 
   constructor(arena: Arena, form: SlotForm, slotCount: number) {
     this.#form = form;
+    this.#offsets = wholeOffsets(form);
     const { length, given, rows, rowBlocks, blocks } = roomOf(form);
     const first = arena.floats(length);
     this.sums = new Int32Array(first.buffer, first.byteOffset, length);
@@ -126,27 +129,31 @@ export class Slots {
     this.#slot(k).key = key;
   }
 
-  /** The runs of the first `held` slots. What slot 0 has of rows is moved: call it once per group. */
-  runs(held: number): GroupRuns {
-    const wholes = wholeStretches(this.#form).map((): Float32Array[] => []);
-    const rows: Run[] = [];
-    for (const [k, slot] of this.#slots.slice(0, held).entries()) {
-      if (slot.touched === null)
-        throw new Error(`Cannot add microbatch ${k} as its rows are unknown`);
-      const walked = walkSlot(this.#form, slot.touched);
-      for (const [index, offset] of walked.wholeOffsets.entries()) {
-        wholes[index]?.push(slot.vector.subarray(offset));
-      }
-      const keys = this.#form.byKeys ? [this.#keyOf(slot, k)] : null;
-      rows.push(...this.#rowRuns(slot, { offsets: walked.rowOffsets, keys }, k === 0));
-    }
-    const keys = this.#slots.slice(0, held).map((slot, k) => this.#keyOf(slot, k));
+  /** Elements before a bucket's whole parts in a slot. */
+  offsetOf({ first }: Bucket): number {
+    return this.#offsets[first] ?? 0;
+  }
+
+  /** The blocks of a bucket's whole parts, as `[first, end)`. */
+  wholeBlocks(bucket: Bucket): readonly (readonly [number, number])[] {
+    return stretchesOf(this.#form, this.#offsets, bucket).map(
+      ({ firstBlock, endBlock }) => [firstBlock, endBlock] as const,
+    );
+  }
+
+  /** A bucket's runs in the first `held` slots. What slot 0 has of rows is moved: call it once per group. */
+  runs(held: number, bucket: Bucket): BucketRuns {
+    const slots = this.#slots.slice(0, held);
+    const keys = slots.map((slot, k) => this.#keyOf(slot, k));
     const wideBlock = this.#form.layout.firstBlocks[this.#form.wideFrom] ?? 0;
-    const whole = wholeStretches(this.#form).map(([first, end], index): Run => ({
-      sources: wholes[index] ?? [],
-      keys: this.#form.byKeys && first < wideBlock ? keys : null,
-      blocks: this.#allBlocks.subarray(first, end),
-    }));
+    const whole = stretchesOf(this.#form, this.#offsets, bucket).map(
+      ({ firstBlock, endBlock, offset }): Run => ({
+        sources: slots.map(({ vector }) => vector.subarray(offset)),
+        keys: this.#form.byKeys && firstBlock < wideBlock ? keys : null,
+        blocks: this.#allBlocks.subarray(firstBlock, endBlock),
+      }),
+    );
+    const rows = bucket.isLast ? slots.flatMap((slot, k) => this.#rowRuns(slot, k)) : [];
     return { whole: held === 0 ? [] : whole, rows };
   }
 
@@ -156,16 +163,17 @@ export class Slots {
     return key ?? 0;
   }
 
-  #rowRuns(
-    slot: Slot,
-    { offsets, keys }: { readonly offsets: readonly number[]; readonly keys: number[] | null },
-    moved: boolean,
-  ): Run[] {
+  /** Runs of the rows of the k-th slot, by row part. */
+  #rowRuns(slot: Slot, k: number): Run[] {
     const form = this.#form;
+    const { touched } = slot;
+    if (touched === null) throw new Error(`Cannot add microbatch ${k} as its rows are unknown`);
+    const keys = form.byKeys ? [this.#keyOf(slot, k)] : null;
     let listed = 0;
     let put = 0;
+    let offset = this.#offsets.at(-1) ?? 0;
     return form.rowParts.map((row, index): Run => {
-      const rows = slot.touched?.[index]?.rows ?? new Int32Array(0);
+      const { rows, room } = touched[index] ?? { rows: new Int32Array(0), room: 0 };
       const perRow = blocksOfRow(form, row);
       const first = form.layout.firstBlocks[row.part] ?? 0;
       const blocks = slot.rowBlocks.subarray(listed, listed + rows.length * perRow);
@@ -173,9 +181,9 @@ export class Slots {
         blocks.map((_, i) => first + (rows[Math.floor(i / perRow)] ?? 0) * perRow + (i % perRow)),
       );
       listed += blocks.length;
-      const offset = offsets[index] ?? 0;
       const values = slot.vector.subarray(offset, offset + rows.length * sizeOfRow(form, row));
-      if (!moved) return { sources: [values], keys, blocks };
+      offset += room * sizeOfRow(form, row);
+      if (k !== 0) return { sources: [values], keys, blocks };
       const aside = this.#aside.subarray(put, put + values.length);
       aside.set(values);
       put += values.length;
@@ -201,47 +209,47 @@ function blocksOfRow({ layout }: SlotForm, { part, rows }: RowPart): number {
   return ((firstBlocks[part + 1] ?? 0) - (firstBlocks[part] ?? 0)) / rows;
 }
 
-/** Blocks `[first, end)` of whole parts that follow one another and are rounded alike. */
-export function wholeStretches({ partSizes, rowParts, wideFrom, layout }: SlotForm) {
-  const edges = [-1, ...rowParts.map(({ part }) => part), partSizes.length];
-  const { firstBlocks } = layout;
-  const wideBlock = firstBlocks[wideFrom] ?? 0;
-  return edges.slice(1).flatMap((edge, index): (readonly [number, number])[] => {
-    const first = firstBlocks[(edges[index] ?? -1) + 1] ?? 0;
-    const end = firstBlocks[edge] ?? 0;
-    const cut = Math.min(Math.max(first, wideBlock), end);
-    return (
-      [
-        [first, cut],
-        [cut, end],
-      ] as const
-    ).filter(([from, to]) => to > from);
-  });
+/** Whole parts of a bucket that follow one another and are rounded alike. */
+interface Stretch {
+  /** Blocks `[firstBlock, endBlock)`. */
+  readonly firstBlock: number;
+  readonly endBlock: number;
+  /** Elements before it in a slot. */
+  readonly offset: number;
 }
 
-/** Offsets within a slot of the stretches of whole parts, and of each row part's rows. */
-function walkSlot(form: SlotForm, touched: readonly TouchedRows[]) {
-  const { partSizes, rowParts } = form;
-  const rowOffsets: number[] = [];
-  const wholeOffsets: number[] = [];
-  let offset = 0;
-  let inStretch = false;
+/** Elements before each whole part in a slot; after the last part, all of them. Of row parts it has no meaning. */
+function wholeOffsets({ partSizes, rowParts }: SlotForm): readonly number[] {
+  const byRows = new Set(rowParts.map(({ part }) => part));
+  const offsets = [0];
   for (const [part, size] of partSizes.entries()) {
-    const index = rowParts.findIndex((row) => row.part === part);
-    const row = rowParts[index];
-    if (row !== undefined) {
-      rowOffsets.push(offset);
-      offset += (touched[index]?.room ?? 0) * sizeOfRow(form, row);
-      inStretch = false;
-      continue;
-    }
-    // Where wide parts begin a stretch begins too.
-    if (part === form.wideFrom) inStretch = false;
-    if (!inStretch && size > 0) {
-      wholeOffsets.push(offset);
-      inStretch = true;
-    }
-    offset += size;
+    offsets.push((offsets[part] ?? 0) + (byRows.has(part) ? 0 : size));
   }
-  return { rowOffsets, wholeOffsets };
+  return offsets;
+}
+
+/** The stretches of whole parts that a bucket has. */
+function stretchesOf(
+  { partSizes, rowParts, wideFrom, layout }: SlotForm,
+  offsets: readonly number[],
+  { first, end }: Bucket,
+): readonly Stretch[] {
+  const byRows = new Set(rowParts.map(({ part }) => part));
+  const { firstBlocks } = layout;
+  const stretches: Stretch[] = [];
+  let from = first;
+  const close = (to: number): void => {
+    const [firstBlock = 0, endBlock = 0] = [firstBlocks[from], firstBlocks[to]];
+    if (endBlock > firstBlock) {
+      stretches.push({ firstBlock, endBlock, offset: offsets[from] ?? 0 });
+    }
+  };
+  for (let part = first; part < end; part++) {
+    if (part === wideFrom || byRows.has(part)) {
+      close(part);
+      from = byRows.has(part) ? part + 1 : part;
+    }
+  }
+  close(Math.min(end, partSizes.length));
+  return stretches;
 }

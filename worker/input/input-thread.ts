@@ -29,6 +29,8 @@ export async function startInputThread(settings: InputSettings): Promise<InputTh
   const thread = new Worker(new URL("./input-thread.mjs", import.meta.url), {
     workerData: settings,
     name: "input",
+    // What is made of a microbatch's texts is small: no young generation of the size that the main thread's buffers need.
+    resourceLimits: { maxYoungGenerationSizeMb: 6 },
   });
   const pending = new Map<number, Pending>();
   const log = new CollationLog();

@@ -5,6 +5,7 @@ import { parseBertConfig } from "../../foundation/families/bert-config.ts";
 import { exampleBatch } from "./bert-example.ts";
 import { bertInputs } from "./bert-inputs.ts";
 import { bertLogits, inputOf, wordEmbeddings } from "./bert-network.ts";
+import { variableGradients } from "./gradients.ts";
 import { lossSum } from "./losses.ts";
 import type { Model, ModelOptions, Phase, PhaseContext, PhaseOutputs } from "./model.ts";
 
@@ -52,7 +53,7 @@ function gradientSums(context: PhaseContext, loss: () => tf.Scalar): PhaseOutput
     context.backwardFollows();
     return sum;
   };
-  const { value, grads } = tf.variableGrads(forward, [...context.trainable]);
+  const { value, grads } = variableGradients(context, forward);
   const trainable = new Set(context.trainable);
   const gradients: Record<string, tf.Tensor> = {};
   for (const [name, variable] of Object.entries(context.variables)) {

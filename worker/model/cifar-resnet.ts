@@ -18,10 +18,12 @@ import type { BatchNorms } from "./running-averages.ts";
 interface Place {
   readonly context: PhaseContext;
   readonly norms: BatchNorms;
+  readonly convolutionTable: number;
 }
 
 /** Makes the model. Throws BadInput for a config that is not of this family. */
 export function createCifarResnet(options: ModelOptions): Model {
+  const { convolutionTable } = options;
   const config = parseCifarResnetConfig(JSON.parse(options.configJson));
   const { stem, blocks } = layersOf(config);
   return imageClassifier(
@@ -30,7 +32,7 @@ export function createCifarResnet(options: ModelOptions): Model {
       config,
       tensors: cifarResnetTensors(config),
       forward: (context, images, norms) => {
-        const place = { context, norms };
+        const place = { context, norms, convolutionTable };
         let x = convolveNormed(place, images, stem, { residual: null, relu: true });
         for (const block of blocks) x = basicBlock(place, x, block);
         return dense(context, "fc", tf.mean(x, [1, 2]));
@@ -49,12 +51,13 @@ function basicBlock(place: Place, x: tf.Tensor4D, block: BasicBlock): tf.Tensor4
 }
 
 function convolveNormed(
-  { context, norms }: Place,
+  { context, norms, convolutionTable }: Place,
   x: tf.Tensor4D,
   { filters, norm, size, stride }: NormedConvolution,
   after: AfterNorm,
 ): tf.Tensor4D {
   const weights = variableOf(context, filters) as tf.Variable<tf.Rank.R4>;
-  const y = convolve(context, x, weights, { stride, padding: (size - 1) / 2 });
+  const movement = { stride, padding: (size - 1) / 2, convolutionTable };
+  const y = convolve(context, x, weights, movement);
   return norms.normalize(y, norm, after);
 }

@@ -4,9 +4,10 @@
  * kernels of ours compute it; the value and the input's gradient are TensorFlow's own or ours, as the shape has it.
  */
 import * as tf from "@tensorflow/tfjs";
+import { convolutionForm, type ConvolutionForm } from "../../foundation/convolution-table.ts";
 import { int, kernelOf, type BlockContext } from "./blocks.ts";
-import { convolutionForm, type ConvolutionForm } from "./convolution-form.ts";
 import { at, differentiable } from "./differentiable.ts";
+import type { ModelOptions } from "./model.ts";
 
 /** How filters move over an image. */
 export interface Movement {
@@ -40,18 +41,24 @@ function paddingOf(imageSize: number, filterSize: number, { stride, padding }: M
   return { name: "valid", before: padding, after: Math.max(0, read - imageSize - padding) };
 }
 
-/** x convolved by filters. Images and filters are square. */
+/** x convolved by filters. Images and filters are square. @param movement with the table that the job's kernels are chosen by */
 export function convolve(
   context: BlockContext,
   x: tf.Tensor4D,
   filters: tf.Tensor4D,
-  movement: Movement,
+  { convolutionTable, ...movement }: Movement & Pick<ModelOptions, "convolutionTable">,
 ): tf.Tensor4D {
   const [filterSize, , inputs, outputs] = filters.shape;
   const imageSize = x.shape[1];
   const convolution: Convolution = {
     ...movement,
-    form: convolutionForm({ ...movement, imageSize, filterSize, inputs, outputs }),
+    form: convolutionForm(convolutionTable, {
+      ...movement,
+      imageSize,
+      filterSize,
+      inputs,
+      outputs,
+    }),
     padded: paddingOf(imageSize, filterSize, movement),
     imageShape: x.shape,
     filterShape: filters.shape,

@@ -3,6 +3,23 @@ import * as tf from "@tensorflow/tfjs";
 import type { PhaseContext } from "./model.ts";
 
 /**
+ * `tf.variableGrads` for everything that trains. With a loss scale the loss is multiplied by it before it is differentiated, and
+ * loss and gradients are divided by it after: by a power of two, so that no bit changes but of what left the range of floats.
+ */
+export function variableGradients(
+  { trainable, lossScale: scale }: PhaseContext,
+  loss: () => tf.Scalar,
+): { readonly value: tf.Scalar; readonly grads: Readonly<Record<string, tf.Tensor>> } {
+  if (scale === null) return tf.variableGrads(loss, [...trainable]);
+  const { value, grads } = tf.variableGrads(() => tf.mul(loss(), scale), [...trainable]);
+  const unscaled = Object.entries(grads).map(([name, gradient]) => [name, tf.div(gradient, scale)]);
+  return {
+    value: tf.div(value, scale),
+    grads: Object.fromEntries(unscaled) as Readonly<Record<string, tf.Tensor>>,
+  };
+}
+
+/**
  * Differentiates a loss with respect to everything that trains.
  * @param loss weighted sum over the microbatch
  * @returns the loss, and one gradient per trainable variable by table name
@@ -13,7 +30,7 @@ export function gradientsOf(
   loss: () => tf.Scalar,
 ): { readonly loss: tf.Scalar; readonly gradients: Readonly<Record<string, tf.Tensor>> } {
   const trains = new Set(context.trainable);
-  const { value, grads } = tf.variableGrads(loss, [...context.trainable]);
+  const { value, grads } = variableGradients(context, loss);
   const gradients: Record<string, tf.Tensor> = {};
   for (const [name, variable] of Object.entries(context.variables)) {
     if (!trains.has(variable)) continue;

@@ -67,6 +67,8 @@ export interface PhaseContext {
   segment<Value>(run: () => Value): Value;
   /** Says that the loss is there and its gradient comes next; only models with segments need to. */
   backwardFollows(): void;
+  /** Factor of the loss while it is differentiated, of which gradients are freed again; null for none. */
+  readonly lossScale: tf.Tensor | null;
   /** Trainable variables, in table order. */
   readonly trainable: readonly tf.Variable[];
   /** False while evaluating: no dropout, running averages instead of batch statistics. */
@@ -114,6 +116,8 @@ export interface ModelOptions {
   readonly bucketLengths: readonly number[];
   readonly maxLength: number;
   readonly labelSmoothing: number;
+  /** Version of the table by which convolution kernels are chosen (foundation/convolution-table.ts). */
+  readonly convolutionTable: number;
   /** Microbatches of a full global batch: rows of what is gathered ÷ rows of a microbatch. */
   readonly microbatchesPerStep: number;
 }

@@ -15,6 +15,7 @@ import type { Model, ModelOptions } from "./model.ts";
 
 /** Makes the model. Throws BadInput for a config that is not of this family. */
 export function createTinyConvnet(options: ModelOptions): Model {
+  const { convolutionTable } = options;
   const config = parseTinyConvnetConfig(JSON.parse(options.configJson));
   return imageClassifier(
     {
@@ -25,7 +26,7 @@ export function createTinyConvnet(options: ModelOptions): Model {
         let x = images;
         for (const { name, norm, stride } of convolutionsOf(config)) {
           const filters = variableOf(context, `${name}.weight`) as tf.Variable<tf.Rank.R4>;
-          const y = convolve(context, x, filters, { stride, padding: 1 });
+          const y = convolve(context, x, filters, { stride, padding: 1, convolutionTable });
           x = config.batch_norm
             ? norms.normalize(y, norm, { residual: null, relu: true })
             : tf.relu(tf.add(y, variableOf(context, `${name}.bias`)));

@@ -48,7 +48,7 @@ function productFlops(run: OpRun, shapeOf: ShapeOf): number {
   if (convolutions.some(([pattern]) => pattern.test(op))) {
     return convolutionFlops(run, shape, shapeOf);
   }
-  if (/MatMul/u.test(op) && shape.length >= 2) {
+  if (/MatMul|^Ringmaster(?:Narrow)?Product$/u.test(op) && shape.length >= 2) {
     const [m = 0, n = 0] = shape.slice(-2);
     const batch = elements(shape.slice(0, -2));
     for (const [input, side] of [m, n].entries()) {

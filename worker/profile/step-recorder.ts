@@ -5,7 +5,15 @@ import { plainSpan, type Span } from "./span.ts";
 /** What a step needs of a ring. */
 export type StepRing = Pick<
   Ring,
-  "worldSize" | "sumIntegers" | "sumNarrow" | "maxBytes" | "allGather" | "counters"
+  | "worldSize"
+  | "sharesHost"
+  | "sumIntegers"
+  | "sumNarrow"
+  | "scatterIntegers"
+  | "sumFloats"
+  | "maxBytes"
+  | "allGather"
+  | "counters"
 >;
 
 /** One step's notes. */
@@ -67,11 +75,12 @@ export class StepRecorder {
 
   /** The ring, with every collective noted. */
   watch(ring: StepRing): StepRing {
-    const { worldSize } = ring;
+    const { worldSize, sharesHost } = ring;
     const collective = (name: string, bytes: number, run: () => Promise<void>): Promise<void> =>
       this.#collective(name, `${bytes} bytes`, run);
     return {
       worldSize,
+      sharesHost,
       get counters() {
         return ring.counters;
       },
@@ -81,6 +90,12 @@ export class StepRecorder {
         collective("sum integers", (vector.length * bits) / 8, () =>
           ring.sumNarrow(vector, bits, signal),
         ),
+      scatterIntegers: (vector, how, signal) =>
+        collective("scatter integers", (vector.length * how.bits) / 8, () =>
+          ring.scatterIntegers(vector, how, signal),
+        ),
+      sumFloats: (vector, signal) =>
+        collective("sum floats", vector.byteLength, () => ring.sumFloats(vector, signal)),
       maxBytes: (bytes, signal) =>
         collective("agree on exponents", bytes.byteLength, () => ring.maxBytes(bytes, signal)),
       allGather: (own, sizes, signal) =>

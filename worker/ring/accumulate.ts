@@ -47,10 +47,8 @@ function integersOf({ buffer, byteOffset, byteLength }: Uint8Array): Int32Array 
 /** Adds float32: the result depends on the order of the ring. */
 export const sumFloats: Combination<Float32Array> = {
   elements,
-  combine(_kernels, result, other) {
-    const sums = floatsOf(result);
-    const added = floatsOf(other);
-    for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] as number) + (added[i] as number);
+  combine(kernels, result, other) {
+    kernels.addFloats(floatsOf(result), floatsOf(other));
   },
 };
 

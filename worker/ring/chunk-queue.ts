@@ -17,9 +17,11 @@ export class ChunkQueue<T> {
     this.#limit = limit;
   }
 
-  /** Adds an item. Rejects once closed, or with the signal's reason. */
+  /** Adds an item, where there is room before it returns. Rejects once closed, or with the signal's reason. */
   async push(item: T, signal: AbortSignal): Promise<void> {
-    await this.#until(() => this.#items.length < this.#limit, signal);
+    signal.throwIfAborted();
+    const hasRoom = (): boolean => this.#items.length < this.#limit;
+    if (!hasRoom()) await this.#until(hasRoom, signal);
     if (this.#closed !== null) throw this.#closed;
     this.#items.push(item);
     this.#wakeAll();

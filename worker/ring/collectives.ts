@@ -8,6 +8,7 @@
  *   broadcast        ≤ N − 1 hops    K (0 for the last)
  *   barrier          N − 1 hops      N − 1 bytes
  */
+import { checkSegments, checkSizes } from "./check-parts.ts";
 import { combineInto, type Combination } from "./accumulate.ts";
 import { checkChunk, cutChunks, walkRing, type Place } from "./ring-walk.ts";
 import { hopsOfHalf, ownedSegment, receivedSegment, sentSegment } from "./schedule.ts";
@@ -42,6 +43,16 @@ export interface Collectives {
     combination: Combination<V>,
     signal: AbortSignal,
   ): Promise<Segment>;
+  /**
+   * The same for segments of any sizes: afterwards the own one holds the result, the rest is undefined.
+   * @param segments by rank, ascending, the same on all; together they are the vector
+   */
+  scatterTo<V extends Vector>(
+    vector: V,
+    combination: Combination<V>,
+    segments: readonly Segment[],
+    signal: AbortSignal,
+  ): Promise<void>;
   /** Completes a vector of which each rank holds the segment that `reduceScatter` returned, in place. */
   allGatherSegments(vector: Vector, signal: AbortSignal): Promise<void>;
   /** Gathers one part from each rank, by rank; `sizes` are the parts' bytes, the same on all ranks. */
@@ -50,6 +61,8 @@ export interface Collectives {
     sizes: readonly number[],
     signal: AbortSignal,
   ): Promise<readonly Uint8Array[]>;
+  /** The same in place: fills the others' parts. @param parts by rank, of the same sizes on all; the own one is given */
+  fillParts(parts: readonly Uint8Array[], signal: AbortSignal): Promise<void>;
   /** Gives every rank the bytes that `root` holds, in place. */
   broadcast(bytes: Uint8Array, root: number, signal: AbortSignal): Promise<void>;
   /** Returns when every rank has called it. */
@@ -64,8 +77,11 @@ export function collectivesOver(place: Place): Collectives {
     allReduce: (vector, combination, signal) => allReduce(place, vector, combination, signal),
     reduceScatter: (vector, combination, signal) =>
       reduceScatter(place, vector, combination, signal),
+    scatterTo: (vector, combination, segments, signal) =>
+      scatterTo(place, vector, { combination, segments }, signal),
     allGatherSegments: (vector, signal) => allGatherSegments(place, vector, signal),
     allGather: (own, sizes, signal) => allGather(place, own, sizes, signal),
+    fillParts: (parts, signal) => fillParts(place, parts, signal),
     broadcast: (bytes, root, signal) => broadcast(place, bytes, root, signal),
     barrier: (signal) => barrier(place, signal),
   };
@@ -89,11 +105,13 @@ async function walkVector<V extends Vector>(
     readonly last: number;
     /** Absent where no hop combines. */
     readonly combination?: Combination<V>;
+    /** In the order of the schedule; absent for as equal ones as there can be. */
+    readonly segments?: readonly Segment[];
   },
   signal: AbortSignal,
 ): Promise<void> {
   const { rank, rankCount } = place;
-  const segments = cutSegments(vector.length, rankCount);
+  const segments = hops.segments ?? cutSegments(vector.length, rankCount);
   const half = hopsOfHalf(rankCount);
   const at = (hop: number): Uint8Array =>
     part(vector, segments[receivedSegment(rank, rankCount, hop)]);
@@ -154,6 +172,27 @@ export async function reduceScatter<V extends Vector>(
   return owned;
 }
 
+/** A reduce-scatter after which each rank has the segment of its number. */
+async function scatterTo<V extends Vector>(
+  place: Place,
+  vector: V,
+  {
+    combination,
+    segments,
+  }: { readonly combination: Combination<V>; readonly segments: readonly Segment[] },
+  signal: AbortSignal,
+): Promise<void> {
+  const { rankCount } = place;
+  checkSegments(segments, vector, rankCount);
+  if (rankCount === 1) return;
+  // The schedule leaves rank r with segment r + 1.
+  const scheduled = segments.map(
+    (_, index) => segments[(index + rankCount - 1) % rankCount] ?? { start: 0, end: 0 },
+  );
+  const last = hopsOfHalf(rankCount) - 1;
+  await walkVector(place, vector, { first: 0, last, combination, segments: scheduled }, signal);
+}
+
 /** Completes a vector of which each rank holds the segment that `reduceScatter` returned, in place. */
 export async function allGatherSegments(
   place: Place,
@@ -162,19 +201,6 @@ export async function allGatherSegments(
 ): Promise<void> {
   const half = hopsOfHalf(place.rankCount);
   if (half > 0) await walkVector(place, vector, { first: half, last: 2 * half - 1 }, signal);
-}
-
-/** Throws unless there is a size for each rank and the own one is right. */
-export function checkSizes(
-  own: Uint8Array,
-  sizes: readonly number[],
-  { rank, rankCount }: { readonly rank: number; readonly rankCount: number },
-): void {
-  if (sizes.length !== rankCount || sizes[rank] !== own.byteLength) {
-    throw new RangeError(
-      `Cannot gather parts as sizes for rank ${rank}: current value is [${sizes.join(", ")}]`,
-    );
-  }
 }
 
 /**
@@ -188,11 +214,25 @@ export async function allGather(
   sizes: readonly number[],
   signal: AbortSignal,
 ): Promise<readonly Uint8Array[]> {
-  const { rank, rankCount } = place;
   checkSizes(own, sizes, place);
-  const parts = sizes.map((size, index) => (index === rank ? own : new Uint8Array(size)));
+  const parts = sizes.map((size, rank) => (rank === place.rank ? own : new Uint8Array(size)));
+  await fillParts(place, parts, signal);
+  return parts;
+}
+
+/** Fills the other ranks' parts in place. @param parts by rank, of the same sizes on all ranks; the own one is given */
+export async function fillParts(
+  place: Place,
+  parts: readonly Uint8Array[],
+  signal: AbortSignal,
+): Promise<void> {
+  const { rank, rankCount } = place;
+  if (rankCount === 1) return;
+  const own = parts[rank];
+  if (own === undefined || parts.length !== rankCount) {
+    throw new RangeError(`Cannot fill ${parts.length} parts as rank ${rank} of ${rankCount}`);
+  }
   const at = (hop: number): Uint8Array => parts[receivedSegment(rank, rankCount, hop)] ?? own;
-  if (rankCount === 1) return parts;
   await walkRing(
     place,
     {
@@ -208,7 +248,6 @@ export async function allGather(
     },
     signal,
   );
-  return parts;
 }
 
 /** Gives every rank the bytes that `root` holds, in place. */

@@ -55,6 +55,20 @@ export class FrameReader {
     }
   }
 
+  /** Memory for the next bytes of the message under way, which may be read into it; null where they are to be given to `read`. */
+  room(): Uint8Array | null {
+    return this.#message?.subarray(this.#filled) ?? null;
+  }
+
+  /** So many bytes have been read into `room`. */
+  filled(count: number): void {
+    const message = this.#message;
+    this.#filled += count;
+    if (message === null || this.#filled < message.byteLength) return;
+    this.#message = null;
+    this.#options.message(message);
+  }
+
   #readHead(piece: Uint8Array): number {
     const count = Math.min(this.#headWanted - this.#headFilled, piece.byteLength);
     this.#head.set(piece.subarray(0, count), this.#headFilled);
@@ -86,11 +100,7 @@ export class FrameReader {
   #readMessage(message: Uint8Array, piece: Uint8Array): number {
     const count = Math.min(message.byteLength - this.#filled, piece.byteLength);
     message.set(count === piece.byteLength ? piece : piece.subarray(0, count), this.#filled);
-    this.#filled += count;
-    if (this.#filled === message.byteLength) {
-      this.#message = null;
-      this.#options.message(message);
-    }
+    this.filled(count);
     return count;
   }
 }

@@ -31,7 +31,8 @@ export class GrpcInlet {
   readonly #queue = new ChunkQueue<Waiting>(Number.POSITIVE_INFINITY);
   readonly #memory = new MessageMemory(messageBytesMax);
   readonly #connected = new Signpost();
-  readonly #scratch = new Uint8Array(ringChunkBytes);
+  /** What was read from shared memory last; it grows to the largest chunk. */
+  #scratch = new Uint8Array(0);
   #waiting = 0;
   #isPaused = false;
   /** What the last `receive` has given out. */
@@ -134,6 +135,7 @@ export class GrpcInlet {
         `${this.#options.left.workerId} announced ${bytes} bytes in shared memory that is not open`,
       );
     }
+    if (this.#scratch.byteLength < bytes) this.#scratch = new Uint8Array(bytes);
     this.#reader.read(this.#consumed, bytes, this.#scratch);
     this.#consumed += 1;
     this.#pull.write(

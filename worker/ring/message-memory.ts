@@ -2,8 +2,8 @@
 
 /** Messages below this many bytes get memory of their own. */
 const sharedBytesMin = 16 * 1024;
-/** Pieces of memory that are kept. */
-const keptMax = 8;
+/** Pieces of memory that are kept: as many as wait to be taken, and one that is. */
+const keptMax = 5;
 
 /** Bytes: a payload is copied on by words where it begins at such a multiple, otherwise byte by byte. */
 const alignment = 64;

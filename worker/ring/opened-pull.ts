@@ -7,17 +7,12 @@ import type { IncomingHttpHeaders, IncomingHttpStatusHeader } from "node:http2";
 import { clearTimeout, setTimeout } from "node:timers";
 import { toBinary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
-import { anyName, tlsFailure, type TlsIdentity } from "../../foundation/tls/tls-identity.ts";
+import { tlsFailure, type TlsIdentity } from "../../foundation/tls/tls-identity.ts";
 import { PullRequestSchema, type PullRequest } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
 import { receiveWindowBytes } from "../../proto/limits.ts";
-import { framePrefix, FrameReader, type FrameReaderOptions } from "./grpc-frames.ts";
-import {
-  grpcContentType,
-  keepAlive,
-  pullPath,
-  ringTlsVersion,
-  sessionMemoryMax,
-} from "./ring-http2.ts";
+import { framePrefix, FrameReader, prefixBytes, type FrameReaderOptions } from "./grpc-frames.ts";
+import { PullConnection } from "./pull-connection.ts";
+import { grpcContentType, keepAlive, pullPath, sessionMemoryMax } from "./ring-http2.ts";
 
 /** Pause before the neighbour is tried again, in milliseconds. */
 const reconnectMs = 500;
@@ -56,13 +51,15 @@ function statusOf(headers: IncomingHttpHeaders): string | null {
     : `${code} ${status[code] ?? "UNKNOWN"}: ${details}`;
 }
 
-function secured({ cert, key, ca }: TlsIdentity) {
-  return { cert, key, ca, minVersion: ringTlsVersion, checkServerIdentity: anyName } as const;
+/** Longest DATA frame that is taken: a whole message, and what HTTP/2 has everybody take. */
+function frameBytesMaxOf({ bytesMax }: FrameReaderOptions): number {
+  return Math.max(16_384, prefixBytes + bytesMax);
 }
 
 /** One pull, from the side that pulls. */
 export class OpenedPull {
   readonly #options: PullOptions;
+  #connection: PullConnection | null = null;
   #session: ClientHttp2Session | null = null;
   #stream: ClientHttp2Stream | null = null;
   #retry: NodeJS.Timeout | null = null;
@@ -74,30 +71,61 @@ export class OpenedPull {
   }
 
   #connect(): void {
-    const { address, tls } = this.#options;
-    const settings = { initialWindowSize: receiveWindowBytes };
-    const session = connect(`${tls === null ? "http" : "https"}://${address}`, {
-      settings,
+    const { address, tls, frames } = this.#options;
+    let failed = "it cannot be reached";
+    const fail = (why: string): void => {
+      failed = why;
+    };
+    const over = (): void => {
+      const refused = tlsFailure(failed);
+      if (this.#session !== null || refused !== null) this.#lose(refused ?? failed);
+      else if (!this.#over) this.#retry = setTimeout(() => this.#connect(), reconnectMs);
+    };
+    const connection = new PullConnection({
+      address,
+      tls,
+      frameBytesMax: frameBytesMaxOf(frames),
+      reader: new FrameReader(frames),
+      connected: () => {
+        // Told a tick after the socket has connected: the pull may be over by then.
+        if (!this.#over) this.#begin(connection, { over, failure: () => failed, failed: fail });
+      },
+      failed: (error) => fail(error.message),
+      senseless: (error) => this.#lose(String(error)),
+      closed: () => {
+        if (this.#session === null) over();
+      },
+    });
+    this.#connection = connection;
+  }
+
+  #begin(
+    connection: PullConnection,
+    ends: { readonly over: () => void; readonly failure: () => string; failed(why: string): void },
+  ): void {
+    const { address, frames } = this.#options;
+    const session = connect(`http://${address}`, {
+      createConnection: () => connection.control,
+      settings: {
+        initialWindowSize: receiveWindowBytes,
+        maxFrameSize: frameBytesMaxOf(frames),
+      },
       maxSessionMemory: sessionMemoryMax,
-      ...(tls === null ? {} : secured(tls)),
     });
     this.#session = session;
-    let failed = "it cannot be reached";
-    session.on("error", (error: Error) => (failed = error.message));
+    session.on("error", (error: Error) => ends.failed(error.message));
+    session.once("close", ends.over);
     session.once("connect", () => {
+      // A neighbour that leaves may have said so already.
+      if (session.destroyed || session.closed) return;
       session.setLocalWindowSize(receiveWindowBytes);
       keepAlive(session);
-      this.#open(session, () => failed);
-    });
-    session.once("close", () => {
-      const refused = tlsFailure(failed);
-      if (this.#stream !== null || refused !== null) this.#lose(refused ?? failed);
-      else if (!this.#over) this.#retry = setTimeout(() => this.#connect(), reconnectMs);
+      this.#open(session, ends.failure);
     });
   }
 
   #open(session: ClientHttp2Session, failure: () => string): void {
-    const { metadata, opening, frames } = this.#options;
+    const { metadata, opening } = this.#options;
     const stream = session.request(
       {
         ":method": "POST",
@@ -112,16 +140,9 @@ export class OpenedPull {
     stream.on("response", (headers) => this.#answered(headers));
     let end = "its stream has ended";
     stream.on("trailers", (trailers: IncomingHttpHeaders) => (end = statusOf(trailers) ?? end));
-    const reader = new FrameReader(frames);
-    stream.on("data", (piece: Buffer) => {
-      if (this.#over) return;
-      try {
-        reader.read(piece);
-      } catch (error) {
-        this.#lose(String(error));
-      }
-    });
-    // Comes after all that was sent before it has been read, trailers do not.
+    // Its data never comes this way, its end does.
+    stream.resume();
+    // Comes after trailers; what was sent before has been read by then.
     stream.on("end", () => this.#lose(end));
     stream.on("error", (error) => this.#lose(error.message));
     stream.on("close", () => this.#lose(failure()));
@@ -146,13 +167,13 @@ export class OpenedPull {
     stream.uncork();
   }
 
-  /** Lets nothing further come, except what has been read from the connection already. */
+  /** Lets nothing further come, except what the window has room for. */
   pause(): void {
-    this.#stream?.pause();
+    this.#connection?.pause();
   }
 
   resume(): void {
-    this.#stream?.resume();
+    this.#connection?.resume();
   }
 
   #lose(why: string): void {
@@ -168,5 +189,6 @@ export class OpenedPull {
     if (this.#retry !== null) clearTimeout(this.#retry);
     this.#stream?.close(constants.NGHTTP2_CANCEL);
     this.#session?.destroy();
+    this.#connection?.destroy();
   }
 }

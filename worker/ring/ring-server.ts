@@ -2,19 +2,16 @@
  * Serves RingService: lets the right neighbour of the current generation pull, once it has proved its membership. A pull
  * may come before this worker has formed its own side of the ring; it then waits for it.
  */
-import {
-  createSecureServer,
-  createServer,
-  type Http2SecureServer,
-  type Http2Server,
-  type ServerHttp2Session,
-} from "node:http2";
+import type { ServerHttp2Session } from "node:http2";
+import { createServer as createPlain, type Server, type Socket } from "node:net";
+import { createServer as createSecure } from "node:tls";
 import { status } from "@grpc/grpc-js";
 import { z } from "zod";
 import type { TlsIdentity } from "../../foundation/tls/tls-identity.ts";
 import { metadataNames, verifyRingProof } from "../../proto/auth.ts";
 import type { PullRequest } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
-import { keepAlive, pullPath, ringTlsVersion, sessionMemoryMax } from "./ring-http2.ts";
+import { keepAlive, pullPath, ringTlsVersion } from "./ring-http2.ts";
+import { serveConnection } from "./served-connection.ts";
 import { ServedPull } from "./served-pull.ts";
 
 /** Pulls that may wait for their generation. */
@@ -113,17 +110,21 @@ class Doorkeeper {
   }
 }
 
-function createFor(tls: TlsIdentity | null): Http2Server | Http2SecureServer {
-  if (tls === null) return createServer({ maxSessionMemory: sessionMemoryMax });
+function createFor(tls: TlsIdentity | null, serve: (socket: Socket) => void): Server {
+  if (tls === null) return createPlain(serve);
   const { cert, key, ca } = tls;
-  const server = createSecureServer({
+  const server = createSecure({
     cert,
     key,
     ca,
     minVersion: ringTlsVersion,
     requestCert: true,
     rejectUnauthorized: true,
-    maxSessionMemory: sessionMemoryMax,
+    ALPNProtocols: ["h2"],
+  });
+  server.on("secureConnection", (socket) => {
+    if (socket.alpnProtocol === "h2") serve(socket);
+    else socket.destroy();
   });
   // Whoever has no certificate of ours is turned away by the handshake; there is nobody to tell.
   server.on("tlsClientError", () => undefined);
@@ -135,25 +136,24 @@ function serve(
   sessions: Set<ServerHttp2Session>,
   door: Doorkeeper,
   tls: TlsIdentity | null,
-): Http2Server | Http2SecureServer {
-  const server = createFor(tls);
-  server.on("session", (session) => {
+): Server {
+  return createFor(tls, (socket) => {
+    const { session, sender } = serveConnection(socket);
     sessions.add(session);
     // What is lost with a session is its streams' to notice; without a listener it would end the process.
     session.on("error", () => undefined);
     session.once("close", () => sessions.delete(session));
     keepAlive(session);
-  });
-  server.on("stream", (stream, headers) => {
-    const call: ServedPull = new ServedPull(stream, headers, {
-      request: (opening) => door.arrive(call, opening),
-      lost: () => undefined,
+    session.on("stream", (stream, headers) => {
+      const call: ServedPull = new ServedPull(stream, headers, sender, {
+        request: (opening) => door.arrive(call, opening),
+        lost: () => undefined,
+      });
+      if (headers[":path"] !== pullPath) {
+        call.refuse(status.NOT_FOUND, `there is no ${String(headers[":path"])}`);
+      }
     });
-    if (headers[":path"] !== pullPath) {
-      call.refuse(status.NOT_FOUND, `there is no ${String(headers[":path"])}`);
-    }
   });
-  return server;
 }
 
 /**

@@ -30,14 +30,27 @@ export interface Walk {
   take(hop: number, offset: number, data: Uint8Array): Uint8Array;
 }
 
+/** Least bytes of a chunk of a part that has more than one. */
+const chunkBytesMin = 1024 * 1024;
+/** Chunks that a part is cut into at least, where they are not too small: while one is added up, the next is on its way. */
+const chunksOfPart = 4;
+/** Chunks are whole elements and whole pages. */
+const chunkStepBytes = 64 * 1024;
+
+function chunkBytesOf(partBytes: number): number {
+  const share = Math.ceil(partBytes / chunksOfPart / chunkStepBytes) * chunkStepBytes;
+  return Math.min(ringChunkBytes, Math.max(chunkBytesMin, share));
+}
+
 /** A part of a vector as chunks of at most `ringChunkBytes`, each a view of it; none for an empty part. */
 export function cutChunks(
   whole: Uint8Array,
 ): { readonly offset: number; readonly data: Uint8Array }[] {
-  const count = Math.ceil(whole.byteLength / ringChunkBytes);
+  const chunkBytes = chunkBytesOf(whole.byteLength);
+  const count = Math.ceil(whole.byteLength / chunkBytes);
   return Array.from({ length: count }, (_, index) => {
-    const offset = index * ringChunkBytes;
-    return { offset, data: whole.subarray(offset, offset + ringChunkBytes) };
+    const offset = index * chunkBytes;
+    return { offset, data: whole.subarray(offset, offset + chunkBytes) };
   });
 }
 

@@ -6,6 +6,7 @@ import type { Neighbour, Transport } from "./link-options.ts";
 import { LinkBroken, type Link } from "./link.ts";
 import type { RingServer } from "./ring-server.ts";
 import { narrowSumOver } from "./narrow-sum.ts";
+import type { Segment } from "./segments.ts";
 import { shareHost } from "./share-host.ts";
 import { SharedCollectives } from "./shared-collectives.ts";
 import { sharedMemoryFolder } from "./shared-memory.ts";
@@ -20,16 +21,31 @@ export interface RingCounters {
 }
 
 /** One generation's ring. Every rank must call the same collectives in the same order. */
-export interface Ring extends Pick<Collectives, "allGather" | "broadcast" | "barrier"> {
+export interface Ring extends Pick<
+  Collectives,
+  "allGather" | "fillParts" | "broadcast" | "barrier"
+> {
   readonly rank: number;
   readonly worldSize: number;
   readonly generation: bigint;
-  /** Sums a vector over all ranks, in place; the rounding depends on the ring's order. */
-  allReduce(vector: Float32Array, signal: AbortSignal): Promise<void>;
+  /** Whether all ranks share the memory of one host; the same on all of them. */
+  readonly sharesHost: boolean;
+  /** Sums a vector over all ranks, in place: the same bits on all of them, but the rounding depends on the ring's order. */
+  sumFloats(vector: Float32Array, signal: AbortSignal): Promise<void>;
   /** Sums integers over all ranks, in place, wrapping. */
   sumIntegers(vector: Int32Array, signal: AbortSignal): Promise<void>;
   /** The same of integers whose sums fit into that many bits: over the network only those travel. */
   sumNarrow(vector: Int32Array, bits: 8 | 16, signal: AbortSignal): Promise<void>;
+  /**
+   * Sums integers over all ranks so that each ends with the sums of its segment; the rest is undefined.
+   * @param bits that sums fit into; over the network only those travel
+   * @param segments by rank, ascending; together they are the vector
+   */
+  scatterIntegers(
+    vector: Int32Array,
+    { bits, segments }: { readonly bits: 8 | 16 | 32; readonly segments: readonly Segment[] },
+    signal: AbortSignal,
+  ): Promise<void>;
   /** Keeps the largest byte of all ranks at each place. */
   maxBytes(bytes: Uint8Array, signal: AbortSignal): Promise<void>;
   readonly counters: RingCounters;
@@ -93,19 +109,25 @@ export async function joinRing(server: RingServer, options: JoinRingOptions): Pr
   const shared = connected === null ? null : await sharedOver(place, folder, options);
   const collectives = shared ?? collectivesOver(place);
   // In shared memory the integers lie in the neighbours' reach as they are: narrowing them would be a copy more.
-  const sumNarrow = shared === null ? narrowSumOver(collectives) : null;
+  const narrow = shared === null ? narrowSumOver(collectives) : null;
   return {
     rank,
     worldSize: members.length,
     generation,
-    allReduce: (vector, abort) => collectives.allReduce(vector, sumFloats, abort),
+    sharesHost: shared !== null,
+    sumFloats: (vector, abort) => collectives.allReduce(vector, sumFloats, abort),
     sumIntegers: (vector, abort) => collectives.allReduce(vector, sumIntegers, abort),
     sumNarrow: (vector, bits, abort) =>
-      sumNarrow === null
+      narrow === null
         ? collectives.allReduce(vector, sumIntegers, abort)
-        : sumNarrow(vector, bits, abort),
+        : narrow.reduce(vector, bits, abort),
+    scatterIntegers: (vector, { bits, segments }, abort) =>
+      narrow === null || bits === 32
+        ? collectives.scatterTo(vector, sumIntegers, segments, abort)
+        : narrow.scatter(vector, bits, segments, abort),
     maxBytes: (bytes, abort) => collectives.allReduce(bytes, maxBytes, abort),
     allGather: (part, sizes, abort) => collectives.allGather(part, sizes, abort),
+    fillParts: (parts, abort) => collectives.fillParts(parts, abort),
     broadcast: (bytes, root, abort) => collectives.broadcast(bytes, root, abort),
     barrier: (abort) => collectives.barrier(abort),
     get counters(): RingCounters {

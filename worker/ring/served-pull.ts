@@ -4,6 +4,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { PullRequestSchema, type PullRequest } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
 import { writePullMessage, type PullMessage } from "../../proto/pull-response.ts";
+import type { DataSender } from "./data-sender.ts";
 import { framePrefix, FrameReader } from "./grpc-frames.ts";
 import { grpcContentType } from "./ring-http2.ts";
 
@@ -21,11 +22,26 @@ export interface PullListener {
 export class ServedPull {
   readonly #stream: ServerHttp2Stream;
   readonly #headers: IncomingHttpHeaders;
+  readonly #sender: DataSender;
+  readonly #streamId: number;
   #listener: PullListener;
   #lost = false;
+  /** Messages that have not left. */
+  #leaving = 0;
+  #isEnding = false;
 
-  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, listener: PullListener) {
+  /** @param sender of the connection that the stream belongs to */
+  constructor(
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    sender: DataSender,
+    listener: PullListener,
+  ) {
     this.#stream = stream;
+    this.#sender = sender;
+    this.#streamId = stream.id ?? 0;
+    sender.add(this.#streamId);
+    stream.on("close", () => sender.remove(this.#streamId));
     this.#headers = headers;
     this.#listener = listener;
     const frames = new FrameReader({
@@ -62,14 +78,19 @@ export class ServedPull {
 
   /** Tells the neighbour that it has been let in. */
   accept(): void {
-    if (this.#stream.destroyed) return;
+    if (!this.#isOpen()) return;
     this.#stream.respond(
       { ":status": constants.HTTP_STATUS_OK, "content-type": grpcContentType },
       { waitForTrailers: true },
     );
-    this.#stream.once("wantTrailers", () =>
-      this.#stream.sendTrailers({ "grpc-status": status.OK }),
-    );
+    this.#stream.once("wantTrailers", () => {
+      if (this.#isOpen()) this.#stream.sendTrailers({ "grpc-status": status.OK });
+    });
+  }
+
+  /** A stream that the neighbour has reset is closed first, and destroyed some ticks later; it takes nothing from then on. */
+  #isOpen(): boolean {
+    return !this.#stream.destroyed && !this.#stream.closed;
   }
 
   /**
@@ -78,26 +99,26 @@ export class ServedPull {
    */
   send(message: PullMessage, written: () => void): void {
     const { head, payload, tail } = writePullMessage(message);
-    const stream = this.#stream;
     const prefix = framePrefix(head.byteLength + payload.byteLength + tail.byteLength);
-    // node reports an empty piece as written, and with it those before it, while they still wait: no piece may be empty.
     const pieces = [prefix, head, payload, tail].filter((piece) => piece.byteLength > 0);
-    stream.cork();
-    for (const [index, piece] of pieces.entries()) {
-      stream.write(piece, index === pieces.length - 1 ? written : undefined);
-    }
-    stream.uncork();
+    this.#leaving += 1;
+    this.#sender.send(this.#streamId, pieces, () => {
+      this.#leaving -= 1;
+      if (this.#isEnding) this.end();
+      written();
+    });
   }
 
   /** Ends the call after what was sent. */
   end(): void {
-    if (!this.#stream.destroyed) this.#stream.end();
+    this.#isEnding = true;
+    if (this.#leaving === 0 && !this.#stream.destroyed) this.#stream.end();
   }
 
   /** Ends the call with an error. */
   refuse(code: status, details: string): void {
     const stream = this.#stream;
-    if (stream.destroyed) return;
+    if (!this.#isOpen()) return;
     if (stream.headersSent) {
       stream.close(constants.NGHTTP2_CANCEL);
       return;

@@ -9,7 +9,8 @@
  * Vectors go in rounds of a piece of every segment, so boards stay small and what is read lies in the processor's caches.
  */
 import { combineInto, type Combination } from "./accumulate.ts";
-import { checkSizes, type Collectives, type Vector } from "./collectives.ts";
+import { checkSegments, checkSizes } from "./check-parts.ts";
+import type { Collectives, Vector } from "./collectives.ts";
 import { LinkBroken, type Link } from "./link.ts";
 import { cutSegments, type Segment } from "./segments.ts";
 import { SharedRounds, type Boards } from "./shared-rounds.ts";
@@ -64,7 +65,8 @@ export class SharedCollectives implements Collectives {
     combination: Combination<V>,
     signal: AbortSignal,
   ): Promise<void> {
-    await this.#walk(vector, { combination, gather: true }, signal);
+    const segments = cutSegments(vector.length, this.rankCount);
+    await this.#walk(vector, { combination, gather: true, segments }, signal);
   }
 
   async reduceScatter<V extends Vector>(
@@ -72,14 +74,26 @@ export class SharedCollectives implements Collectives {
     combination: Combination<V>,
     signal: AbortSignal,
   ): Promise<Segment> {
-    await this.#walk(vector, { combination, gather: false }, signal);
-    const segment = cutSegments(vector.length, this.rankCount)[this.rank];
+    const segments = cutSegments(vector.length, this.rankCount);
+    const segment = segments[this.rank];
     if (segment === undefined) throw new RangeError(`Cannot own a segment as rank ${this.rank}`);
+    await this.#walk(vector, { combination, gather: false, segments }, signal);
     return segment;
   }
 
+  async scatterTo<V extends Vector>(
+    vector: V,
+    combination: Combination<V>,
+    segments: readonly Segment[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    checkSegments(segments, vector, this.rankCount);
+    await this.#walk(vector, { combination, gather: false, segments }, signal);
+  }
+
   async allGatherSegments(vector: Vector, signal: AbortSignal): Promise<void> {
-    await this.#walk(vector, { combination: null, gather: true }, signal);
+    const segments = cutSegments(vector.length, this.rankCount);
+    await this.#walk(vector, { combination: null, gather: true, segments }, signal);
   }
 
   async allGather(
@@ -89,7 +103,7 @@ export class SharedCollectives implements Collectives {
   ): Promise<readonly Uint8Array[]> {
     checkSizes(own, sizes, this);
     const parts = sizes.map((size, rank) => (rank === this.rank ? own : new Uint8Array(size)));
-    await this.#gather(parts, signal);
+    await this.fillParts(parts, signal);
     return parts;
   }
 
@@ -98,7 +112,7 @@ export class SharedCollectives implements Collectives {
     const parts = Array.from({ length: this.rankCount }, (_, rank) =>
       rank === root ? bytes : nothing,
     );
-    await this.#gather(parts, signal);
+    await this.fillParts(parts, signal);
   }
 
   async barrier(signal: AbortSignal): Promise<void> {
@@ -106,7 +120,7 @@ export class SharedCollectives implements Collectives {
   }
 
   /** Shows the own part and fills the others', piece by piece. */
-  async #gather(parts: readonly Uint8Array[], signal: AbortSignal): Promise<void> {
+  async fillParts(parts: readonly Uint8Array[], signal: AbortSignal): Promise<void> {
     const { pieceBytes } = this.#boards;
     const rounds = Math.max(...parts.map((part) => Math.ceil(part.byteLength / pieceBytes)));
     const pieces = (index: number): readonly Uint8Array[] =>
@@ -126,16 +140,19 @@ export class SharedCollectives implements Collectives {
 
   async #walk<V extends Vector>(
     vector: V,
-    halves: { readonly combination: Combination<V> | null; readonly gather: boolean },
+    halves: {
+      readonly combination: Combination<V> | null;
+      readonly gather: boolean;
+      readonly segments: readonly Segment[];
+    },
     signal: AbortSignal,
   ): Promise<void> {
-    const { combination, gather } = halves;
+    const { combination, gather, segments } = halves;
     const width = vector.BYTES_PER_ELEMENT;
     const bytes = bytesOf(vector);
-    const segments = cutSegments(vector.length, this.rankCount);
     const { pieceBytes } = this.#boards;
-    // Segment 0 is the largest.
-    const rounds = Math.ceil(((segments[0]?.end ?? 0) * width) / pieceBytes);
+    const longest = Math.max(...segments.map(({ start, end }) => end - start));
+    const rounds = Math.ceil((longest * width) / pieceBytes);
     const pieces = (index: number): readonly Uint8Array[] =>
       segments.map(({ start, end }) => {
         const from = Math.min(start * width + index * pieceBytes, end * width);
@@ -200,7 +217,10 @@ export class SharedCollectives implements Collectives {
   }
 
   #takeResults(round: number, pieces: readonly Uint8Array[]): void {
-    for (const [rank, other] of this.#boards.others.entries()) {
+    // Each rank begins with the one after it: two that read the same pages at a time would slow each other down.
+    for (let step = 1; step < this.rankCount; step++) {
+      const rank = (this.rank + step) % this.rankCount;
+      const other = this.#boards.others[rank] ?? null;
       const piece = pieces[rank];
       if (other === null || piece === undefined || piece.byteLength === 0) continue;
       other.read({ round, of: "results", offset: 0 }, piece);

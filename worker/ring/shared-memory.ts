@@ -21,7 +21,7 @@ import { ringChunkBytes } from "../../proto/limits.ts";
 export const sharedMemoryFolder = "/dev/shm";
 
 /** Slots of one link, one chunk each: 16 MiB, four links fit a container's default 64 MiB. */
-export const slotCount = 16;
+export const slotCount = 4;
 
 /** What the processes that share a file know, and nobody else: it names the file. */
 export interface SharedFileKey {

@@ -1,10 +1,10 @@
-"""The peer of bench:throughput, bench:step and bench:memory: full training steps of transformers' BERT in PyTorch.
+"""The peer of bench:throughput, bench:step, bench:memory and test:gpu: full training steps of transformers' BERT in PyTorch.
 
-usage: train_step.py MODEL_FOLDER ROWS TOKENS [fp32|bf16] [none|bf16|powersgd]
+usage: train_step.py MODEL_FOLDER ROWS TOKENS [fp32|bf16|fp16] [none|bf16|powersgd] [cpu|gpu]
 
-The last argument is DDP's communication hook.
+The last but one is DDP's communication hook. On GPUs each rank takes the one of its number.
 
-With WORLD_SIZE above 1 in the environment it is one rank of DistributedDataParallel over gloo. Each line of standard
+With WORLD_SIZE above 1 in the environment it is one rank of DistributedDataParallel over gloo, or NCCL on GPUs. Each line of standard
 input is a command, {"mode": "eager"|"compile", "threads": N or 0 for torch's default, "steps": K}; the answer is a line
 with the milliseconds of each step. A step is forward, backward, clipping at 1 and fused AdamW over the folder's model, its
 dropout included, on rows that fill all their tokens.
@@ -35,33 +35,41 @@ def register_hook(model, hook):
 
 
 class Job:
-    def __init__(self, folder, rows, tokens, precision, hook):
+    def __init__(self, folder, rows, tokens, precision, hook, device):
         self.rank = int(os.environ.get("RANK", "0"))
         self.world_size = int(os.environ.get("WORLD_SIZE", "1"))
         torch.manual_seed(self.rank)
-        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).train()
+        self.device = torch.device("cuda", self.rank) if device == "gpu" else torch.device("cpu")
+        if device == "gpu":
+            torch.cuda.set_device(self.device)
+        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).train().to(self.device)
         vocabulary = model.config.vocab_size
         if self.world_size > 1:
-            torch.distributed.init_process_group("gloo")
+            torch.distributed.init_process_group("nccl" if device == "gpu" else "gloo")
             # PowerSGD's reductions begin in callbacks, in another order on each rank: gloo fails but with a single bucket.
             cap = {"bucket_cap_mb": 10_000} if hook == "powersgd" else {}
             model = torch.nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True, **cap)
             register_hook(model, hook)
         self.model = model
         self.compiled = None
-        self.precision = precision
+        self.narrow = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, weight_decay=0.01, fused=True)
-        self.ids = torch.randint(5, vocabulary, (rows, tokens))
+        self.ids = torch.randint(5, vocabulary, (rows, tokens), device=self.device)
         self.mask = torch.ones_like(self.ids)
-        self.labels = torch.randint(0, 2, (rows,))
+        self.labels = torch.randint(0, 2, (rows,), device=self.device)
 
     def step(self, model):
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+        with torch.autocast(self.device.type, dtype=self.narrow, enabled=self.narrow is not None):
             loss = model(input_ids=self.ids, attention_mask=self.mask, labels=self.labels).loss
-        loss.backward()
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
 
     def block(self, mode, steps):
         if mode == "compile" and self.compiled is None:
@@ -83,7 +91,8 @@ def main():
     folder, rows, tokens = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     default_threads = torch.get_num_threads()
     precision = sys.argv[4] if len(sys.argv) > 4 else "fp32"
-    job = Job(folder, rows, tokens, precision, sys.argv[5] if len(sys.argv) > 5 else "none")
+    hook = sys.argv[5] if len(sys.argv) > 5 else "none"
+    job = Job(folder, rows, tokens, precision, hook, sys.argv[6] if len(sys.argv) > 6 else "cpu")
     say({"torch": torch.__version__, "transformers": transformers.__version__, "threads": default_threads})
     for line in sys.stdin:
         command = json.loads(line)

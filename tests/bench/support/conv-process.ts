@@ -14,6 +14,7 @@ const jobSchema = z.object({
   rows: z.number(),
   imageSize: z.number(),
   hiddenSizes: z.array(z.number()),
+  convolutionTable: z.number(),
 });
 const orderSchema = z.object({ steps: z.number() });
 
@@ -37,10 +38,11 @@ async function prepare(job: z.infer<typeof jobSchema>) {
     bucketLengths: [],
     maxLength: 1,
     labelSmoothing: 0,
+    convolutionTable: job.convolutionTable,
     seed: 1n,
     training: true,
     eager: false,
-    bf16: false,
+    precision: "fp32" as const,
     gradientCheckpointing: false,
     microbatchesPerStep: 1,
     cacheFolder: null,

@@ -25,6 +25,14 @@ export interface HostsJob extends StepJob {
   readonly onStarted: (child: ChildProcess) => void;
 }
 
+/** How it is trained. */
+export interface HostsRun {
+  readonly wire: string;
+  readonly steps: number;
+  /** Further flags of the coordinator. */
+  readonly flags?: readonly string[];
+}
+
 interface Started {
   readonly ended: Promise<number | null>;
   readonly text: () => string;
@@ -56,7 +64,7 @@ function startOn(
 export async function trainOnHosts(
   { hosts: [lead, ...workers] }: Network,
   job: HostsJob,
-  { wire, steps }: { readonly wire: string; readonly steps: number },
+  { wire, steps, flags = [] }: HostsRun,
 ): Promise<{ readonly stepMs: readonly number[]; readonly loss: number }> {
   if (lead === undefined) throw new Error("Cannot train without hosts");
   const output = join(job.folder, "run");
@@ -66,7 +74,7 @@ export async function trainOnHosts(
     stepArguments(job),
     ["--no-spawn-workers", "--listen", address, "--threads-per-worker", String(job.threads)],
     ["--gradient-wire", wire, "--max-steps", String(steps), "--output-dir", output],
-    ["--eval-strategy", "no", "--save-strategy", "no"],
+    ["--eval-strategy", "no", "--save-strategy", "no", ...flags],
   ];
   const coordinator = startOn(lead, job, "coordinator/bin.mjs", settings.flat());
   const all = [

@@ -3,30 +3,11 @@ import { create } from "@bufbuild/protobuf";
 import { loadModel } from "../../../foundation/model-files/load-model.ts";
 import { layOutTable } from "../../../foundation/parameters/table.ts";
 import { SampleRecordSchema } from "../../../proto/gen/ringmaster/v1/run_pb.ts";
-import type { RowPart } from "../../../worker/exact/block-layout.ts";
 import { createCollator } from "../../../worker/model/collators.ts";
 import { programs, startEngine } from "../../parity/engine-under-test.ts";
 import { wholeVector } from "../../support/whole-vector.ts";
 import { dataLines } from "./mrpc-files.ts";
-
-/** Tensors that are looked at together. */
-export interface TensorGroup {
-  readonly name: string;
-  readonly elements: number;
-  /** Where they lie in the vector, `[first, end)`. */
-  readonly stretches: readonly (readonly [number, number])[];
-}
-
-/** Gradients and how they are laid out. */
-export interface RealGradients {
-  /** [gradients | loss | weight] of each microbatch, whole. */
-  readonly microbatches: readonly Float32Array[];
-  readonly partSizes: readonly number[];
-  readonly rowParts: readonly RowPart[];
-  /** The first part that is no gradient. */
-  readonly wideFrom: number;
-  readonly groups: readonly TensorGroup[];
-}
+import { gradientsOf, type RealGradients } from "./real-gradients.ts";
 
 /** Which of them a tensor belongs to. */
 function groupOf(name: string): string {
@@ -79,29 +60,7 @@ export async function mrpcGradients(
       });
       microbatches.push(wholeVector(prepared, into, result));
     }
-    const trainable = table.entries.filter((entry) => entry.trainableOffset !== null);
-    const placed = trainable.map(({ name, trainableOffset, size }) => ({
-      group: groupOf(name),
-      stretch: [trainableOffset ?? 0, (trainableOffset ?? 0) + size] as const,
-    }));
-    const names = ["all", ...new Set(placed.map(({ group }) => group))];
-    const groups = names.map((name) => {
-      const stretches = placed
-        .filter(({ group }) => name === "all" || group === name)
-        .map(({ stretch }) => stretch);
-      return {
-        name,
-        stretches,
-        elements: stretches.reduce((sum, [first, end]) => sum + end - first, 0),
-      };
-    });
-    return {
-      microbatches,
-      partSizes: prepared.reductionParts,
-      rowParts: prepared.rowParts,
-      wideFrom: trainable.length,
-      groups,
-    };
+    return gradientsOf(microbatches, { prepared, table, groupOf });
   } finally {
     await engine.close();
   }

@@ -6,6 +6,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { glibcTunables } from "../../../coordinator/launch/local-launcher.ts";
+import { workerNodeFlags } from "../../../proto/environment.ts";
 import { ensurePeerPython } from "./peer-python.ts";
 
 /** A group of processes that exchange a vector. */
@@ -50,7 +51,7 @@ export async function startOurGroup(count: number, transport: "auto" | "grpc"): 
   const starts = Array.from({ length: count }, async (_, rank) => {
     // The allocator's settings are those that workers are started with.
     const child = fork(script, {
-      execArgv: ["--import", "tsx"],
+      execArgv: [...workerNodeFlags, "--import", "tsx"],
       env: { ...process.env, GLIBC_TUNABLES: glibcTunables },
     });
     const ended = endOf(child, `rank ${rank} of ours`);

@@ -1,5 +1,7 @@
 /** Flags of `coordinator` for benches that train on full rows: the same batch at every step, nothing but steps. */
 
+import type { Precision } from "../../../foundation/precision.ts";
+
 /** What is trained. */
 export interface StepJob {
   readonly modelFolder: string;
@@ -8,7 +10,9 @@ export interface StepJob {
   readonly rows: number;
   readonly tokens: number;
   readonly workers: number;
-  readonly precision: "fp32" | "bf16";
+  readonly precision: Precision;
+  /** Default: cpu. */
+  readonly device?: "cpu" | "gpu";
   /** Default: false. */
   readonly gradientCheckpointing?: boolean;
 }
@@ -24,7 +28,8 @@ export function stepArguments(job: StepJob): readonly string[] {
     ["--max-length", String(job.tokens)],
     ["--padding", "max_length"],
     ["--weight-decay", "0.01"],
-    job.precision === "bf16" ? ["--bf16"] : [],
+    ["--device", job.device ?? "cpu"],
+    job.precision === "fp32" ? [] : [`--${job.precision}`],
     job.gradientCheckpointing === true ? ["--gradient-checkpointing"] : [],
   ].flat();
 }

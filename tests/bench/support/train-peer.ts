@@ -1,6 +1,7 @@
 /** PyTorch's side of a training step: started once per job, its best thread count found, then measured in blocks. */
 import { availableParallelism } from "node:os";
 import { z } from "zod";
+import type { Precision } from "../../../foundation/precision.ts";
 import { startPeerRanks, type PeerRanks, type RanksPlace } from "./peer-ranks.ts";
 import { median } from "./statistics.ts";
 
@@ -25,7 +26,9 @@ export interface PeerJob {
   readonly modelFolder: string;
   readonly rows: number;
   readonly tokens: number;
-  readonly precision: "fp32" | "bf16";
+  readonly precision: Precision;
+  /** Where it computes; on GPUs its ranks meet over NCCL. Default: cpu. */
+  readonly device?: "cpu" | "gpu";
   readonly worldSize?: number;
   readonly env?: Readonly<Record<string, string>>;
   /** How DDP compresses gradients. Default: not. */
@@ -50,8 +53,9 @@ export class TrainPeer {
 
   /** Starts its processes and waits until the model is loaded. */
   static async start(job: PeerJob): Promise<TrainPeer> {
-    const { modelFolder, rows, tokens, precision, worldSize = 1, env = {}, hook = "none" } = job;
-    const args = [modelFolder, String(rows), String(tokens), precision, hook];
+    const { modelFolder, rows, tokens, precision, worldSize = 1, env = {} } = job;
+    const { hook = "none", device = "cpu" } = job;
+    const args = [modelFolder, String(rows), String(tokens), precision, hook, device];
     const where = { worldSize, env, ...(job.place === undefined ? {} : { place: job.place }) };
     const ranks = await startPeerRanks("train_step.py", args, helloSchema, where);
     return new TrainPeer(ranks, worldSize);

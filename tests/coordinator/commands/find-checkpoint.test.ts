@@ -8,7 +8,12 @@ import { findCheckpoint, lastCheckpoint } from "../../../coordinator/commands/fi
 let folder = "";
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "find-checkpoint-"));
-  for (const name of ["checkpoint-9", "checkpoint-10", ".checkpoint-11.partial", "checkpoint-x"]) {
+  for (const name of [
+    "checkpoint-9",
+    "checkpoint-10",
+    ".checkpoint-11.ringmaster-partial",
+    "checkpoint-x",
+  ]) {
     await mkdir(join(folder, name));
   }
   await writeFile(join(folder, "checkpoint-9", "job.yaml"), "seed: 9\n");

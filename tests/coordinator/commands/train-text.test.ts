@@ -24,6 +24,8 @@ const plan: Plan = {
   parameters: 22_700_000,
   trainedParameters: 11_350_000,
   exchangeBytesPerStep: 68_000_000,
+  isScattered: false,
+  weightBytesPerStep: 0,
   memoryPerWorker: {
     weights: 1e8,
     optimizer: 2e8,
@@ -81,7 +83,13 @@ describe("what is said at the start", () => {
 
   it("prints memory and bytes for a dry run", () => {
     const text = describePlan(plan, 4).join("\n");
-    assert.match(text, /68 MB sent by each of 4 workers a step/);
+    assert.match(text, /68 MB sent by each of 4 workers a step: 2·K·\(N−1\)\/N$/m);
+    const sharing = { ...plan, isScattered: true, weightBytesPerStep: 17_000_000 };
+    const shared = describePlan(sharing, 4).join("\n");
+    assert.match(
+      shared,
+      /68 MB sent by each of 4 workers a step: K·\(N−1\)\/N, and 17 MB of weights: 4·P·\(N−1\)\/N$/m,
+    );
     assert.match(
       text,
       /about 1\.7 GB a worker at its peak: weights 100 MB, optimiser 200 MB, gradients 200 MB, activations about 500 MB at the longest, copies of the state 300 MB, TensorFlow and Node 400 MB/,

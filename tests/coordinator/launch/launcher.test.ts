@@ -8,6 +8,7 @@ import { it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { LocalLauncher } from "../../../coordinator/launch/local-launcher.ts";
+import { numbersIn } from "../../../foundation/host/memory-nodes.ts";
 import { WaitingLauncher } from "../../../coordinator/launch/waiting-launcher.ts";
 import { describeLauncher, orderOf } from "../../contract/launcher-contract.ts";
 import { workerProcess } from "../../support/story-run.ts";
@@ -69,4 +70,39 @@ it("who starts workers elsewhere is told how", async () => {
   const lines: string[] = [];
   await new WaitingLauncher((line) => lines.push(line)).launch(orderOf(3));
   assert.deepEqual(lines, ["waiting for 3 workers: start each with worker --coordinator HOST:1"]);
+});
+
+it("workers are kept on the cores of a memory node each, where there are several", async (t) => {
+  const [first, second] = numbersIn(
+    /^Cpus_allowed_list:\s*(\S+)$/mu.exec(await readFile("/proc/self/status", "utf8"))?.[1] ?? "",
+  );
+  if (first === undefined || second === undefined) {
+    t.skip("this machine has one core");
+    return;
+  }
+  const logFolder = await mkdtemp(join(tmpdir(), "launcher-"));
+  const launcher = new LocalLauncher({
+    env: { ...process.env, LAUNCHER_TEST: logFolder },
+    platform: process.platform,
+    logFolder,
+    bindingFile: "/nowhere",
+    tensorflowVersion: "0",
+    device: "cpu",
+    program,
+    memoryNodes: [[first], [second]],
+  });
+  try {
+    const order = orderOf(2);
+    await launcher.launch(order);
+    await untilThere(logFolder, [0, 1]);
+    for (const [place, core] of [first, second].entries()) {
+      const id = await workerProcess(order.run, place);
+      const status = await readFile(`/proc/${id}/status`, "utf8");
+      assert.match(status, new RegExp(`^Cpus_allowed_list:\\s*${core}$`, "mu"));
+      assert.equal(launcher.idOf(id), `worker-${place}`);
+    }
+  } finally {
+    await launcher.stop(1_000);
+    await rm(logFolder, { recursive: true, force: true });
+  }
 });

@@ -119,7 +119,7 @@ describe("a profile's summary", () => {
     const text = profileText([summary]);
     assert.match(
       text,
-      /step 100\.0 ms = compute 63\.0 ms \+ exchange 16\.0 ms \(4\.0 ms of it hidden\)/u,
+      /step 100\.0 ms = compute 63\.0 ms \+ exchange 16\.0 ms \(of 20\.0 ms, 20 % hidden behind compute\)/u,
     );
     assert.match(text, /50 % of the peak/u);
     assert.match(text, /padding: 25 %/u);

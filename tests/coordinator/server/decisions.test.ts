@@ -96,6 +96,23 @@ describe("commit", () => {
         "worker-0 (rank 0) and worker-1 (rank 1) do not have the same loss, and no majority tells which is right",
       ranks: [0, 1],
     });
+    const gathered = [1n, 1n, 2n].map((gatheredWeights) => report({ gatheredWeights }));
+    assert.deepEqual(decide(gathered), {
+      kind: "void",
+      cause: "diverged",
+      reason:
+        "worker-2 (rank 2) has another copy of the weights after the step before than worker-0 (rank 0) and worker-1 (rank 1)",
+      ranks: [2],
+    });
+    const wrong = decide([report({ wrongOwners: [1] }), report({ wrongOwners: [1] })]);
+    assert.ok(wrong.kind === "void" && wrong.cause === "diverged");
+    assert.match(wrong.reason, /part of the sum that worker-1 \(rank 1\) should have is not/u);
+    assert.deepEqual(wrong.ranks, [1]);
+    const norms = new Map([report({}), report({ gradNorm: 1.5 })].entries());
+    const names = { workers: ["worker-0", "worker-1"], tensors: [] };
+    assert.equal(decideStep(norms, names).kind, "void");
+    const mixed = decideStep(norms, { ...names, mixedNorms: true });
+    assert.deepEqual(mixed.kind === "committed" && mixed.gradNorm, 1, "rank 0's");
     assert.deepEqual(decide([report({ lossSum: Number.NaN })]), {
       kind: "void",
       cause: "not-finite",
@@ -111,20 +128,26 @@ describe("machines", () => {
     selfTest: { gradient, update },
   });
 
-  it("are the same, refused, or mixed when that is allowed; updates must agree in any case", () => {
+  it("are the same, refused, or mixed when that is allowed; updates must agree unless they have owners", () => {
     const same = [machine("a", 1n, 1n), machine("b", 1n, 1n)];
-    assert.deepEqual(judgeMachines(same, false), { kind: "same" });
+    const allowed = { allowMixed: true, hasOwners: true };
+    const forbidden = { allowMixed: false, hasOwners: true };
+    assert.deepEqual(judgeMachines(same, forbidden), { kind: "same" });
     const mixed = [...same, machine("c", 2n, 1n)];
     const reason = "another gradient from c than from a and b";
-    assert.deepEqual(judgeMachines(mixed, false), { kind: "refused", reason });
-    assert.deepEqual(judgeMachines(mixed, true), { kind: "mixed", reason });
-    const drifting = [machine("a", 1n, 1n), machine("b", 1n, 2n)];
-    assert.equal(judgeMachines(drifting, true).kind, "drifting");
+    assert.deepEqual(judgeMachines(mixed, forbidden), { kind: "refused", reason });
+    assert.deepEqual(judgeMachines(mixed, allowed), { kind: "mixed", reason });
+    const drifting = [...mixed, machine("d", 1n, 2n)];
+    const both = `${reason} and d, and another update from d than from a and b and c`;
+    assert.deepEqual(judgeMachines(drifting, allowed), { kind: "mixed", reason: both });
+    assert.equal(judgeMachines(drifting, { ...allowed, hasOwners: false }).kind, "drifting");
+    assert.equal(judgeMachines(drifting, { allowMixed: false, hasOwners: false }).kind, "refused");
   });
 
   it("that were not tested are taken as they are", () => {
     const untested = { workerId: "a", environment: {}, selfTest: null };
-    assert.deepEqual(judgeMachines([untested, untested], false), { kind: "same" });
+    const how = { allowMixed: false, hasOwners: false };
+    assert.deepEqual(judgeMachines([untested, untested], how), { kind: "same" });
   });
 });
 

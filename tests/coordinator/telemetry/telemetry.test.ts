@@ -59,9 +59,10 @@ function fed(members = [{ workerId: "worker-0", lastHeardMs: 4_000 }]): Telemetr
   telemetry.workerReported("worker-0", report());
   telemetry.workerReported("worker-1", report({ transport: "grpc" }));
   telemetry.stepRedone();
-  const step = { epoch: 0.5, loss: 0.7, learningRate: 2e-5, gradNorm: 1.5 };
+  const step = { epoch: 0.5, loss: 0.7, learningRate: 2e-5, gradNorm: 1.5, lossScale: 32_768 };
   telemetry.stepCommitted({ ...step, step: 6, stepMs: null });
   telemetry.stepCommitted({ ...step, step: 7, stepMs: 1500 });
+  telemetry.stepSkipped({ step: 8, epoch: 0.75, lossScale: 16_384 });
   telemetry.evaluation({ split: "validation", metrics: { loss: 0.4, accuracy: 0.9 } });
   telemetry.checkpointWritten(1234.5);
   telemetry.commandAnswered({ accepted: true, verb: "pause" });
@@ -97,13 +98,15 @@ describe("coordinator's telemetry", () => {
       [`ringmaster_train_loss{run="r1"}`, 0.7],
       [`ringmaster_learning_rate{run="r1"}`, 2e-5],
       [`ringmaster_grad_norm{run="r1"}`, 1.5],
-      [`ringmaster_step{run="r1"}`, 7],
-      [`ringmaster_epoch{run="r1"}`, 0.5],
+      [`ringmaster_loss_scale{run="r1"}`, 16_384],
+      [`ringmaster_step{run="r1"}`, 8],
+      [`ringmaster_epoch{run="r1"}`, 0.75],
       [`ringmaster_planned_steps{run="r1"}`, 100],
       [`ringmaster_world_size{run="r1"}`, 4],
       [`ringmaster_generation{run="r1"}`, 2],
       [`ringmaster_steps_committed_total{run="r1"}`, 2],
       [`ringmaster_steps_redone_total{run="r1"}`, 1],
+      [`ringmaster_steps_skipped_total{run="r1"}`, 1],
       [`ringmaster_step_interval_seconds_count{run="r1"}`, 1],
       [`ringmaster_step_interval_seconds_sum{run="r1"}`, 1.5],
       [`ringmaster_eval_metric{metric="accuracy",split="validation",run="r1"}`, 0.9],
@@ -122,7 +125,11 @@ describe("coordinator's telemetry", () => {
 
   it("shows no loss, norm or checkpoint before there is one, and counters from 0", async () => {
     const names = [...(await samples(new Telemetry({ run: "r" }))).keys()];
-    assert.ok(!names.some((name) => /train_loss|grad_norm|checkpoint_last|world_size/.test(name)));
+    assert.ok(
+      !names.some((name) =>
+        /train_loss|grad_norm|loss_scale|checkpoint_last|world_size/.test(name),
+      ),
+    );
     assert.ok(names.includes(`ringmaster_steps_committed_total{run="r"}`));
     assert.ok(names.some((name) => name.startsWith("process_resident_memory_bytes")));
   });

@@ -70,6 +70,17 @@ describe("comparing runs", () => {
     assert.equal(areEqual(comparison), true);
   });
 
+  it("finds a step that one of them skipped", () => {
+    const skipped = { kind: "skipped", step: 2, generation: 1, attempt: 0, samples: 8 } as const;
+    const skip = { ...skipped, lossScale: 4, reason: "the norm of the gradient is NaN" };
+    const skipping = runOf([stepOf(1), skip, stepOf(3)]);
+    assert.equal(areEqual(compareRuns(skipping, skipping)), true);
+    const what = "skipped by the first alone";
+    assert.deepEqual(compareRuns(skipping, runOf(steps(3))).parting, { step: 2, what });
+    const resumed = runOf([stepOf(1), skip, beginning(1), ...steps(3).slice(1)]);
+    assert.equal(areEqual(compareRuns(resumed, runOf(steps(3)))), true);
+  });
+
   it("names the first step and tensor that differ", () => {
     const other = [stepOf(1), stepOf(2, { tensors: ["aa", "other"] }), stepOf(3, { loss: 7 })];
     const comparison = compareRuns(runOf(steps(3)), runOf(other));

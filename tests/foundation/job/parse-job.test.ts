@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { newestConvolutionTable } from "../../../foundation/convolution-table.ts";
 import { BadInput } from "../../../foundation/bad-input.ts";
 import { parseJob, type JobContext, type ParsedJob } from "../../../foundation/job/parse-job.ts";
 import { writeJob } from "../../../foundation/job/write-job.ts";
@@ -141,6 +142,22 @@ describe("a resumed run", () => {
       flags: { "num-train-epochs": "5", "logging-steps": "1", "train-batch-size": "64" },
     });
     assert.deepEqual(notes, ["num-train-epochs is now 5; the checkpoint had 3"]);
+  });
+
+  it("keeps the convolution table that it began with, whatever is newest now", () => {
+    assert.equal(job.settings.convolutionTable, newestConvolutionTable);
+    assert.match(checkpoint, new RegExp(`^convolution-table: ${newestConvolutionTable}$`, "mu"));
+    const older = checkpoint.replace(/^convolution-table: \d+$/mu, "convolution-table: 1");
+    const { settings, launch } = parse({ checkpoint: older });
+    assert.equal(settings.convolutionTable, 1);
+    // And hands it on to its own checkpoints.
+    assert.match(writeJob(settings, launch), /^convolution-table: 1$/mu);
+    assert.match(
+      refusal({ checkpoint: older, flags: { "convolution-table": "2" } }),
+      /--convolution-table: expected the checkpoint's 1, or nothing/u,
+    );
+    const unknown = checkpoint.replace(/^convolution-table: \d+$/mu, "convolution-table: 99");
+    assert.match(refusal({ checkpoint: unknown }), /expected a version from 1 to 2/u);
   });
 });
 

@@ -67,8 +67,37 @@ describe("planRun", () => {
       gradients: 330 * 4,
       activations: null,
       copies: 358 * 4,
-      runtime: 380e6,
+      runtime: 270e6,
     });
+  });
+
+  it("counts a share of the optimiser's state, and the weights that travel, with --zero-stage 1", () => {
+    const plan = planRun({
+      settings: settingsOf({ "zero-stage": "1" }),
+      workers: 4,
+      trainSize: 1000,
+      table: layOutTable(specs, new Set(["b.weight"])),
+      configJson: "{}",
+      maxLength: 128,
+    });
+    // Three quarters of 100 gradients, and twice as much of each of 10 other values, of 4 bytes each.
+    assert.equal(plan.exchangeBytesPerStep, 360);
+    // Three quarters of 100 weights.
+    assert.equal(plan.weightBytesPerStep, 300);
+    assert.equal(plan.memoryPerWorker.optimizer, 200);
+    assert.equal(plan.memoryPerWorker.copies, 158 * 4);
+  });
+
+  it("counts no copies of the optimiser's state where no checkpoint is written", () => {
+    const plan = planRun({
+      settings: settingsOf({ "save-strategy": "no" }),
+      workers: 1,
+      trainSize: 1000,
+      table: layOutTable(specs),
+      configJson: "{}",
+      maxLength: 128,
+    });
+    assert.equal(plan.memoryPerWorker.copies, 158 * 4);
   });
 
   it("exchanges nothing alone", () => {
@@ -83,15 +112,16 @@ describe("planRun", () => {
   });
 
   it("estimates the activations of a transformer", () => {
-    const config = { hidden_size: 384, num_hidden_layers: 6, num_attention_heads: 12 };
-    // Per layer 128·8·384·(34 + 5·12·128/384) bytes in 16 bits; 6 layers, twice the width.
+    const config = { hidden_size: 384, num_hidden_layers: 6, intermediate_size: 1536 };
     const form = { microbatch: 8, length: 128, gradientCheckpointing: false };
     const json = JSON.stringify(config);
-    assert.equal(activationBytes(json, form), 128 * 8 * 384 * 54 * 12);
+    // Per token and layer, eight times the features and twice the inner ones.
+    const perLayer = 128 * 8 * (8 * 384 + 2 * 1536) * 4;
+    assert.equal(activationBytes(json, form), 6 * perLayer);
     // One layer at a time, and the inputs of six.
     assert.equal(
       activationBytes(json, { ...form, gradientCheckpointing: true }),
-      128 * 8 * 384 * (54 * 2 + 6 * 4),
+      perLayer + 6 * 128 * 8 * 384 * 4,
     );
   });
 });

@@ -33,14 +33,21 @@ describe("kernels for images equal the composed ops", () => {
   });
   after(() => engine.close());
 
-  async function gradientOf(form: (typeof forms)[number], eager: boolean) {
+  async function gradientOf(form: (typeof forms)[number], eager: boolean, convolutionTable = 2) {
     const { rows, image_size, hidden_sizes } = form;
     const depths = hidden_sizes.map(() => 1);
     const sizes = { image_size, hidden_sizes, depths, num_labels: 3 };
     const config = { model_type: "cifar-resnet", ...sizes };
     const specs = cifarResnetTensors(parseCifarResnetConfig(config));
     const microbatch = { microbatchSize: rows, evalMicrobatchSize: rows };
-    const job = jobOf({ family: "cifar-resnet", config, specs, ...microbatch, eager });
+    const job = jobOf({
+      family: "cifar-resnet",
+      config,
+      specs,
+      ...microbatch,
+      eager,
+      convolutionTable,
+    });
     const prepared = await engine.prepare(job);
     const table = layOutTable(specs);
     const parameters = someValues(table.stateSize, 5).map((value) => value * 0.3);
@@ -76,6 +83,14 @@ describe("kernels for images equal the composed ops", () => {
       assert.ok(relativeDifference(buffers(composed), buffers(fused)) < 1e-5);
     });
   }
+
+  it("are chosen by the job's table: another has other bits, the same has the same", async () => {
+    const form = forms[2];
+    const [first, other] = [await gradientOf(form, false, 1), await gradientOf(form, false, 2)];
+    assert.notDeepEqual(other.into, first.into);
+    assert.ok(relativeDifference(other.into, first.into) < 1e-4);
+    assert.deepEqual((await gradientOf(form, false, 1)).into, first.into);
+  });
 });
 
 /** Scales and running variances are about 1. */

@@ -25,7 +25,10 @@ const batches = [0, 1].map((variant) =>
 describe("startEngineThread", () => {
   let engine: Engine;
   before(async () => {
-    engine = await startEngineThread({ bindingFile: await bindingUnderTest() });
+    engine = await startEngineThread({
+      bindingFile: await bindingUnderTest(),
+      device: "cpu",
+    });
   });
   after(() => engine.close());
 
@@ -62,13 +65,21 @@ describe("startEngineThread", () => {
   });
 
   it("allows one engine in a process", async () => {
-    await assert.rejects(startEngineThread({ bindingFile: "" }), /second engine/);
+    await assert.rejects(startEngineThread({ bindingFile: "", device: "cpu" }), /second engine/);
   });
 });
 
 describe("an engine's thread that cannot start", () => {
   it("says why", async () => {
-    const missing = { bindingFile: "/nowhere/tfjs_binding.node" };
+    const missing = { device: "cpu" as const, bindingFile: "/nowhere/tfjs_binding.node" };
     await assert.rejects(startEngineThread(missing), /nowhere/);
+  });
+
+  it("is refused a GPU where TensorFlow finds none: it would compute on the CPU", async () => {
+    const bindingFile = await bindingUnderTest();
+    await assert.rejects(startEngineThread({ device: "gpu", bindingFile }), {
+      name: "BadInput",
+      message: /--device: expected a GPU that TensorFlow can use/u,
+    });
   });
 });

@@ -104,7 +104,7 @@ async function trainStep(
   return sums;
 }
 
-async function readState(): Promise<Required<EngineState>> {
+async function readState(): Promise<Required<Omit<EngineState, "share">>> {
   const { parameters, firstMoment, secondMoment, step } = await engine.readState(true);
   return {
     parameters: parameters.slice(),

@@ -7,7 +7,7 @@ import { after, before, describe, it } from "node:test";
 import { bertFamily } from "../../../foundation/families/bert.ts";
 import { initialState } from "../../../foundation/families/values-family.ts";
 import { parseTable } from "../../../foundation/parameters/table.ts";
-import { loadBinding, type TracingBinding } from "../../../worker/engine/binding.ts";
+import { loadBinding, type OwnBinding } from "../../../worker/engine/binding.ts";
 import type { Engine } from "../../../worker/engine/engine.ts";
 import type { GraphNode } from "../../../worker/engine/graph-node.ts";
 import { recomputeSegments } from "../../../worker/engine/passes/recompute-segments.ts";
@@ -17,6 +17,7 @@ import { readRunMetadata, type OpRun } from "../../../worker/profile/run-metadat
 import { bindingUnderTest, engineUnderTest, jobOf } from "../../support/engine-under-test.ts";
 import { peakLiveBytes } from "../../support/live-bytes.ts";
 import { tinyConfig } from "../../support/tiny-bert.ts";
+import type { Precision } from "../../../foundation/precision.ts";
 
 const layers = 6;
 const length = 32;
@@ -30,7 +31,7 @@ const changes = {
 
 describe("gradient checkpointing of BERT", () => {
   let engine: Engine;
-  let binding: TracingBinding;
+  let binding: OwnBinding;
   before(async () => {
     binding = loadBinding(await bindingUnderTest());
     engine = await engineUnderTest((options) => createModel(options.family, options));
@@ -39,7 +40,7 @@ describe("gradient checkpointing of BERT", () => {
 
   async function gradientWith(given: {
     readonly gradientCheckpointing: boolean;
-    readonly bf16?: boolean;
+    readonly precision?: Precision;
   }): Promise<{ readonly gradient: Float32Array; readonly ops: readonly OpRun[] }> {
     const config = JSON.parse(tinyConfig(changes)) as Record<string, unknown>;
     const specs = bertFamily.tensors(config);
@@ -81,8 +82,8 @@ describe("gradient checkpointing of BERT", () => {
   });
 
   it("gives the same bits in bfloat16", async () => {
-    const kept = await gradientWith({ gradientCheckpointing: false, bf16: true });
-    const again = await gradientWith({ gradientCheckpointing: true, bf16: true });
+    const kept = await gradientWith({ gradientCheckpointing: false, precision: "bf16" });
+    const again = await gradientWith({ gradientCheckpointing: true, precision: "bf16" });
     assert.deepEqual(again.gradient, kept.gradient);
     assert.ok(again.ops.length > kept.ops.length);
   });

@@ -1,9 +1,10 @@
 /**
- * Goal: training goes on without growing. Method: some hundred whole steps of a small BERT after a warm-up; tensors of the
- * binding are counted, and native memory (the resident set without JavaScript's heap) may grow by far less than one vector
- * of gradients a step. The long form at MiniLM's shape, real processes: `npm run soak:memory`.
+ * Goal: training goes on without growing, and what the start took is given back. Method: some hundred whole steps of a small
+ * BERT after a warm-up; tensors of the binding are counted, and native memory (the resident set without JavaScript's heap) may
+ * grow by far less than one vector of gradients a step. The long form at MiniLM's shape, real processes: `npm run soak:memory`.
  */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { bertFamily } from "../../../foundation/families/bert.ts";
 import { initialState } from "../../../foundation/families/values-family.ts";
@@ -15,10 +16,73 @@ import { bindingUnderTest, engineUnderTest, jobOf } from "../../support/engine-u
 import { wholeVector } from "../../support/whole-vector.ts";
 import { tinyConfig } from "../../support/tiny-bert.ts";
 
+const mebibyte = 2 ** 20;
 const warmUpSteps = 100;
 const steps = 300;
 /** A vector of gradients has 300 KiB here: what leaks one, or a tensor of a layer, is seen. */
 const growthMax = 32 * 1024;
+
+/** Bytes of this process that are pages of a file, written to or not. */
+function residentOf(file: string): number {
+  let bytes = 0;
+  let isOfFile = false;
+  for (const line of readFileSync("/proc/self/smaps", "utf8").split("\n")) {
+    if (/^[0-9a-f]+-[0-9a-f]+ /u.test(line)) isOfFile = line.endsWith(file);
+    const kilobytes = /^Rss:\s+(\d+) kB/u.exec(line)?.[1];
+    if (isOfFile && kilobytes !== undefined) bytes += Number(kilobytes) * 1024;
+  }
+  return bytes;
+}
+
+async function tinyEngine() {
+  const config = JSON.parse(tinyConfig({ num_labels: 2 })) as Record<string, unknown>;
+  const specs = bertFamily.tensors(config);
+  const job = jobOf({ family: "bert", config, specs, bucketLengths: [16], maxLength: 16 });
+  const engine = await engineUnderTest((options) => createModel(options.family, options));
+  await engine.prepare(job);
+  return { engine, table: parseTable(job.tableJson) };
+}
+
+describe("what an engine gives back", { skip: process.platform !== "linux" }, () => {
+  it("is what loading TensorFlow has read of its library", async () => {
+    const { engine, table } = await tinyEngine();
+    try {
+      const library = "libtensorflow_cc.so.2";
+      const before = residentOf(library);
+      await engine.loadState({ parameters: initialState(table.entries, 11), step: 0 });
+      const after = residentOf(library);
+      assert.ok(before > 100 * mebibyte, `${before} bytes once it is loaded`);
+      assert.ok(after < before / 3, `${after} of ${before} bytes after the start`);
+    } finally {
+      await engine.close();
+    }
+  });
+
+  it("is a state's memory, all of it but moments that are shared out", async () => {
+    const { engine } = await tinyEngine();
+    try {
+      const vectorBytes = 32 * mebibyte;
+      const filled = () => allocateShared(vectorBytes / 4).fill(1);
+      const state = {
+        parameters: filled(),
+        firstMoment: filled(),
+        secondMoment: filled(),
+        step: 0,
+      };
+      const before = process.memoryUsage.rss();
+      await engine.giveBack({ ...state, share: [{ start: 0, end: 1 }] });
+      const between = process.memoryUsage.rss();
+      assert.ok(before - between > vectorBytes / 2, "the weights' memory");
+      assert.ok(before - between < (vectorBytes * 3) / 2, "no moments' memory");
+      assert.ok(state.parameters.every((value) => value === 0));
+      assert.ok(state.firstMoment.every((value) => value === 1));
+      await engine.giveBack(state);
+      assert.ok(between - process.memoryUsage.rss() > (vectorBytes * 3) / 2, "moments' memory");
+    } finally {
+      await engine.close();
+    }
+  });
+});
 
 describe("an engine's memory", () => {
   it("does not grow with the steps", async () => {

@@ -5,6 +5,7 @@ import type { GraphNode } from "../../../worker/engine/graph-node.ts";
 import { fuseBlocks } from "../../../worker/engine/passes/fuse-blocks.ts";
 import { mergeEqualNodes } from "../../../worker/engine/passes/merge-equal-nodes.ts";
 import { narrowProducts } from "../../../worker/engine/passes/narrow-products.ts";
+import { ownProducts, ownProductsFor } from "../../../worker/engine/passes/own-products.ts";
 import { removeUnusedNodes } from "../../../worker/engine/passes/remove-unused-nodes.ts";
 import type { Recording } from "../../../worker/engine/recorder.ts";
 
@@ -105,7 +106,7 @@ describe("narrowProducts", () => {
     { ...op("whole", "MatMul", "input/i", "input/j"), attributes: { T: typed(3) } },
     op("filter", "Conv2DBackpropFilter", "input/x", "sizes", "sum"),
   ];
-  const narrowed = narrowProducts(recordingOf(nodes, { loss: "sum", filter: "filter" }));
+  const narrowed = narrowProducts(recordingOf(nodes, { loss: "sum", filter: "filter" }), "bf16");
   const nodeOf = (name: string) => narrowed.nodes.find((node) => node.name === name)!;
 
   it("casts a product's inputs and its result, under the product's name", () => {
@@ -128,5 +129,61 @@ describe("narrowProducts", () => {
     const product = nodeOf(nodeOf("filter").inputs[0]!);
     assert.equal(product.inputs[1], "sizes");
     assert.equal(nodeOf(product.inputs[2]!).op, "Cast");
+  });
+});
+
+describe("ownProducts", () => {
+  const bool = (value: boolean) => ({ kind: "bool", bool: value }) as const;
+  const turned = { adj_x: bool(true), adj_y: bool(false) };
+  const product = (name: string, type: number): GraphNode => ({
+    ...op(name, "BatchMatMulV2", "input/x", "input/w"),
+    attributes: { ...turned, T: { kind: "type", type } },
+  });
+
+  it("takes the place of float32 products, whichever way their operands lie", () => {
+    const nodes = [product("wide", 1), product("narrow", 14), op("sum", "AddV2", "wide", "wide")];
+    const { nodes: rewritten } = ownProducts(recordingOf(nodes, { loss: "sum" }), "fp32");
+    assert.deepEqual(rewritten[0], {
+      name: "wide",
+      op: "RingmasterProduct",
+      inputs: ["input/x", "input/w"],
+      attributes: turned,
+    });
+    assert.deepEqual(rewritten.slice(1), nodes.slice(1));
+  });
+
+  it("has another kernel for bfloat16, which rounds float32 operands itself", () => {
+    const recording = recordingOf([product("wide", 1)], { loss: "wide" });
+    assert.deepEqual(ownProducts(recording, "bf16").nodes, [
+      {
+        name: "wide",
+        op: "RingmasterNarrowProduct",
+        inputs: ["input/x", "input/w"],
+        attributes: turned,
+      },
+    ]);
+  });
+
+  it("tells attention to multiply in bfloat16", () => {
+    const attention = { ...op("context", "RingmasterAttention", "input/x"), attributes: turned };
+    const recording = recordingOf([attention], { loss: "context" });
+    assert.deepEqual(ownProducts(recording, "fp32").nodes, [attention]);
+    const [told] = ownProducts(recording, "bf16").nodes;
+    assert.deepEqual(told?.attributes, { ...turned, narrow: bool(true) });
+  });
+
+  it("is for processors whose float32 products TensorFlow divides by threads", () => {
+    const avx512 = ["avx2", "avx512f", "avx512bw", "avx512vl", "avx512dq"];
+    assert.equal(ownProductsFor("fp32", new Set(avx512)), null);
+    assert.equal(ownProductsFor("fp32", new Set(["avx2", "avx512f"])), "fp32");
+    assert.equal(ownProductsFor("fp32", new Set(["asimd"])), "fp32");
+  });
+
+  it("is for bfloat16 but where the processor multiplies tiles of it, or TensorFlow alone knows how", () => {
+    assert.equal(ownProductsFor("bf16", new Set(["avx2", "avx512f", "avx512_bf16"])), "bf16");
+    assert.equal(ownProductsFor("bf16", new Set(["avx2"])), "bf16");
+    assert.equal(ownProductsFor("bf16", new Set(["avx512_bf16", "amx_bf16"])), null);
+    assert.equal(ownProductsFor("bf16", new Set(["asimd", "bf16"])), null);
+    assert.equal(ownProductsFor("fp16", new Set(["avx2", "avx512f"])), null);
   });
 });

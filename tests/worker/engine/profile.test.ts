@@ -9,7 +9,7 @@ import { patchBindingSource } from "../../../foundation/native/binding-patch.ts"
 import { initialState } from "../../../foundation/families/values-family.ts";
 import { parseTable } from "../../../foundation/parameters/table.ts";
 import { loadBinding, type TensorFlowBinding } from "../../../worker/engine/binding.ts";
-import { dataTypes } from "../../../worker/engine/graph-node.ts";
+import { productTypes } from "../../../worker/engine/passes/narrow-products.ts";
 import { measureMatmulPeak } from "../../../worker/engine/matmul-peak.ts";
 import { createModel } from "../../../worker/model/families.ts";
 import {
@@ -83,7 +83,7 @@ describe("the peak of matrix products", () => {
   it("is measured in the type that the job multiplies in", async () => {
     const binding = loadBinding(await bindingUnderTest());
     const before = binding.getNumOfTensors();
-    for (const bf16 of [false, true]) {
+    for (const precision of ["fp32", "bf16", "fp16"] as const) {
       const types: number[] = [];
       const executeOp: TensorFlowBinding["executeOp"] = (name, attributes, ...rest) => {
         const type = attributes.find((attribute) => attribute.name === "T")?.value;
@@ -94,9 +94,14 @@ describe("the peak of matrix products", () => {
       const watched = Object.create(binding, {
         executeOp: { value: executeOp },
       }) as TensorFlowBinding;
-      assert.ok(measureMatmulPeak(watched, bf16, () => performance.now()) > 0);
+      const of = { precision, own: null };
+      assert.ok(measureMatmulPeak(watched, of, () => performance.now()) > 0);
       assert.ok(types.length > 1);
-      assert.ok(types.every((type) => type === (bf16 ? dataTypes.bfloat16 : dataTypes.float32)));
+      assert.ok(types.every((type) => type === productTypes[precision]));
+    }
+    for (const own of ["fp32", "bf16"] as const) {
+      const of = { precision: own, own };
+      assert.ok(measureMatmulPeak(binding, of, () => performance.now()) > 0);
     }
     assert.equal(binding.getNumOfTensors(), before);
   });

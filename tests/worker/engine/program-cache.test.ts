@@ -103,6 +103,10 @@ describe("the programs' cache", () => {
       { microbatchesPerStep: 3 },
       { bucketLengths: [4] },
       { labelSmoothing: 0.1 },
+      { convolutionTable: 1 },
+      { precision: "bf16" },
+      { precision: "fp16" },
+      { gradientCheckpointing: true },
       { training: false },
     ];
     const keys = [key({}), programKey(job, "2.22.0"), ...changes.map(key)];

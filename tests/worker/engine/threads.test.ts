@@ -21,6 +21,7 @@ import {
 import { parseJsonObject } from "../../../foundation/model-files/json-object.ts";
 import { bindingUnderTest, jobOf } from "../../support/engine-under-test.ts";
 import { tinyConfig } from "../../support/tiny-bert.ts";
+import type { Precision } from "../../../foundation/precision.ts";
 
 const run = promisify(execFile);
 const program = fileURLToPath(new URL("../../support/step-bits.ts", import.meta.url));
@@ -53,7 +54,11 @@ const resnet = JSON.stringify({
 });
 
 /** Hashes of gradients, state and logits. */
-async function bitsWith(threads: number, configJson: string, bf16 = false): Promise<unknown> {
+async function bitsWith(
+  threads: number,
+  configJson: string,
+  precision: Precision = "fp32",
+): Promise<unknown> {
   const config = parseJsonObject(configJson, "config.json");
   const family = familyOf(configJson);
   const isText = family.textLimits(config) !== null;
@@ -65,7 +70,7 @@ async function bitsWith(threads: number, configJson: string, bf16 = false): Prom
     evalMicrobatchSize: 8,
     bucketLengths: isText ? [128] : [],
     maxLength: isText ? 128 : 1,
-    bf16,
+    precision,
     cacheFolder,
   });
   const { stdout } = await run(
@@ -92,10 +97,10 @@ describe("threads that compute", () => {
         t.skip("this processor has no bfloat16 instructions");
         return;
       }
-      const one = await bitsWith(1, config, true);
+      const one = await bitsWith(1, config, "bf16");
       assert.notDeepEqual(one, await bitsWith(1, config));
       for (const threads of [2, 3, 4, 8]) {
-        assert.deepEqual(await bitsWith(threads, config, true), one, `${threads} threads`);
+        assert.deepEqual(await bitsWith(threads, config, "bf16"), one, `${threads} threads`);
       }
     });
   }

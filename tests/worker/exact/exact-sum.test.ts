@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { layOutBlocks, magnitudeBits } from "../../../worker/exact/block-layout.ts";
 import { ExactSum } from "../../../worker/exact/exact-sum.ts";
-import { gradientWires, wireForms, type GradientWire } from "../../../foundation/gradient-wire.ts";
+import { exactWires, wireForms, type GradientWire } from "../../../foundation/gradient-wire.ts";
 import { roundingKey } from "../../../worker/exact/rounding-key.ts";
 import { createMemoryRing } from "../../../worker/ring/memory-link.ts";
 import { exactRingOver } from "../../support/exact-ring.ts";
@@ -57,7 +57,7 @@ function floatsOf(bytes: Buffer): Float32Array {
 }
 
 describe("ExactSum", () => {
-  for (const wire of gradientWires) {
+  for (const wire of exactWires) {
     it(`gives the same bits on 1 to 9 ranks, more ranks than microbatches included, as ${wire}`, async () => {
       for (const microbatchCount of [1, 4, 7]) {
         const { sum: alone } = await sumOver(1, microbatchCount, wire);
@@ -79,7 +79,7 @@ describe("ExactSum", () => {
     const { firstBlocks } = layOutBlocks(parts);
     assert.equal(firstBlocks.length, parts.length + 1);
     const narrowLength = length - parts.at(-1)!;
-    for (const wire of gradientWires) {
+    for (const wire of exactWires) {
       // Each of four is wrong by less than one unit, of which a block's largest has at least half of 2^bits.
       const unit = 2 ** (1 - magnitudeBits(4, wireForms[wire].bits));
       const tolerance = Math.max(4 * unit, 1e-6);

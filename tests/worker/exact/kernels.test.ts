@@ -7,12 +7,7 @@ import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
-import { wireForms } from "../../../foundation/gradient-wire.ts";
-import {
-  layOutBlocks,
-  magnitudeBits,
-  microbatchGroups,
-} from "../../../worker/exact/block-layout.ts";
+import { layOutBlocks, magnitudeBits } from "../../../worker/exact/block-layout.ts";
 import { firstFree, loadKernels, type ExactKernels } from "../../../worker/exact/kernels.ts";
 import { referenceKernels } from "../../../worker/exact/reference.ts";
 
@@ -23,7 +18,14 @@ let top = firstFree;
 
 /** Places arrays in the kernels' memory, from the front again for each case. */
 function place<
-  T extends Float32Array | Int32Array | Int16Array | Int8Array | Uint32Array | Uint8Array,
+  T extends
+    | Float32Array
+    | Float64Array
+    | Int32Array
+    | Int16Array
+    | Int8Array
+    | Uint32Array
+    | Uint8Array,
 >(array: T): T {
   const make = array.constructor as new (
     buffer: SharedArrayBuffer,
@@ -45,7 +47,7 @@ function exactSum(
   vectors: readonly Float32Array[],
   parts: readonly number[],
   wireBits: 32 | 16 | 8 = 32,
-): Float32Array {
+): { readonly sum: Float32Array; readonly squares: readonly number[] } {
   top = firstFree;
   const bounds = put(layOutBlocks(parts).bounds);
   const blocks = put(Uint32Array.from({ length: bounds.length - 1 }, (_, block) => block));
@@ -54,6 +56,7 @@ function exactSum(
     exponents: put(new Uint8Array(blocks.length)),
     places: put(bounds.slice(0, -1)),
     filled: put(new Uint8Array(blocks.length)),
+    squares: put(new Float64Array(blocks.length)),
   };
   const length = vectors[0]!.length;
   const bits = magnitudeBits(vectors.length, wireBits);
@@ -65,7 +68,9 @@ function exactSum(
     const run = { sources: [source], keys: keys === null ? null : [keys[i]!], blocks };
     using.quantise(sums[i]!, run, { grid, bits, add: i % 2 === 1 });
   }
+  const given = sums.reduce((total, one) => (total + using.checksum(one)) | 0, 0);
   for (const other of sums.slice(1)) using.addIntegers(sums[0]!, other);
+  assert.equal(using.checksum(sums[0]!), given);
   const result = put(new Float32Array(length).fill(3));
   grid.filled.fill(2);
   using.scaleBack(result, sums[0]!, { grid, bits });
@@ -74,6 +79,10 @@ function exactSum(
   grid.filled.fill(2);
   using.sumAlone(alone, { sources, keys, blocks }, { grid, bits });
   assert.deepEqual(bitsOf(alone), bitsOf(result));
+  const squares = [...blocks].map((b) => (grid.filled[b] === 1 ? grid.squares[b]! : 0));
+  const apart = put(new Float64Array(blocks.length));
+  using.sumSquares(apart, result, bounds);
+  assert.deepEqual([...apart], squares);
   // Once more: the blocks that are not zero hold values of this step now.
   using.sumAlone(alone, { sources, keys, blocks }, { grid, bits });
   using.scaleBack(result, sums[0]!, { grid, bits });
@@ -87,7 +96,7 @@ function exactSum(
     if (grid.exponents[block] === 0) inPlace.fill(0, bounds[block], bounds[block + 1]);
   }
   assert.deepEqual(inPlace.slice(), sums[0]!.slice());
-  return Float32Array.from(result);
+  return { sum: Float32Array.from(result), squares };
 }
 
 const same = <T>(array: T): T => array;
@@ -119,14 +128,15 @@ describe("exact kernels", () => {
         ),
         ([rows, parts, wireBits]) => {
           const vectors = rows.map((row) => Float32Array.from(row));
-          const sum = exactSum(fast, vectors, parts, wireBits);
+          const fastly = exactSum(fast, vectors, parts, wireBits);
           const plain = exactSum(
             { using: referenceKernels, put: same },
             vectors.map((v) => v.slice()),
             parts,
             wireBits,
           );
-          assert.deepEqual(bitsOf(sum), bitsOf(plain));
+          assert.deepEqual(bitsOf(fastly.sum), bitsOf(plain.sum));
+          assert.deepEqual(fastly.squares, plain.squares);
         },
       ),
     );
@@ -144,8 +154,8 @@ describe("exact kernels", () => {
           const vectors = rows.map((row) => Float32Array.from(row));
           const shuffled = order.map((i) => vectors[i]!);
           assert.deepEqual(
-            bitsOf(exactSum(fast, vectors, [40])),
-            bitsOf(exactSum(fast, shuffled, [40])),
+            bitsOf(exactSum(fast, vectors, [40]).sum),
+            bitsOf(exactSum(fast, shuffled, [40]).sum),
           );
         },
       ),
@@ -160,7 +170,7 @@ describe("exact kernels", () => {
         new Float32Array(4),
         new Float32Array(4),
       ];
-      const sum = exactSum(fast, vectors, [4]);
+      const { sum } = exactSum(fast, vectors, [4]);
       assert.ok(sum[0]! > 0 && sum[1]! > 0 && sum[2]! < 0, `largest ${largest}: ${sum.join(" ")}`);
     }
   });
@@ -169,7 +179,7 @@ describe("exact kernels", () => {
     const vectors = Array.from({ length: 8 }, (_, k) =>
       Float32Array.from({ length: 4096 }, (_v, i) => Math.sin(i * 12.9898 + k * 78.233) * 1e-3),
     );
-    const exact = exactSum(fast, vectors, [4096]);
+    const { sum: exact } = exactSum(fast, vectors, [4096]);
     let exactError = 0;
     let floatError = 0;
     for (let i = 0; i < 4096; i++) {
@@ -183,7 +193,7 @@ describe("exact kernels", () => {
 
   it("gives NaN for a block with a value that is not finite, and only there", () => {
     for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
-      const sum = exactSum(
+      const { sum } = exactSum(
         fast,
         [Float32Array.of(1, bad, 2, 3), Float32Array.of(1, 1, 2, 3)],
         [2, 2],
@@ -196,7 +206,7 @@ describe("exact kernels", () => {
     const top32 = Math.fround(1.9999999);
     for (const count of [1, 2, 3, 4, 7, 8, 64]) {
       const vectors = Array.from({ length: count }, () => Float32Array.of(top32, -top32));
-      const sum = exactSum(fast, vectors, [2]);
+      const { sum } = exactSum(fast, vectors, [2]);
       assert.ok(Math.abs(sum[0]! / (count * top32) - 1) < 1e-6, `${count}: ${sum[0]}`);
     }
   });
@@ -208,7 +218,7 @@ describe("exact kernels", () => {
         const vectors = Array.from({ length: count }, () =>
           Float32Array.from({ length: 64 }, (_, i) => (i % 2 === 0 ? top32 : -top32)),
         );
-        const sum = exactSum(fast, vectors, [64], wireBits);
+        const { sum } = exactSum(fast, vectors, [64], wireBits);
         const limit = 2 ** (wireBits - 1) - 1;
         const unit = 2 ** (1 - magnitudeBits(count, wireBits));
         for (const value of sum) assert.ok(Math.abs(value / unit) <= limit, `${count}: ${value}`);
@@ -248,49 +258,5 @@ describe("exact kernels", () => {
     } finally {
       rmSync(folder, { recursive: true });
     }
-  });
-});
-
-describe("block layout", () => {
-  it("covers all elements, crosses no part, and keeps to the limit", () => {
-    fc.assert(
-      fc.property(fc.array(fc.nat(5000), { maxLength: 12 }), (parts) => {
-        const { bounds } = layOutBlocks(parts);
-        const edges = new Set<number>([0]);
-        parts.reduce((sum, size) => {
-          edges.add(sum + size);
-          return sum + size;
-        }, 0);
-        assert.equal(
-          bounds.at(-1),
-          parts.reduce((sum, size) => sum + size, 0),
-        );
-        for (let b = 0; b + 1 < bounds.length; b++) {
-          assert.ok(
-            bounds[b + 1]! - bounds[b]! <= wireForms.int32.blockElements &&
-              bounds[b + 1]! > bounds[b]!,
-          );
-        }
-        for (const edge of edges) assert.ok(bounds.includes(edge));
-      }),
-    );
-  });
-
-  it("cuts parts of rows at every row, and long rows further", () => {
-    const rowParts = [{ part: 1, rows: 3, capacity: 2 }];
-    const { bounds, firstBlocks } = layOutBlocks([5, 3 * 1500, 2], rowParts);
-    assert.deepEqual([...bounds], [0, 5, 1029, 1505, 2529, 3005, 4029, 4505, 4507]);
-    assert.deepEqual(firstBlocks, [0, 1, 7, 8]);
-    assert.throws(() => layOutBlocks([5, 7], rowParts), /part 1 of 7 elements into 3 rows/);
-  });
-
-  it("cuts global batches into the same groups whatever deals them", () => {
-    assert.deepEqual(microbatchGroups(4, 8), [[0, 4]]);
-    assert.deepEqual(microbatchGroups(17, 8), [
-      [0, 8],
-      [8, 16],
-      [16, 17],
-    ]);
-    assert.deepEqual(microbatchGroups(0, 8), []);
   });
 });

@@ -1,13 +1,14 @@
 /**
  * Goal: parts that come and travel by rows give the bits that whole parts give, whoever touches which rows, step after
- * step; and the last committed step's sum outlives the next step's reduction.
+ * step, in however many buckets.
  */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { gradientWires, wireForms, type GradientWire } from "../../../foundation/gradient-wire.ts";
+import { exactWires, wireForms, type GradientWire } from "../../../foundation/gradient-wire.ts";
 import { ExactSum } from "../../../worker/exact/exact-sum.ts";
 import { createMemoryRing } from "../../../worker/ring/memory-link.ts";
+import { bytesByPart } from "../../support/bytes-by-part.ts";
 import { exactRingOver } from "../../support/exact-ring.ts";
 
 /** [row part of 9 × 20 | 33 | row part of 5 × 1030 | 7 | 1]: rows shorter and longer than a block. */
@@ -48,24 +49,30 @@ function wholeVector({ rows, seed }: Microbatch): Float32Array {
   return vector;
 }
 
-/** The vector as the engine gives it: touched rows, room up to `room` rows that holds rubbish, and the rest. */
+/** The vector as the engine gives it: whole parts, then touched rows and room up to `room` rows that holds rubbish. */
 function givenVector(microbatch: Microbatch): Float32Array {
   const whole = wholeVector(microbatch);
-  const pieces = partSizes.map((size, part): Float32Array => {
-    const index = tables.findIndex((table) => table.part === part);
+  const pieces = partSizes.flatMap((size, part): Float32Array[] => {
     const start = offsetOf(part);
-    if (index < 0) return whole.slice(start, start + size);
-    const rowSize = tables[index]!.size;
-    const given = new Float32Array(microbatch.room * rowSize).fill(Number.NaN);
+    const isTable = tables.some((table) => table.part === part);
+    return isTable ? [] : [whole.slice(start, start + size)];
+  });
+  const rows = tables.map(({ part, size }, index): Float32Array => {
+    const start = offsetOf(part);
+    const given = new Float32Array(microbatch.room * size).fill(Number.NaN);
     for (const [place, row] of microbatch.rows[index]!.entries()) {
-      given.set(
-        whole.subarray(start + row * rowSize, start + (row + 1) * rowSize),
-        place * rowSize,
-      );
+      given.set(whole.subarray(start + row * size, start + (row + 1) * size), place * size);
     }
     return given;
   });
-  return Float32Array.from(pieces.flatMap((piece) => [...piece]));
+  return Float32Array.from([...pieces, ...rows].flatMap((piece) => [...piece]));
+}
+
+/** Elements before a whole part in a slot. */
+function offsetInSlot(part: number, byRows: boolean): number {
+  const before = partSizes.slice(0, part);
+  const isGiven = (index: number): boolean => !byRows || tables.every((row) => row.part !== index);
+  return before.reduce((sum, size, index) => sum + (isGiven(index) ? size : 0), 0);
 }
 
 type Step = readonly Microbatch[];
@@ -91,11 +98,19 @@ function fromPieces(parts: readonly (readonly Uint8Array[])[], wire: GradientWir
   return vector;
 }
 
+/** How steps are summed. */
+interface SumForm {
+  readonly byRows: boolean;
+  readonly wire?: GradientWire;
+  /** With several, each bucket's whole parts are there just before it is added, as while a program runs; rubbish before. */
+  readonly buckets?: number;
+}
+
 /** Sums steps over a ring; gives each step's vector on every rank, as bytes. */
 async function sumSteps(
   worldSize: number,
   steps: readonly Step[],
-  { byRows, wire = "int32" }: { readonly byRows: boolean; readonly wire?: GradientWire },
+  { byRows, wire = "int32", buckets = 1 }: SumForm,
 ) {
   const rowParts = tables.map(({ part, rows }) => ({
     part,
@@ -116,19 +131,30 @@ async function sumSteps(
         sum.begin();
         for (const [first, end] of sum.groups(step.length)) {
           const own = step.slice(first, end).filter((_, m) => m % worldSize === rank);
+          const vectors = own.map(byRows ? givenVector : wholeVector);
           for (const [k, microbatch] of own.entries()) {
-            sum.slot(k).set(byRows ? givenVector(microbatch) : wholeVector(microbatch));
+            if (k < own.length - 1) sum.slot(k).set(vectors[k]!);
+            else sum.slot(k).fill(Number.NaN);
             const { room } = microbatch;
             const touched = microbatch.rows.map((rows) => ({ rows: Int32Array.from(rows), room }));
             if (byRows) sum.touch(k, touched);
             sum.roundBy(k, microbatch.seed);
           }
-          await sum.addGroup(own.length, end - first, ring, never);
+          const group = sum.openGroup(own.length, end - first);
+          const last = own.length - 1;
+          let given = Number.POSITIVE_INFINITY;
+          for (const bucket of sum.buckets(buckets, step.length)) {
+            const from = bucket.isLast ? 0 : offsetInSlot(bucket.first, byRows);
+            const values = vectors[last]?.subarray(from, given) ?? [];
+            if (last >= 0) sum.slot(last).set(values, from);
+            given = from;
+            await group.add(bucket, ring, never);
+          }
         }
         results.push(Buffer.from(sum.vector.slice().buffer));
         if (byRows)
-          assert.deepEqual(fromPieces(sum.pieces(), wire), sum.vector, `pieces of ${index}`);
-        hashed.push(Buffer.concat(sum.pieces().flat()));
+          assert.deepEqual(fromPieces(bytesByPart(sum), wire), sum.vector, `pieces of ${index}`);
+        hashed.push(Buffer.concat(bytesByPart(sum).flat()));
         if (index % 2 === 0) sum.commit(index);
       }
       return { results, hashed };
@@ -155,7 +181,7 @@ const microbatches = fc
   });
 
 describe("row parts", () => {
-  for (const wire of gradientWires) {
+  for (const wire of exactWires) {
     it(`give the bits of whole parts on 1 to 4 ranks, step after step, as ${wire}`, async () => {
       await fc.assert(
         fc.asyncProperty(
@@ -189,6 +215,33 @@ describe("row parts", () => {
     });
   }
 
+  for (const wire of exactWires) {
+    it(`come to the same bits in any number of buckets, which come one by one, as ${wire}`, async () => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.array(microbatches, { minLength: 1, maxLength: 5 }), {
+            minLength: 1,
+            maxLength: 3,
+          }),
+          fc.integer({ min: 2, max: 7 }),
+          fc.integer({ min: 1, max: 4 }),
+          async (steps, buckets, worldSize) => {
+            const expected = (await sumSteps(1, steps, { byRows: false, wire })).ranks[0]!;
+            for (const byRows of [false, true]) {
+              const { ranks } = await sumSteps(worldSize, steps, { byRows, wire, buckets });
+              for (const results of ranks) {
+                for (const [step, result] of results.entries()) {
+                  assert.ok(result.equals(expected[step]!), `step ${step}, ${byRows}`);
+                }
+              }
+            }
+          },
+        ),
+        { numRuns: 20 },
+      );
+    });
+  }
+
   it("send the rows that somebody touches, and nothing of what is zero everywhere", async () => {
     const touching = (...rows: number[][]): Microbatch => ({ rows, room: capacity, seed: 3 });
     const step = [touching([1, 8], [4]), touching([8], []), touching([0], [])];
@@ -206,57 +259,5 @@ describe("row parts", () => {
     assert.throws(() => touch(1, 3, 4), RangeError);
     assert.throws(() => touch(5, 3), RangeError);
     assert.throws(() => sum.touch(0, []), /0 parts: expected 1/);
-  });
-});
-
-describe("the committed step's sum", () => {
-  const alone = {
-    worldSize: 1,
-    sumIntegers: () => Promise.resolve(),
-    sumNarrow: () => Promise.resolve(),
-    maxBytes: () => Promise.resolve(),
-  };
-
-  async function reduce(sum: ExactSum, value: number): Promise<void> {
-    sum.begin();
-    sum.slot(0).fill(value);
-    await sum.addGroup(1, 1, alone, never);
-  }
-
-  it("is kept while the next step is reduced, also when that is done again", async () => {
-    const sum = new ExactSum([40], 1);
-    await reduce(sum, 1);
-    assert.equal(sum.committed, null);
-    sum.commit(1);
-    assert.deepEqual({ step: 1, first: 1 }, { step: sum.committed!.step, first: sum.vector[0] });
-    for (const value of [2, 3]) {
-      await reduce(sum, value);
-      assert.equal(sum.vector[0], value);
-      assert.equal(sum.committed!.step, 1);
-      assert.deepEqual(
-        [...sum.committed!.vector],
-        Array.from({ length: 40 }, () => 1),
-      );
-    }
-    sum.commit(2);
-    assert.equal(sum.committed!.vector[39], 3);
-    await reduce(sum, 0);
-    assert.deepEqual(
-      [...sum.vector],
-      Array.from({ length: 40 }, () => 0),
-    );
-    assert.equal(sum.committed!.vector[39], 3);
-  });
-
-  it("is taken over by a sum with more slots", async () => {
-    const sum = new ExactSum([40], 1);
-    await reduce(sum, 5);
-    sum.commit(7);
-    await reduce(sum, 6);
-    const larger = new ExactSum([40], 3);
-    larger.takeOver(sum);
-    await reduce(larger, 8);
-    assert.deepEqual([larger.committed!.step, larger.committed!.vector[0]], [7, 5]);
-    assert.equal(larger.vector[0], 8);
   });
 });

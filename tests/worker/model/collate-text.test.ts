@@ -7,6 +7,7 @@ import { createCollator } from "../../../worker/model/collators.ts";
 import type { Collator } from "../../../worker/model/collator.ts";
 import { createModel } from "../../../worker/model/families.ts";
 import { tinyConfig, tinyVocabulary } from "../../support/tiny-bert.ts";
+import { newestConvolutionTable } from "../../../foundation/convolution-table.ts";
 
 const tokenizerFiles = new Map([
   ["vocab.txt", new TextEncoder().encode(`${tinyVocabulary.join("\n")}\n`)],
@@ -91,6 +92,7 @@ describe("createModel()", () => {
     bucketLengths: [8],
     maxLength: 8,
     labelSmoothing: 0,
+    convolutionTable: newestConvolutionTable,
     microbatchesPerStep: 1,
   };
 

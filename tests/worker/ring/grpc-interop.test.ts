@@ -27,7 +27,8 @@ import { startRingServer } from "../../../worker/ring/ring-server.ts";
 const { pull } = defineService(RingService);
 const ringKey = new Uint8Array(32).fill(3);
 const never = new AbortController().signal;
-const sizes = [1, 100, 70_000, 1024 * 1024];
+/** More than a window, so that both sides have to widen theirs. */
+const sizes = [1, 100, 70_000, ...Array.from({ length: 5 }, () => 4 * 1024 * 1024)];
 
 function payload(bytes: number): Uint8Array {
   return Uint8Array.from({ length: bytes }, (_, i) => i % 251);

@@ -1,5 +1,6 @@
-import { readdirSync } from "node:fs";
 import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { connectGrpcLink } from "../../../worker/ring/grpc-link.ts";
 import { createMemoryRing } from "../../../worker/ring/memory-link.ts";
@@ -20,7 +21,8 @@ function memoryRing(count: number): Promise<LinkRing> {
   });
 }
 
-async function grpcRing(count: number, shared: boolean): Promise<LinkRing> {
+/** @param folder where memory is shared; null for none */
+async function grpcRing(count: number, folder: string | null): Promise<LinkRing> {
   generation += 1n;
   const ringKey = new Uint8Array(32).fill(7);
   const servers = await Promise.all(
@@ -44,12 +46,12 @@ async function grpcRing(count: number, shared: boolean): Promise<LinkRing> {
         left: members[(rank + count - 1) % count]!,
         right: members[(rank + 1) % count]!,
         ringKey,
-        sharedMemoryFolder: shared ? sharedMemoryFolder : null,
+        sharedMemoryFolder: folder,
         signal: new AbortController().signal,
       }),
     ),
   );
-  for (const link of links) assert.equal(link.transport, shared ? "shm" : "grpc");
+  for (const link of links) assert.equal(link.transport, folder === null ? "grpc" : "shm");
   return {
     links,
     close: async () => {
@@ -60,18 +62,22 @@ async function grpcRing(count: number, shared: boolean): Promise<LinkRing> {
 }
 
 describeLink("memory-link", memoryRing, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
-describeLink("grpc-link", (count) => grpcRing(count, false), [2, 3, 5, 9]);
+describeLink("grpc-link", (count) => grpcRing(count, null), [2, 3, 5, 9]);
 if (hasRoom(sharedMemoryFolder)) {
-  describeLink("grpc-link over shared memory", (count) => grpcRing(count, true), [2, 3, 5, 9]);
+  describeLink(
+    "grpc-link over shared memory",
+    (count) => grpcRing(count, sharedMemoryFolder),
+    [2, 3, 5, 9],
+  );
   describe("shared memory", () => {
-    it("leaves no name behind while the ring lives", async () => {
-      const before = readdirSync(sharedMemoryFolder).filter((name) =>
-        name.startsWith("ringmaster-"),
-      );
-      const ring = await grpcRing(4, true);
-      const now = readdirSync(sharedMemoryFolder).filter((name) => name.startsWith("ringmaster-"));
+    it("leaves no name behind while the ring lives", async (t) => {
+      // Other tests share memory at the same time.
+      const folder = mkdtempSync(join(sharedMemoryFolder, "links-test-"));
+      t.after(() => rmSync(folder, { recursive: true }));
+      const ring = await grpcRing(4, folder);
+      const names = readdirSync(folder);
       await ring.close();
-      assert.deepEqual(now, before);
+      assert.deepEqual(names, []);
     });
   });
 } else {

@@ -16,24 +16,24 @@ REGISTER_OP("RingmasterAdamW")
     .SetIsStateful()
     .SetShapeFn([](Inference*) { return absl::OkStatus(); });
 
+// The variable's own memory; a copy takes its place where a reader still holds it.
+inline absl::Status ownVariable(OpKernelContext* context, int input,
+                                tensorflow::core::RefCountPtr<tensorflow::Var>* variable, float** data) {
+  TF_RETURN_IF_ERROR(tensorflow::LookupResource(context, tensorflow::HandleFromInput(context, input), variable));
+  Tensor* tensor = (*variable)->tensor();
+  if (!tensor->RefCountIsOne()) {
+    Tensor copy;
+    TF_RETURN_IF_ERROR(context->allocate_temp(tensor->dtype(), tensor->shape(), &copy));
+    std::memcpy(copy.flat<float>().data(), tensor->flat<float>().data(), tensor->TotalBytes());
+    *tensor = copy;
+  }
+  *data = tensor->flat<float>().data();
+  return absl::OkStatus();
+}
+
 class AdamW : public OpKernel {
   float beta1_, beta2_;
   tensorflow::int64 offset_;
-
-  // The variable's own memory; a copy takes its place where a reader still holds it.
-  static absl::Status own(OpKernelContext* context, int input, tensorflow::core::RefCountPtr<tensorflow::Var>* variable,
-                          float** data) {
-    TF_RETURN_IF_ERROR(tensorflow::LookupResource(context, tensorflow::HandleFromInput(context, input), variable));
-    Tensor* tensor = (*variable)->tensor();
-    if (!tensor->RefCountIsOne()) {
-      Tensor copy;
-      TF_RETURN_IF_ERROR(context->allocate_temp(tensor->dtype(), tensor->shape(), &copy));
-      std::memcpy(copy.flat<float>().data(), tensor->flat<float>().data(), tensor->TotalBytes());
-      *tensor = copy;
-    }
-    *data = tensor->flat<float>().data();
-    return absl::OkStatus();
-  }
 
  public:
   explicit AdamW(OpKernelConstruction* context) : OpKernel(context) {
@@ -44,16 +44,16 @@ class AdamW : public OpKernel {
   void Compute(OpKernelContext* context) override {
     tensorflow::core::RefCountPtr<tensorflow::Var> variables[3];
     float* data[3];
-    for (int i = 0; i < 3; i++) OP_REQUIRES_OK(context, own(context, i, &variables[i], &data[i]));
+    for (int i = 0; i < 3; i++) OP_REQUIRES_OK(context, ownVariable(context, i, &variables[i], &data[i]));
     const auto scalar = [&](int input) { return *floats(context, input); };
-    const AdamRange job = {data[0], data[1], data[2], floats(context, 3) + offset_, scalar(4), scalar(5), scalar(6),
+    const AdamRange job = {data[0], data[0], data[1], data[2], floats(context, 3) + offset_, scalar(4), scalar(5), scalar(6),
                            1 - scalar(7), beta1_, beta2_};
     const int64_t size = variables[0]->tensor()->NumElements();
     OP_REQUIRES(context, offset_ + size <= context->input(3).NumElements(),
                 tensorflow::errors::InvalidArgument("the reduced vector ends within a gradient"));
-    const int64_t groups = (size + kLanes - 1) / kLanes;
+    const int64_t groups = (size + kMostLanes - 1) / kMostLanes;
     inParallel(context, groups, 24, [&](int64_t first, int64_t end) {
-      RM_CALL(adamRange, job, first * kLanes, std::min(size, end * kLanes));
+      RM_CALL(adamRange, job, first * kMostLanes, std::min(size, end * kMostLanes));
     });
   }
 };

@@ -4,20 +4,9 @@
 
 namespace ringmaster {
 
-inline void makeRoom(AttentionRoom& room, int64_t length, int64_t size) {
-  const int64_t wide = padded(length), narrow = padded(size);
-  for (auto* rows : {&room.queries, &room.keys, &room.values, &room.dContext, &room.dQueries, &room.dKeys, &room.dValues})
-    rows->assign(length * narrow, 0.f);
-  for (auto* turned : {&room.turnedKeys, &room.turnedValues}) turned->assign(size * wide, 0.f);
-  room.mask.assign(wide, -1e30f);
-  for (auto* held : {&room.scores, &room.slopes}) held->assign(kHeldRows * wide, 0.f);
-  room.factors.assign(wide + kLanes, 0.f);
-  room.numbers.assign(wide + 2 * kNumbers, 0);
-}
-
 REGISTER_OP("RingmasterAttention")
     .Input("projected: float").Input("bias: float").Input("mask: float").Input("seed: int32")
-    .Attr("heads: int").Attr("length: int").Attr("rate: float")
+    .Attr("heads: int").Attr("length: int").Attr("rate: float").Attr("narrow: bool = false")
     .Output("context: float").Output("stats: float")
     .SetShapeFn([](Inference* c) {
       c->set_output(0, c->UnknownShapeOfRank(2));
@@ -28,12 +17,14 @@ REGISTER_OP("RingmasterAttention")
 class Attention : public OpKernel {
   tensorflow::int64 heads_, length_;
   float rate_;
+  bool narrow_;
 
  public:
   explicit Attention(OpKernelConstruction* context) : OpKernel(context) {
     OP_REQUIRES_OK(context, context->GetAttr("heads", &heads_));
     OP_REQUIRES_OK(context, context->GetAttr("length", &length_));
     OP_REQUIRES_OK(context, context->GetAttr("rate", &rate_));
+    OP_REQUIRES_OK(context, context->GetAttr("narrow", &narrow_));
   }
   void Compute(OpKernelContext* context) override {
     const auto& shape = context->input(0).shape();
@@ -43,11 +34,10 @@ class Attention : public OpKernel {
     RM_OUTPUT(context, 1, TensorShape({batch * heads_ * length_ * 2}), stats)
     const AttentionJob job = {batch, length_, heads_, size, 1 / std::sqrt((float)size), stats,
                               plain::dropoutOf(integers(context, 3), rate_), floats(context, 0), floats(context, 1),
-                              floats(context, 2)};
+                              floats(context, 2), narrow_};
     inParallel(context, batch * heads_, length_ * length_ * (size / 8 + 4), [&](int64_t first, int64_t end) {
-      AttentionRoom room;
-      makeRoom(room, length_, size);
-      for (int64_t item = first; item < end; item++) RM_CALL(attend, job, out, item, room);
+      AttentionRoom room(length_, size, narrow_);
+      for (int64_t item = first; item < end; item++) RM_CALL_NARROW(attend, job, out, item, room);
     });
   }
 };

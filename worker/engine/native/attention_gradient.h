@@ -7,7 +7,7 @@ namespace ringmaster {
 REGISTER_OP("RingmasterAttentionGradient")
     .Input("dcontext: float").Input("projected: float").Input("bias: float").Input("mask: float").Input("seed: int32")
     .Input("context: float").Input("stats: float")
-    .Attr("heads: int").Attr("length: int").Attr("rate: float")
+    .Attr("heads: int").Attr("length: int").Attr("rate: float").Attr("narrow: bool = false")
     .Output("dprojected: float").Output("dbias: float")
     .SetShapeFn([](Inference* c) {
       c->set_output(0, c->input(1));
@@ -18,12 +18,14 @@ REGISTER_OP("RingmasterAttentionGradient")
 class AttentionGradient : public OpKernel {
   tensorflow::int64 heads_, length_;
   float rate_;
+  bool narrow_;
 
  public:
   explicit AttentionGradient(OpKernelConstruction* context) : OpKernel(context) {
     OP_REQUIRES_OK(context, context->GetAttr("heads", &heads_));
     OP_REQUIRES_OK(context, context->GetAttr("length", &length_));
     OP_REQUIRES_OK(context, context->GetAttr("rate", &rate_));
+    OP_REQUIRES_OK(context, context->GetAttr("narrow", &narrow_));
   }
   void Compute(OpKernelContext* context) override {
     const auto& shape = context->input(1).shape();
@@ -34,12 +36,12 @@ class AttentionGradient : public OpKernel {
     std::vector<float> parts(batch * 3 * features);
     const AttentionGradientJob job = {
         {batch, length_, heads_, size, 1 / std::sqrt((float)size), const_cast<float*>(floats(context, 6)),
-         plain::dropoutOf(integers(context, 4), rate_), floats(context, 1), floats(context, 2), floats(context, 3)},
+         plain::dropoutOf(integers(context, 4), rate_), floats(context, 1), floats(context, 2), floats(context, 3),
+         narrow_},
         floats(context, 0), floats(context, 5), dProjected, parts.data()};
     inParallel(context, batch * heads_, length_ * length_ * (size / 3 + 8), [&](int64_t first, int64_t end) {
-      AttentionRoom room;
-      makeRoom(room, length_, size);
-      for (int64_t item = first; item < end; item++) RM_CALL(attendGradient, job, item, room);
+      AttentionRoom room(length_, size, narrow_);
+      for (int64_t item = first; item < end; item++) RM_CALL_NARROW(attendGradient, job, item, room);
     });
     addBlocks(parts.data(), batch, 3 * features, dBias);
   }

@@ -16,19 +16,45 @@ RM_INLINE void turn(const float* rows, int64_t length, int64_t size, float* turn
     for (int64_t i = 0; i < length; i++) turned[k * wide + i] = rows[i * narrow + k];
 }
 
+// Rows of a matrix whose rows are padded, two columns to a word.
+RM_INLINE void packRows(const std::vector<float>& rows, int64_t count, int64_t width, std::vector<uint32_t>& to) {
+  const int64_t wide = padded(width);
+  for (int64_t i = 0; i < count; i++) packLine(rows.data() + i * wide, wide, to.data() + i * wide / 2);
+}
+
+// Rows of a matrix whose rows are padded, two to a line.
+RM_INLINE void packLines(const float* rows, int64_t count, int64_t width, std::vector<uint32_t>& to) {
+  const int64_t wide = padded(width);
+  packAcross(rows, wide, count, wide, to.data(), wide);
+}
+
+RM_INLINE void turnPairs(const AttentionJob& job, const std::vector<float>& rows, std::vector<uint32_t>& turned) {
+  const int64_t narrow = padded(job.size);
+  packTurned(job.length, narrow, turned.data(), padded(job.length), [&](int64_t i) { return rows.data() + i * narrow; });
+}
+
 RM_INLINE void takeHead(const AttentionJob& job, int64_t sample, int64_t head, AttentionRoom& room) {
   takeRows(job, sample, head, 0, job.scale, room.queries.data());
   takeRows(job, sample, head, 1, 1.f, room.keys.data());
   takeRows(job, sample, head, 2, 1.f, room.values.data());
-  turn(room.keys.data(), job.length, job.size, room.turnedKeys.data());
+  if (job.narrow) {
+    packRows(room.queries, job.length, job.size, room.queryRows);
+    turnPairs(job, room.keys, room.turnedKeyPairs);
+  } else {
+    turn(room.keys.data(), job.length, job.size, room.turnedKeys.data());
+  }
   std::memcpy(room.mask.data(), job.mask + sample * job.length, job.length * sizeof(float));
 }
 
 // Scores of rows first to first + count of a head, mask added, into room.scores.
 RM_INLINE void scoreRows(const AttentionJob& job, int64_t first, int64_t count, AttentionRoom& room) {
-  const int64_t wide = padded(job.length), narrow = padded(job.size);
-  multiplySmall({room.queries.data() + first * narrow, narrow, 1}, room.turnedKeys.data(), wide,
-                      room.scores.data(), wide, count, wide, job.size, false);
+  const int64_t wide = padded(job.length), narrow = padded(job.size), half = narrow / 2;
+  if (job.narrow)
+    multiplySmall({room.queryRows.data() + first * half, half, 1}, room.turnedKeyPairs.data(), wide, room.scores.data(), wide,
+                  count, wide, half, false);
+  else
+    multiplySmall({room.queries.data() + first * narrow, narrow, 1}, room.turnedKeys.data(), wide, room.scores.data(), wide,
+                  count, wide, job.size, false);
   for (int64_t i = 0; i < count; i++) {
     float* row = room.scores.data() + i * wide;
     for (int64_t j = 0; j < wide; j += kLanes) store(row + j, load(row + j) + load(room.mask.data() + j));
@@ -42,6 +68,7 @@ static void attend(const AttentionJob& job, float* context, int64_t item, Attent
   const int64_t sample = item / job.heads, head = item % job.heads;
   const int64_t wide = padded(job.length), narrow = padded(job.size), features = job.features();
   takeHead(job, sample, head, room);
+  if (job.narrow) packLines(room.values.data(), job.length, job.size, room.valueLines);
   for (int64_t first = 0; first < job.length; first += kHeldRows) {
     const int64_t count = std::min(kHeldRows, job.length - first);
     scoreRows(job, first, count, room);
@@ -69,8 +96,13 @@ static void attend(const AttentionJob& job, float* context, int64_t item, Attent
       }
     }
     float* out = room.dContext.data();
-    multiplySmall({room.scores.data(), wide, 1}, room.values.data(), narrow, out, narrow, count, narrow,
-                        job.length, false);
+    if (job.narrow) {
+      packRows(room.scores, count, job.length, room.scoreRows);
+      multiplySmall({room.scoreRows.data(), wide / 2, 1}, room.valueLines.data(), narrow, out, narrow, count, narrow,
+                    (job.length + 1) / 2, false);
+    } else {
+      multiplySmall({room.scores.data(), wide, 1}, room.values.data(), narrow, out, narrow, count, narrow, job.length, false);
+    }
     for (int64_t i = 0; i < count; i++)
       std::memcpy(context + (sample * job.length + first + i) * features + head * job.size, out + i * narrow,
                   job.size * sizeof(float));
@@ -94,32 +126,69 @@ RM_INLINE void putRows(const AttentionGradientJob& job, int64_t sample, int64_t 
   }
 }
 
+// A row of scores and of dP becomes one of P∘D and of dS. The sum that dS cancels is taken of dP as it was rounded: that of dO∘O,
+// which equals it, was not, and the difference would weigh on all of the row.
+RM_INLINE void slopesOfPairs(const AttentionJob& job, float top, float inverse, float* row, float* slope,
+                             const AttentionRoom& room) {
+  const int64_t wide = padded(job.length);
+  const float* factors = job.dropout.drops ? room.factors.data() : nullptr;
+  V product{};
+  for (int64_t j = 0; j < wide; j += kLanes) {
+    const V p = exponential(load(row + j) - top) * inverse;
+    V d = load(slope + j);
+    if (factors != nullptr) d = d * load(factors + j);
+    product += p * d;
+    store(row + j, p);
+    store(slope + j, d);
+  }
+  const float mean = sum(product);
+  for (int64_t j = 0; j < wide; j += kLanes) {
+    const V p = load(row + j);
+    store(slope + j, p * (load(slope + j) - mean));
+    if (factors != nullptr) store(row + j, p * load(factors + j));
+  }
+}
+
 static void attendGradient(const AttentionGradientJob& job, int64_t item, AttentionRoom& room) {
   const AttentionJob& f = job.forward;
   const int64_t sample = item / f.heads, head = item % f.heads;
-  const int64_t wide = padded(f.length), narrow = padded(f.size), features = f.features();
+  const int64_t wide = padded(f.length), narrow = padded(f.size), half = narrow / 2, features = f.features();
   takeHead(f, sample, head, room);
-  turn(room.values.data(), f.length, f.size, room.turnedValues.data());
   for (int64_t i = 0; i < f.length; i++)
     std::memcpy(room.dContext.data() + i * narrow, job.dContext + (sample * f.length + i) * features + head * f.size,
                 f.size * sizeof(float));
+  if (f.narrow) {
+    turnPairs(f, room.values, room.turnedValuePairs);
+    packRows(room.dContext, f.length, f.size, room.dContextRows);
+    packLines(room.keys.data(), f.length, f.size, room.keyLines);
+  } else {
+    turn(room.values.data(), f.length, f.size, room.turnedValues.data());
+  }
   for (int64_t first = 0; first < f.length; first += kHeldRows) {
     const int64_t count = std::min(kHeldRows, f.length - first);
     float *scores = room.scores.data(), *slopes = room.slopes.data();
     const float* dContext = room.dContext.data() + first * narrow;
     scoreRows(f, first, count, room);
-    multiplySmall({dContext, narrow, 1}, room.turnedValues.data(), wide, slopes, wide, count, wide, f.size, false);
+    if (f.narrow)
+      multiplySmall({room.dContextRows.data() + first * half, half, 1}, room.turnedValuePairs.data(), wide, slopes, wide, count,
+                    wide, half, false);
+    else
+      multiplySmall({dContext, narrow, 1}, room.turnedValues.data(), wide, slopes, wide, count, wide, f.size, false);
     for (int64_t i = 0; i < count; i++) {
       float *row = scores + i * wide, *slope = slopes + i * wide;
       const int64_t place = rowIndex(f, item, first + i);
       const float top = f.stats[2 * place], inverse = f.stats[2 * place + 1];
+      if (f.dropout.drops)
+        dropoutFactors(f.dropout, place * f.length, f.length, room.factors.data(), room.numbers.data());
+      if (f.narrow) {
+        slopesOfPairs(f, top, inverse, row, slope, room);
+        continue;
+      }
       const float* context = job.context + (sample * f.length + first + i) * features + head * f.size;
       V product{};
       for (int64_t k = 0; k < f.size; k += kLanes)
         product += load(context + k, f.size - k) * load(dContext + i * narrow + k);
       const float mean = sum(product);
-      if (f.dropout.drops)
-        dropoutFactors(f.dropout, place * f.length, f.length, room.factors.data(), room.numbers.data());
       for (int64_t j = 0; j < wide; j += kLanes) {
         const V p = exponential(load(row + j) - top) * inverse;
         V kept = p, d = load(slope + j);
@@ -133,6 +202,22 @@ static void attendGradient(const AttentionGradientJob& job, int64_t item, Attent
       }
     }
     const bool adds = first > 0;
+    if (f.narrow) {
+      const float* queries = room.queries.data() + first * narrow;
+      const int64_t pairs = (count + 1) / 2;
+      packLines(scores, count, f.length, room.scoreLines);
+      packLines(slopes, count, f.length, room.slopeLines);
+      packRows(room.slopes, count, f.length, room.slopeRows);
+      packLines(dContext, count, f.size, room.dContextLines);
+      packLines(queries, count, f.size, room.queryLines);
+      multiplySmall({room.scoreLines.data(), 1, wide}, room.dContextLines.data(), narrow, room.dValues.data(), narrow, f.length,
+                    narrow, pairs, adds);
+      multiplySmall({room.slopeLines.data(), 1, wide}, room.queryLines.data(), narrow, room.dKeys.data(), narrow, f.length,
+                    narrow, pairs, adds);
+      multiplySmall({room.slopeRows.data(), wide / 2, 1}, room.keyLines.data(), narrow, room.dQueries.data() + first * narrow,
+                    narrow, count, narrow, (f.length + 1) / 2, false);
+      continue;
+    }
     multiplySmall({scores, 1, wide}, dContext, narrow, room.dValues.data(), narrow, f.length, narrow, count, adds);
     multiplySmall({slopes, 1, wide}, room.queries.data() + first * narrow, narrow, room.dKeys.data(), narrow,
                         f.length, narrow, count, adds);

@@ -7,16 +7,16 @@ constexpr int64_t kPanel = 64;
 template <int R, int C>
 RM_INLINE void filterTile(const float* pieces, const int32_t* places, const float* panel, int64_t pixels, float* sums,
                           int64_t columns) {
-  TileVector held[R][C];
+  V held[R][C];
 #pragma GCC unroll 16
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 16
-    for (int j = 0; j < C; j++) held[i][j] = loadTile(sums + i * columns + j * kTileLanes);
+    for (int j = 0; j < C; j++) held[i][j] = load(sums + i * columns + j * kLanes);
   for (int64_t p = 0; p < pixels; p++) {
     const float *left = pieces + places[p], *right = panel + p * kPanel;
-    TileVector row[C];
+    V row[C];
 #pragma GCC unroll 16
-    for (int j = 0; j < C; j++) row[j] = loadTile(right + j * kTileLanes);
+    for (int j = 0; j < C; j++) row[j] = load(right + j * kLanes);
 #pragma GCC unroll 16
     for (int i = 0; i < R; i++)
 #pragma GCC unroll 16
@@ -25,7 +25,7 @@ RM_INLINE void filterTile(const float* pieces, const int32_t* places, const floa
 #pragma GCC unroll 16
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 16
-    for (int j = 0; j < C; j++) storeTile(sums + i * columns + j * kTileLanes, held[i][j]);
+    for (int j = 0; j < C; j++) store(sums + i * columns + j * kLanes, held[i][j]);
 }
 
 // The same for all rows of one place in the filters.
@@ -66,7 +66,7 @@ static void filterGradient(const FilterGradientJob& job, int64_t part, int64_t f
   const int64_t pixelsHeld = job.inputs > 256 ? 128 : 256;
   const int64_t width = std::min(kPanel, job.columns() - first), real = std::min(kPanel, job.outputs - first);
   // Pixels a power of two apart would share few places of the cache.
-  const int64_t pixelFloats = job.inputs % kPanel == 0 ? job.inputs + kLanes : job.inputs;
+  const int64_t pixelFloats = job.inputs % kPanel == 0 ? job.inputs + kMostLanes : job.inputs;
   const int64_t across = job.width + 2 * job.padding;
   const int64_t stripRows = std::min(job.outHeight, std::max<int64_t>(1, pixelsHeld / job.outWidth));
   const int64_t strips = (job.outHeight + stripRows - 1) / stripRows;
@@ -99,11 +99,11 @@ static void filterGradient(const FilterGradientJob& job, int64_t part, int64_t f
         const float* pieces = room.pieces.data() + (i * across + j) * pixelFloats;
         float* to = sums + (i * job.size + j) * job.inputs * job.columns() + first;
         int64_t column = 0;
-        constexpr int64_t whole = kTileVectors * kTileLanes;
+        constexpr int64_t whole = kTileVectors * kLanes;
         for (; column + whole <= width; column += whole)
           filterRows<kTileVectors>(pieces, room.places.data(), room.panel.data() + column, pixels, to + column,
                                    job.columns(), job.inputs);
-        for (; column < width; column += kTileLanes)
+        for (; column < width; column += kLanes)
           filterRows<1>(pieces, room.places.data(), room.panel.data() + column, pixels, to + column, job.columns(),
                         job.inputs);
       }

@@ -15,6 +15,28 @@
 #undef RM_SET
 #undef RM_REGISTER_BYTES
 #pragma GCC pop_options
+// What takes bfloat16 is compiled for the instructions that are made for it, too.
+#if __GNUC__ >= 11
+#define RM_BFLOAT16
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,prefer-vector-width=512")
+#define RM_REGISTER_BYTES 64
+namespace ringmaster {
+namespace avx512bf16 {
+#include "vector.h"
+#include "random_bits.h"
+#include "pairs.h"
+#include "small_products.h"
+#include "product_loops.h"
+#include "narrow_product_loops.h"
+#include "attention_loops.h"
+}  // namespace avx512bf16
+}  // namespace ringmaster
+#undef RM_REGISTER_BYTES
+#pragma GCC pop_options
+#undef RM_BFLOAT16
+#define RM_HAS_BFLOAT16 1
+#endif
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")
 #define RM_SET avx2
@@ -45,6 +67,15 @@ inline InstructionSet instructionSet() {
   return InstructionSet::plain;
 #endif
 }
+
+inline bool multipliesBfloat16() {
+#ifdef RM_HAS_BFLOAT16
+  static const bool does = instructionSet() == InstructionSet::avx512 && __builtin_cpu_supports("avx512bf16");
+  return does;
+#else
+  return false;
+#endif
+}
 }  // namespace ringmaster
 
 #ifdef RM_SETS
@@ -57,4 +88,14 @@ inline InstructionSet instructionSet() {
   } while (false)
 #else
 #define RM_CALL(LOOP, ...) ringmaster::plain::LOOP(__VA_ARGS__)
+#endif
+
+#ifdef RM_HAS_BFLOAT16
+#define RM_CALL_NARROW(LOOP, ...)                                                       \
+  do {                                                                                  \
+    if (ringmaster::multipliesBfloat16()) ringmaster::avx512bf16::LOOP(__VA_ARGS__);    \
+    else RM_CALL(LOOP, __VA_ARGS__);                                                    \
+  } while (false)
+#else
+#define RM_CALL_NARROW(LOOP, ...) RM_CALL(LOOP, __VA_ARGS__)
 #endif

@@ -9,21 +9,16 @@
 
 namespace ringmaster {
 
-typedef float V __attribute__((vector_size(64)));
-typedef int32_t I __attribute__((vector_size(64)));
-typedef uint32_t U __attribute__((vector_size(64)));
-typedef uint64_t L __attribute__((vector_size(64)));
-typedef int16_t H __attribute__((vector_size(32)));
-constexpr int64_t kLanes = 16;
-
-// Random numbers made at a time: sixteen counters, four words each.
+// Rows in a thread's room are as long as the widest register allows for.
+constexpr int64_t kMostLanes = 16;
+// Random numbers made at a time by the widest register: sixteen counters, four words each.
 constexpr int64_t kNumbers = 128;
 // Rows whose column sums are added on one thread; blocks are then added in order, so that bits do not depend on threads.
 constexpr int64_t kBlockRows = 32;
 // Rows of scores that are held at a time.
 constexpr int64_t kHeldRows = 64;
 
-inline int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
+inline int64_t padded(int64_t n) { return (n + kMostLanes - 1) / kMostLanes * kMostLanes; }
 
 struct RandomKey {
   uint32_t key[2];
@@ -78,6 +73,8 @@ struct AttentionJob {
   const float *projected, *bias;
   // Added to the scores, [batch, length].
   const float* mask;
+  // Whether what is multiplied is rounded to bfloat16.
+  bool narrow;
 
   int64_t features() const { return heads * size; }
 };
@@ -89,6 +86,27 @@ struct AttentionRoom {
   std::vector<float> mask, scores, slopes, factors;
   std::vector<float> dContext, dQueries, dKeys, dValues;
   std::vector<int16_t> numbers;
+  // The same in pairs of bfloat16, where they are multiplied so: row by row (two columns to a word), line by line of two rows,
+  // and transposed.
+  std::vector<uint32_t> queryRows, dContextRows, scoreRows, slopeRows;
+  std::vector<uint32_t> queryLines, keyLines, valueLines, dContextLines, scoreLines, slopeLines;
+  std::vector<uint32_t> turnedKeyPairs, turnedValuePairs;
+
+  AttentionRoom(int64_t length, int64_t size, bool pairs) {
+    const int64_t wide = padded(length), narrow = padded(size);
+    for (auto* rows : {&queries, &keys, &values, &dContext, &dQueries, &dKeys, &dValues}) rows->assign(length * narrow, 0.f);
+    for (auto* turned : {&turnedKeys, &turnedValues}) turned->assign(size * wide, 0.f);
+    mask.assign(wide, -1e30f);
+    for (auto* held : {&scores, &slopes}) held->assign(kHeldRows * wide, 0.f);
+    factors.assign(wide + kMostLanes, 0.f);
+    numbers.assign(wide + 2 * kNumbers, 0);
+    if (!pairs) return;
+    for (auto* rows : {&queryRows, &dContextRows}) rows->assign(length * narrow / 2 + kMostLanes, 0);
+    for (auto* held : {&scoreRows, &slopeRows}) held->assign(kHeldRows * wide / 2 + kMostLanes, 0);
+    for (auto* lines : {&queryLines, &keyLines, &valueLines, &dContextLines}) lines->assign((length + 1) / 2 * narrow, 0);
+    for (auto* lines : {&scoreLines, &slopeLines}) lines->assign((kHeldRows + 1) / 2 * wide, 0);
+    for (auto* turned : {&turnedKeyPairs, &turnedValuePairs}) turned->assign(narrow / 2 * wide, 0);
+  }
 };
 
 struct AttentionGradientJob {
@@ -138,9 +156,9 @@ struct WinogradRoom {
   std::unique_ptr<float[]> spread, products, zeros;
 
   explicit WinogradRoom(const WinogradJob& job)
-      : spread(new float[16 * (job.tilesHeld * job.inputs + kLanes)]),
-        products(new float[16 * (job.tilesHeld * 64 + kLanes)]),
-        zeros(new float[job.inputs + kLanes]()) {}
+      : spread(new float[16 * (job.tilesHeld * job.inputs + kMostLanes)]),
+        products(new float[16 * (job.tilesHeld * 64 + kMostLanes)]),
+        zeros(new float[job.inputs + kMostLanes]()) {}
 };
 
 // Pixels of one image whose statistics are added on one thread.
@@ -168,8 +186,39 @@ struct NormImagesGradient {
   float *dx, *dResidual, *parts;
 };
 
+// c[rows, columns] = a[rows, depth] · b[depth, columns]; an operand that is turned lies in memory the other way round.
+struct ProductJob {
+  int64_t rows, columns, depth;
+  bool turnedA, turnedB;
+  const float *a, *b;
+  float* c;
+};
+
+// Columns and rows that are packed together for products of bfloat16, whatever the instruction set's tiles.
+constexpr int64_t kNarrowUnit = 64, kNarrowRows = 48;
+
+// A product of operands rounded to bfloat16, and room for them, two depths to a word.
+struct NarrowProductJob {
+  ProductJob product;
+  uint32_t *left, *right;
+
+  int64_t pairs() const { return (product.depth + 1) / 2; }
+  int64_t groups() const { return (product.rows + kNarrowRows - 1) / kNarrowRows; }
+  int64_t units() const { return (product.columns + kNarrowUnit - 1) / kNarrowUnit; }
+  // Behind each there is room for a register.
+  int64_t leftWords() const { return groups() * kNarrowRows * pairs() + kMostLanes; }
+  int64_t rightWords() const { return units() * kNarrowUnit * pairs() + kMostLanes; }
+};
+
+// The part of c that one thread computes.
+struct ProductPart {
+  int64_t firstRow, endRow, firstColumn, endColumn;
+};
+
 struct AdamRange {
-  float *weights, *first, *second;
+  const float* weights;
+  // New weights; may be the memory of the weights, or of the gradient.
+  float *out, *first, *second;
   const float* gradient;
   float rate, epsilon, scale, kept, beta1, beta2;
 };

@@ -2,6 +2,7 @@
 // (worker/engine/passes/fuse-blocks.ts); one source, because TensorFlow's headers take longest to compile.
 #include "instruction_sets.h"
 #include "adamw.h"
+#include "adamw_share.h"
 #include "attention.h"
 #include "attention_gradient.h"
 #include "batch_norm.h"
@@ -9,4 +10,6 @@
 #include "filter_gradient.h"
 #include "gelu.h"
 #include "layer_norm.h"
+#include "product.h"
 #include "winograd.h"
+#include "write.h"

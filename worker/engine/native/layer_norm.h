@@ -36,7 +36,7 @@ class LayerNorm : public OpKernel {
                           context->input(2).NumElements() == 0 ? nullptr : floats(context, 2), floats(context, 3),
                           floats(context, 4), y, normed, inverse};
     inParallel(context, rows, features * 3, [&](int64_t first, int64_t end) {
-      std::vector<float> factors(features + kLanes);
+      std::vector<float> factors(features + kMostLanes);
       std::vector<int16_t> numbers(features + 2 * kNumbers);
       RM_CALL(normRows, job, first, end, factors.data(), numbers.data());
     });
@@ -82,7 +82,7 @@ class LayerNormGradient : public OpKernel {
     const NormGradient job = {rows, features, plain::dropoutOf(integers(context, 4), rate_), floats(context, 0),
                               floats(context, 1), floats(context, 2), floats(context, 3), dx, dresidual, parts.data()};
     inParallel(context, blocks, kBlockRows * features * 4, [&](int64_t first, int64_t end) {
-      std::vector<float> factors(features + kLanes);
+      std::vector<float> factors(features + kMostLanes);
       std::vector<int16_t> numbers(features + 2 * kNumbers);
       RM_CALL(normGradient, job, first, end, factors.data(), numbers.data());
     });

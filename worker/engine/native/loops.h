@@ -3,7 +3,10 @@ namespace ringmaster {
 namespace RM_SET {
 #include "vector.h"
 #include "random_bits.h"
+#include "pairs.h"
 #include "small_products.h"
+#include "product_loops.h"
+#include "narrow_product_loops.h"
 #include "row_loops.h"
 #include "attention_loops.h"
 #include "filter_gradient_loops.h"

@@ -112,7 +112,7 @@ static void geluGradient(const GeluRows& job, int64_t firstBlock, int64_t endBlo
 }
 
 static void dropRange(const Dropout& dropout, const float* x, float* y, int64_t begin, int64_t end) {
-  float factors[kNumbers + kLanes];
+  float factors[kNumbers + kMostLanes];
   int16_t numbers[3 * kNumbers];
   for (int64_t i = begin; i < end; i += kNumbers) {
     const int64_t count = std::min(kNumbers, end - i);
@@ -139,7 +139,7 @@ static void adamRange(const AdamRange& job, int64_t begin, int64_t end) {
     const V w = load(job.weights + i, n) * job.kept;
     store(job.first + i, m, n);
     store(job.second + i, v, n);
-    store(job.weights + i, w - m * job.rate / (squareRoot(v) + job.epsilon), n);
+    store(job.out + i, w - m * job.rate / (squareRoot(v) + job.epsilon), n);
   }
 }
 

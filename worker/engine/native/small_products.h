@@ -1,55 +1,60 @@
 // Products of small matrices that lie in a core's own cache, with the result's tile in registers.
-// An operand whose element (i, k) is at data[i * row + k * column].
+// An operand whose element (i, k) is at data[i * row + k * column]: a float, or a pair of bfloat16 of neighbouring depths.
+template <class Element>
 struct Operand {
-  const float* data;
+  const Element* data;
   int64_t row, column;
 };
 
+RM_INLINE V addProduct(V sum, float left, V right) { return sum + left * right; }
+RM_INLINE V loadRegister(const float* p) { return load(p); }
+
 // c[i][·] (+)= Σ_k a(i, k) · b[k][·] for R rows and C vectors of columns. b and c are row by row.
-template <int R, int C>
-RM_INLINE void tile(const Operand& a, const float* b, int64_t bRow, float* c, int64_t cRow, int64_t depth, bool adds) {
-  TileVector sums[R][C];
+template <int R, int C, class Element>
+RM_INLINE void tile(const Operand<Element>& a, const Element* b, int64_t bRow, float* c, int64_t cRow, int64_t depth, bool adds) {
+  V sums[R][C];
 #pragma GCC unroll 16
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 16
-    for (int j = 0; j < C; j++) sums[i][j] = adds ? loadTile(c + i * cRow + j * kTileLanes) : TileVector{};
+    for (int j = 0; j < C; j++) sums[i][j] = adds ? load(c + i * cRow + j * kLanes) : V{};
   for (int64_t k = 0; k < depth; k++) {
-    TileVector right[C];
+    decltype(loadRegister(b)) right[C];
 #pragma GCC unroll 16
-    for (int j = 0; j < C; j++) right[j] = loadTile(b + k * bRow + j * kTileLanes);
+    for (int j = 0; j < C; j++) right[j] = loadRegister(b + k * bRow + j * kLanes);
 #pragma GCC unroll 16
     for (int i = 0; i < R; i++) {
-      const float left = a.data[i * a.row + k * a.column];
+      const Element left = a.data[i * a.row + k * a.column];
 #pragma GCC unroll 16
-      for (int j = 0; j < C; j++) sums[i][j] += left * right[j];
+      for (int j = 0; j < C; j++) sums[i][j] = addProduct(sums[i][j], left, right[j]);
     }
   }
 #pragma GCC unroll 16
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 16
-    for (int j = 0; j < C; j++) storeTile(c + i * cRow + j * kTileLanes, sums[i][j]);
+    for (int j = 0; j < C; j++) store(c + i * cRow + j * kLanes, sums[i][j]);
 }
 
-template <int R, int C>
-RM_INLINE void panel(const Operand& a, const float* b, int64_t bRow, float* c, int64_t cRow, int64_t rows, int64_t depth,
+template <int R, int C, class Element>
+RM_INLINE void panel(const Operand<Element>& a, const Element* b, int64_t bRow, float* c, int64_t cRow, int64_t rows, int64_t depth,
                      bool adds) {
   int64_t i = 0;
-  const auto at = [&](int64_t row) { return Operand{a.data + row * a.row, a.row, a.column}; };
+  const auto at = [&](int64_t row) { return Operand<Element>{a.data + row * a.row, a.row, a.column}; };
   for (; i + R <= rows; i += R) tile<R, C>(at(i), b, bRow, c + i * cRow, cRow, depth, adds);
   for (; i + 2 <= rows; i += 2) tile<2, C>(at(i), b, bRow, c + i * cRow, cRow, depth, adds);
   for (; i < rows; i++) tile<1, C>(at(i), b, bRow, c + i * cRow, cRow, depth, adds);
 }
 
 // c (+)= a · b. `columns` is a multiple of kLanes. Each element is a sum in the order of k, whatever the tiles.
-RM_INLINE void multiplySmall(const Operand& a, const float* b, int64_t bRow, float* c, int64_t cRow, int64_t rows,
+template <class Element>
+RM_INLINE void multiplySmall(const Operand<Element>& a, const Element* b, int64_t bRow, float* c, int64_t cRow, int64_t rows,
                              int64_t columns, int64_t depth, bool adds) {
-  constexpr int64_t whole = kTileVectors * kTileLanes;
+  constexpr int64_t whole = kTileVectors * kLanes;
   int64_t j = 0;
   for (; j + whole <= columns; j += whole)
     panel<kTileRows, kTileVectors>(a, b + j, bRow, c + j, cRow, rows, depth, adds);
-  if (kTileVectors > 2 && j + 2 * kTileLanes <= columns) {
+  if (kTileVectors > 2 && j + 2 * kLanes <= columns) {
     panel<2 * kTileRows, 2>(a, b + j, bRow, c + j, cRow, rows, depth, adds);
-    j += 2 * kTileLanes;
+    j += 2 * kLanes;
   }
-  for (; j < columns; j += kTileLanes) panel<kTileRows, 1>(a, b + j, bRow, c + j, cRow, rows, depth, adds);
+  for (; j < columns; j += kLanes) panel<kTileRows, 1>(a, b + j, bRow, c + j, cRow, rows, depth, adds);
 }

@@ -1,11 +1,30 @@
-// Sixteen floats at a time, in the compiler's own vector types: one register of AVX-512, two of AVX2.
-// A matrix product's result is held in registers, so many rows and vectors of them at a time. The vector is a register's:
-// wider ones, and what is held of them, would go by way of the stack.
-typedef float TileVector __attribute__((vector_size(RM_REGISTER_BYTES)));
+// As many floats at a time as a register of the instruction set holds, in the compiler's own vector types. Wider ones would go
+// by way of the stack, and comparing and choosing lane by lane.
+typedef float V __attribute__((vector_size(RM_REGISTER_BYTES)));
+typedef int32_t I __attribute__((vector_size(RM_REGISTER_BYTES)));
+typedef uint32_t U __attribute__((vector_size(RM_REGISTER_BYTES)));
+typedef uint64_t L __attribute__((vector_size(RM_REGISTER_BYTES)));
+typedef int16_t H __attribute__((vector_size(RM_REGISTER_BYTES / 2)));
+constexpr int64_t kLanes = sizeof(V) / sizeof(float);
+// A small product's result is held in registers, so many rows and vectors of them at a time.
 constexpr int kTileRows = 6, kTileVectors = RM_REGISTER_BYTES == 64 ? 4 : 2;
-constexpr int64_t kTileLanes = sizeof(TileVector) / sizeof(float);
-RM_INLINE TileVector loadTile(const float* p) { TileVector v; std::memcpy(&v, p, sizeof v); return v; }
-RM_INLINE void storeTile(float* p, TileVector v) { std::memcpy(p, &v, sizeof v); }
+
+#if RM_REGISTER_BYTES == 64
+#define RM_LANES 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+#define RM_LANES_BY_8 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7
+#define RM_LANES_BY_4 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11
+#define RM_LANES_BY_2 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13
+#define RM_LANES_BY_1 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14
+#elif RM_REGISTER_BYTES == 32
+#define RM_LANES 0, 1, 2, 3, 4, 5, 6, 7
+#define RM_LANES_BY_4 4, 5, 6, 7, 0, 1, 2, 3
+#define RM_LANES_BY_2 2, 3, 0, 1, 6, 7, 4, 5
+#define RM_LANES_BY_1 1, 0, 3, 2, 5, 4, 7, 6
+#else
+#define RM_LANES 0, 1, 2, 3
+#define RM_LANES_BY_2 2, 3, 0, 1
+#define RM_LANES_BY_1 1, 0, 3, 2
+#endif
 
 RM_INLINE V all(float x) { return V{} + x; }
 RM_INLINE V load(const float* p) { V v; std::memcpy(&v, p, sizeof v); return v; }
@@ -14,37 +33,42 @@ RM_INLINE void store(float* p, V v) { std::memcpy(p, &v, sizeof v); }
 RM_INLINE V load(const float* p, int64_t n) {
   if (n >= kLanes) return load(p);
   V v{};
-  std::memcpy(&v, p, n * sizeof(float));
+  if (n > 0) std::memcpy(&v, p, n * sizeof(float));
   return v;
 }
 RM_INLINE void store(float* p, V v, int64_t n) {
   if (n >= kLanes) store(p, v);
-  else std::memcpy(p, &v, n * sizeof(float));
+  else if (n > 0) std::memcpy(p, &v, n * sizeof(float));
 }
 RM_INLINE V firstLanes(V v, int64_t n) {
   if (n >= kLanes) return v;
-  const I lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const I lane = {RM_LANES};
   return lane < (int32_t)n ? v : V{};
 }
 RM_INLINE V larger(V a, V b) { return a > b ? a : b; }
 
-// Lanes are added in one order, whatever the instruction set.
-RM_INLINE float sum(V v) {
-  const U by8 = {8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7}, by4 = {4, 5, 6, 7, 0, 1, 2, 3};
-  const U by2 = {2, 3, 0, 1}, by1 = {1, 0};
-  v = v + __builtin_shuffle(v, by8);
-  v = v + __builtin_shuffle(v, by4);
-  v = v + __builtin_shuffle(v, by2);
-  return (v + __builtin_shuffle(v, by1))[0];
-}
-RM_INLINE float largest(V v) {
-  const U by8 = {8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7}, by4 = {4, 5, 6, 7, 0, 1, 2, 3};
-  const U by2 = {2, 3, 0, 1}, by1 = {1, 0};
-  v = larger(v, __builtin_shuffle(v, by8));
-  v = larger(v, __builtin_shuffle(v, by4));
-  v = larger(v, __builtin_shuffle(v, by2));
-  return larger(v, __builtin_shuffle(v, by1))[0];
-}
+// Halves, then halves of the halves: one order for each size of register.
+#if RM_REGISTER_BYTES == 64
+#define RM_JOIN_8(V, OP) V = OP(V, __builtin_shuffle(V, U{RM_LANES_BY_8}));
+#else
+#define RM_JOIN_8(V, OP)
+#endif
+#if RM_REGISTER_BYTES >= 32
+#define RM_JOIN_4(V, OP) V = OP(V, __builtin_shuffle(V, U{RM_LANES_BY_4}));
+#else
+#define RM_JOIN_4(V, OP)
+#endif
+#define RM_JOIN_LANES(V, OP)                             \
+  RM_JOIN_8(V, OP)                                       \
+  RM_JOIN_4(V, OP)                                       \
+  V = OP(V, __builtin_shuffle(V, U{RM_LANES_BY_2}));     \
+  return OP(V, __builtin_shuffle(V, U{RM_LANES_BY_1}))[0];
+RM_INLINE V added(V a, V b) { return a + b; }
+RM_INLINE float sum(V v) { RM_JOIN_LANES(v, added) }
+RM_INLINE float largest(V v) { RM_JOIN_LANES(v, larger) }
+#undef RM_JOIN_8
+#undef RM_JOIN_4
+#undef RM_JOIN_LANES
 
 // eˣ to 2 ulp, 0 below −87.3: 2ⁿ·p(r) with the polynomial of Cephes' expf (Moshier).
 RM_INLINE V exponential(V x) {
@@ -64,3 +88,8 @@ RM_INLINE V exponential(V x) {
   return x < low ? V{} : p * (V)power;
 }
 
+#undef RM_LANES
+#undef RM_LANES_BY_8
+#undef RM_LANES_BY_4
+#undef RM_LANES_BY_2
+#undef RM_LANES_BY_1

@@ -144,7 +144,7 @@ static void winogradFilters(const float* filters, bool turned, int64_t inputs, i
 // One block of tiles, all outputs.
 static void winogradConvolution(const WinogradJob& job, int64_t block, WinogradRoom& room) {
   const int64_t first = block * job.tilesHeld, count = std::min(job.tilesHeld, job.tiles() - first);
-  const int64_t step = job.tilesHeld * job.inputs + kLanes, productStep = job.tilesHeld * kPanel + kLanes;
+  const int64_t step = job.tilesHeld * job.inputs + kMostLanes, productStep = job.tilesHeld * kPanel + kMostLanes;
   winogradInput(job, first, count, room.zeros.get(), room.spread.get(), step);
   for (int64_t column = 0; column < job.outputs; column += kPanel) {
     const int64_t width = std::min(kPanel, padded(job.outputs - column));
@@ -160,7 +160,7 @@ static void winogradConvolution(const WinogradJob& job, int64_t block, WinogradR
 static void winogradGradient(const WinogradJob& job, int64_t firstTile, int64_t endTile, int64_t column, float* sums,
                              int64_t columns, WinogradRoom& room) {
   const int64_t width = std::min(kPanel, columns - column);
-  const int64_t step = job.tilesHeld * job.inputs + kLanes, slopeStep = job.tilesHeld * kPanel + kLanes;
+  const int64_t step = job.tilesHeld * job.inputs + kMostLanes, slopeStep = job.tilesHeld * kPanel + kMostLanes;
   for (int64_t first = firstTile; first < endTile; first += job.tilesHeld) {
     const int64_t count = std::min(job.tilesHeld, endTile - first);
     winogradInput(job, first, count, room.zeros.get(), room.spread.get(), step);

@@ -4,7 +4,11 @@
 // A run is a list of blocks whose elements lie one after the other at the sources; `blocks` points to their numbers.
 // `sources` points to as many pointers as there are sources, each to the first element of the run.
 
+import { addFloats, addIntegers, addOctets, addShorts, checksum, maxBytes } from "./combine.ts";
 import { fourIntegers, fourRounded, oneInteger, oneRounded } from "./integers.ts";
+import { squaresOf } from "./squares.ts";
+
+export { addFloats, addIntegers, addOctets, addShorts, checksum, maxBytes };
 
 const exponentBias: i32 = 126;
 const notFinite: u32 = 255;
@@ -38,6 +42,14 @@ function exponentByte(at: usize, stop: usize): u32 {
 /** Power of two that elements of a block are multiplied by. */
 function scaleOf(exponent: u32, bits: i32): i32 {
   return bits + exponentBias - <i32>exponent;
+}
+
+/** squares[b] = Σ x² of each block of a vector. */
+export function sumSquares(squares: usize, vector: usize, blocks: i32, bounds: usize): void {
+  for (let b: usize = 0; b < <usize>blocks; b++) {
+    const at = vector + (<usize>load<u32>(bounds + (b << 2)) << 2);
+    store<f64>(squares + (b << 3), squaresOf(at, at + sizeOf(bounds, b)));
+  }
 }
 
 /** exponents[b] = max(exponents[b], exponent byte of block b at the source), for the blocks of a run. */
@@ -123,6 +135,7 @@ export function quantise(
  * vector = sums · 2^−k for blocks that have integers, 0 for the others; blocks of exponent 255 become NaN.
  * Blocks from `wide` on have `wideBits`, those before `bits`.
  * `filled[b]` says what lies in the vector: 0 zeros, 1 values of this step, which are added to, 2 what is left of another.
+ * `squares[b]` becomes Σ x² of a block that has been written, while it lies in the processor's cache.
  */
 export function scaleBack(
   vector: usize,
@@ -132,6 +145,7 @@ export function scaleBack(
   exponents: usize,
   places: usize,
   filled: usize,
+  squares: usize,
   bits: i32,
   wide: i32,
   wideBits: i32,
@@ -141,7 +155,8 @@ export function scaleBack(
     const state = <u32>load<u8>(filled + b);
     if (exponent == 0 && state != 2) continue;
     const size = sizeOf(bounds, b);
-    let to = vector + (<usize>load<u32>(bounds + (b << 2)) << 2);
+    const written = vector + (<usize>load<u32>(bounds + (b << 2)) << 2);
+    let to = written;
     if (exponent == 0) {
       memory.fill(to, 0, size);
       store<u8>(filled + b, 0);
@@ -170,12 +185,13 @@ export function scaleBack(
       }
       for (; at < stop; at += 4, to += 4) store<f32>(to, <f32>load<i32>(at) * first * second);
     }
+    store<f64>(squares + (b << 3), squaresOf(written, written + size));
   }
 }
 
 /**
  * For the blocks of a run that nobody else adds to: exponents, integers and their sum scaled back into the vector, block by
- * block, so that memory is read once. `filled` ends as `scaleBack` leaves it.
+ * block, so that memory is read once. `filled` and `squares` end as `scaleBack` leaves them.
  */
 export function sumAlone(
   vector: usize,
@@ -186,6 +202,7 @@ export function sumAlone(
   count: i32,
   bounds: usize,
   filled: usize,
+  squares: usize,
   bits: i32,
 ): void {
   let at: usize = 0;
@@ -199,7 +216,8 @@ export function sumAlone(
       exponent = max(exponent, exponentByte(source, source + size));
     }
     const state = <u32>load<u8>(filled + b);
-    let to = vector + (<usize>load<u32>(bounds + (b << 2)) << 2);
+    const written = vector + (<usize>load<u32>(bounds + (b << 2)) << 2);
+    let to = written;
     if (exponent == 0) {
       if (state == 2) {
         memory.fill(to, 0, size);
@@ -239,41 +257,6 @@ export function sumAlone(
       const scaled = <f32>q * back * further;
       store<f32>(to, add ? load<f32>(to) + scaled : scaled);
     }
+    store<f64>(squares + (b << 3), squaresOf(written, written + size));
   }
-}
-
-/** sums += others, wrapping. */
-export function addIntegers(sums: usize, others: usize, count: i32): void {
-  const stop = sums + (<usize>count << 2);
-  for (; sums + 16 <= stop; sums += 16, others += 16) {
-    v128.store(sums, i32x4.add(v128.load(sums), v128.load(others)));
-  }
-  for (; sums < stop; sums += 4, others += 4) store<i32>(sums, load<i32>(sums) + load<i32>(others));
-}
-
-/** The same of 16 bits. */
-export function addShorts(sums: usize, others: usize, count: i32): void {
-  const stop = sums + (<usize>count << 1);
-  for (; sums + 16 <= stop; sums += 16, others += 16) {
-    v128.store(sums, i16x8.add(v128.load(sums), v128.load(others)));
-  }
-  for (; sums < stop; sums += 2, others += 2) store<i16>(sums, load<i16>(sums) + load<i16>(others));
-}
-
-/** The same of 8 bits. */
-export function addOctets(sums: usize, others: usize, count: i32): void {
-  const stop = sums + <usize>count;
-  for (; sums + 16 <= stop; sums += 16, others += 16) {
-    v128.store(sums, i8x16.add(v128.load(sums), v128.load(others)));
-  }
-  for (; sums < stop; sums++, others++) store<i8>(sums, load<i8>(sums) + load<i8>(others));
-}
-
-/** bytes = max(bytes, others). */
-export function maxBytes(bytes: usize, others: usize, count: i32): void {
-  const stop = bytes + <usize>count;
-  for (; bytes + 16 <= stop; bytes += 16, others += 16) {
-    v128.store(bytes, i8x16.max_u(v128.load(bytes), v128.load(others)));
-  }
-  for (; bytes < stop; bytes++, others++) store<u8>(bytes, max(load<u8>(bytes), load<u8>(others)));
 }

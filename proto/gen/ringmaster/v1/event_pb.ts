@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file ringmaster/v1/event.proto.
  */
 export const file_ringmaster_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChlyaW5nbWFzdGVyL3YxL2V2ZW50LnByb3RvEg1yaW5nbWFzdGVyLnYxIrcECgVFdmVudBIwCgtydW5fc3RhcnRlZBgBIAEoCzIZLnJpbmdtYXN0ZXIudjEuUnVuU3RhcnRlZEgAEjQKDXdvcmtlcl9qb2luZWQYAiABKAsyGy5yaW5nbWFzdGVyLnYxLldvcmtlckpvaW5lZEgAEjAKC3dvcmtlcl9sZWZ0GAMgASgLMhkucmluZ21hc3Rlci52MS5Xb3JrZXJMZWZ0SAASMAoLcmluZ19mb3JtZWQYBCABKAsyGS5yaW5nbWFzdGVyLnYxLlJpbmdGb3JtZWRIABI0Cg1lcG9jaF9zdGFydGVkGAUgASgLMhsucmluZ21hc3Rlci52MS5FcG9jaFN0YXJ0ZWRIABI2Cg5zdGVwX2NvbW1pdHRlZBgGIAEoCzIcLnJpbmdtYXN0ZXIudjEuU3RlcENvbW1pdHRlZEgAEkIKFGV2YWx1YXRpb25fY29tcGxldGVkGAcgASgLMiIucmluZ21hc3Rlci52MS5FdmFsdWF0aW9uQ29tcGxldGVkSAASPgoSY2hlY2twb2ludF93cml0dGVuGAggASgLMiAucmluZ21hc3Rlci52MS5DaGVja3BvaW50V3JpdHRlbkgAEjoKEGNvbW1hbmRfYWNjZXB0ZWQYCSABKAsyHi5yaW5nbWFzdGVyLnYxLkNvbW1hbmRBY2NlcHRlZEgAEiwKCXJ1bl9lbmRlZBgKIAEoCzIXLnJpbmdtYXN0ZXIudjEuUnVuRW5kZWRIAEIGCgRraW5kInAKClJ1blN0YXJ0ZWQSDQoFbW9kZWwYASABKAkSDwoHZGF0YXNldBgCIAEoCRISCgp3b3JsZF9zaXplGAMgASgNEhMKC3RvdGFsX3N0ZXBzGAQgASgEEhkKEXJlc3VtZWRfZnJvbV9zdGVwGAUgASgEIkwKDFdvcmtlckpvaW5lZBIRCgl3b3JrZXJfaWQYASABKAkSEwoLaW5jYXJuYXRpb24YAiABKAQSFAoMcmluZ19hZGRyZXNzGAMgASgJIj0KCldvcmtlckxlZnQSEQoJd29ya2VyX2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIMCgRzdGVwGAMgASgEIjEKClJpbmdGb3JtZWQSEgoKZ2VuZXJhdGlvbhgBIAEoBBIPCgdtZW1iZXJzGAIgAygJIisKDEVwb2NoU3RhcnRlZBINCgVlcG9jaBgBIAEoDRIMCgRzdGVwGAIgASgEIoYBCg1TdGVwQ29tbWl0dGVkEgwKBHN0ZXAYASABKAQSDQoFZXBvY2gYAiABKAESDAoEbG9zcxgDIAEoARIVCg1sZWFybmluZ19yYXRlGAQgASgBEhEKCWdyYWRfbm9ybRgFIAEoARIPCgdzYW1wbGVzGAYgASgNEg8KB3N0ZXBfbXMYByABKAEixAEKE0V2YWx1YXRpb25Db21wbGV0ZWQSDAoEc3RlcBgBIAEoBBINCgVlcG9jaBgCIAEoARINCgVzcGxpdBgDIAEoCRJACgdtZXRyaWNzGAQgAygLMi8ucmluZ21hc3Rlci52MS5FdmFsdWF0aW9uQ29tcGxldGVkLk1ldHJpY3NFbnRyeRIPCgdzYW1wbGVzGAUgASgEGi4KDE1ldHJpY3NFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBIjEKEUNoZWNrcG9pbnRXcml0dGVuEgwKBHN0ZXAYASABKAQSDgoGZm9sZGVyGAIgASgJIkgKD0NvbW1hbmRBY2NlcHRlZBIKCgJpZBgBIAEoCRIMCgR2ZXJiGAIgASgJEgwKBHN0ZXAYAyABKAQSDQoFdmFsdWUYBCABKAEiOQoIUnVuRW5kZWQSDwoHb3V0Y29tZRgBIAEoCRIOCgZyZWFzb24YAiABKAkSDAoEc3RlcBgDIAEoBGIGcHJvdG8z");
+  fileDesc("ChlyaW5nbWFzdGVyL3YxL2V2ZW50LnByb3RvEg1yaW5nbWFzdGVyLnYxIusECgVFdmVudBIwCgtydW5fc3RhcnRlZBgBIAEoCzIZLnJpbmdtYXN0ZXIudjEuUnVuU3RhcnRlZEgAEjQKDXdvcmtlcl9qb2luZWQYAiABKAsyGy5yaW5nbWFzdGVyLnYxLldvcmtlckpvaW5lZEgAEjAKC3dvcmtlcl9sZWZ0GAMgASgLMhkucmluZ21hc3Rlci52MS5Xb3JrZXJMZWZ0SAASMAoLcmluZ19mb3JtZWQYBCABKAsyGS5yaW5nbWFzdGVyLnYxLlJpbmdGb3JtZWRIABI0Cg1lcG9jaF9zdGFydGVkGAUgASgLMhsucmluZ21hc3Rlci52MS5FcG9jaFN0YXJ0ZWRIABI2Cg5zdGVwX2NvbW1pdHRlZBgGIAEoCzIcLnJpbmdtYXN0ZXIudjEuU3RlcENvbW1pdHRlZEgAEkIKFGV2YWx1YXRpb25fY29tcGxldGVkGAcgASgLMiIucmluZ21hc3Rlci52MS5FdmFsdWF0aW9uQ29tcGxldGVkSAASPgoSY2hlY2twb2ludF93cml0dGVuGAggASgLMiAucmluZ21hc3Rlci52MS5DaGVja3BvaW50V3JpdHRlbkgAEjoKEGNvbW1hbmRfYWNjZXB0ZWQYCSABKAsyHi5yaW5nbWFzdGVyLnYxLkNvbW1hbmRBY2NlcHRlZEgAEiwKCXJ1bl9lbmRlZBgKIAEoCzIXLnJpbmdtYXN0ZXIudjEuUnVuRW5kZWRIABIyCgxzdGVwX3NraXBwZWQYCyABKAsyGi5yaW5nbWFzdGVyLnYxLlN0ZXBTa2lwcGVkSABCBgoEa2luZCJwCgpSdW5TdGFydGVkEg0KBW1vZGVsGAEgASgJEg8KB2RhdGFzZXQYAiABKAkSEgoKd29ybGRfc2l6ZRgDIAEoDRITCgt0b3RhbF9zdGVwcxgEIAEoBBIZChFyZXN1bWVkX2Zyb21fc3RlcBgFIAEoBCJMCgxXb3JrZXJKb2luZWQSEQoJd29ya2VyX2lkGAEgASgJEhMKC2luY2FybmF0aW9uGAIgASgEEhQKDHJpbmdfYWRkcmVzcxgDIAEoCSI9CgpXb3JrZXJMZWZ0EhEKCXdvcmtlcl9pZBgBIAEoCRIOCgZyZWFzb24YAiABKAkSDAoEc3RlcBgDIAEoBCIxCgpSaW5nRm9ybWVkEhIKCmdlbmVyYXRpb24YASABKAQSDwoHbWVtYmVycxgCIAMoCSIrCgxFcG9jaFN0YXJ0ZWQSDQoFZXBvY2gYASABKA0SDAoEc3RlcBgCIAEoBCKGAQoNU3RlcENvbW1pdHRlZBIMCgRzdGVwGAEgASgEEg0KBWVwb2NoGAIgASgBEgwKBGxvc3MYAyABKAESFQoNbGVhcm5pbmdfcmF0ZRgEIAEoARIRCglncmFkX25vcm0YBSABKAESDwoHc2FtcGxlcxgGIAEoDRIPCgdzdGVwX21zGAcgASgBIk4KC1N0ZXBTa2lwcGVkEgwKBHN0ZXAYASABKAQSDQoFZXBvY2gYAiABKAESDgoGcmVhc29uGAMgASgJEhIKCmxvc3Nfc2NhbGUYBCABKAEixAEKE0V2YWx1YXRpb25Db21wbGV0ZWQSDAoEc3RlcBgBIAEoBBINCgVlcG9jaBgCIAEoARINCgVzcGxpdBgDIAEoCRJACgdtZXRyaWNzGAQgAygLMi8ucmluZ21hc3Rlci52MS5FdmFsdWF0aW9uQ29tcGxldGVkLk1ldHJpY3NFbnRyeRIPCgdzYW1wbGVzGAUgASgEGi4KDE1ldHJpY3NFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBIjEKEUNoZWNrcG9pbnRXcml0dGVuEgwKBHN0ZXAYASABKAQSDgoGZm9sZGVyGAIgASgJIkgKD0NvbW1hbmRBY2NlcHRlZBIKCgJpZBgBIAEoCRIMCgR2ZXJiGAIgASgJEgwKBHN0ZXAYAyABKAQSDQoFdmFsdWUYBCABKAEiOQoIUnVuRW5kZWQSDwoHb3V0Y29tZRgBIAEoCRIOCgZyZWFzb24YAiABKAkSDAoEc3RlcBgDIAEoBGIGcHJvdG8z");
 
 /**
  * One event of a run.
@@ -105,6 +105,14 @@ export type Event = Message<"ringmaster.v1.Event"> & {
      */
     value: RunEnded;
     case: "runEnded";
+  } | {
+    /**
+     * A step went by without an update.
+     *
+     * @generated from field: ringmaster.v1.StepSkipped step_skipped = 11;
+     */
+    value: StepSkipped;
+    case: "stepSkipped";
   } | { case: undefined; value?: undefined };
 };
 
@@ -354,6 +362,48 @@ export const StepCommittedSchema: GenMessage<StepCommitted> = /*@__PURE__*/
   messageDesc(file_ringmaster_v1_event, 6);
 
 /**
+ * A step went by without an update: its gradient was too large for 16-bit floats.
+ *
+ * @generated from message ringmaster.v1.StepSkipped
+ */
+export type StepSkipped = Message<"ringmaster.v1.StepSkipped"> & {
+  /**
+   * Step, from 1.
+   *
+   * @generated from field: uint64 step = 1;
+   */
+  step: bigint;
+
+  /**
+   * Epochs done, as a fraction.
+   *
+   * @generated from field: double epoch = 2;
+   */
+  epoch: number;
+
+  /**
+   * What was not finite, in words.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * Loss scale of the next step.
+   *
+   * @generated from field: double loss_scale = 4;
+   */
+  lossScale: number;
+};
+
+/**
+ * Describes the message ringmaster.v1.StepSkipped.
+ * Use `create(StepSkippedSchema)` to create a new message.
+ */
+export const StepSkippedSchema: GenMessage<StepSkipped> = /*@__PURE__*/
+  messageDesc(file_ringmaster_v1_event, 7);
+
+/**
  * An evaluation is complete.
  *
  * @generated from message ringmaster.v1.EvaluationCompleted
@@ -400,7 +450,7 @@ export type EvaluationCompleted = Message<"ringmaster.v1.EvaluationCompleted"> &
  * Use `create(EvaluationCompletedSchema)` to create a new message.
  */
 export const EvaluationCompletedSchema: GenMessage<EvaluationCompleted> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_event, 7);
+  messageDesc(file_ringmaster_v1_event, 8);
 
 /**
  * A checkpoint is on disk.
@@ -428,7 +478,7 @@ export type CheckpointWritten = Message<"ringmaster.v1.CheckpointWritten"> & {
  * Use `create(CheckpointWrittenSchema)` to create a new message.
  */
 export const CheckpointWrittenSchema: GenMessage<CheckpointWritten> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_event, 8);
+  messageDesc(file_ringmaster_v1_event, 9);
 
 /**
  * A control command was accepted.
@@ -470,7 +520,7 @@ export type CommandAccepted = Message<"ringmaster.v1.CommandAccepted"> & {
  * Use `create(CommandAcceptedSchema)` to create a new message.
  */
 export const CommandAcceptedSchema: GenMessage<CommandAccepted> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_event, 9);
+  messageDesc(file_ringmaster_v1_event, 10);
 
 /**
  * The run is over.
@@ -505,5 +555,5 @@ export type RunEnded = Message<"ringmaster.v1.RunEnded"> & {
  * Use `create(RunEndedSchema)` to create a new message.
  */
 export const RunEndedSchema: GenMessage<RunEnded> = /*@__PURE__*/
-  messageDesc(file_ringmaster_v1_event, 10);
+  messageDesc(file_ringmaster_v1_event, 11);
 

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file ringmaster/v1/run.proto.
  */
 export const file_ringmaster_v1_run: GenFile = /*@__PURE__*/
-  fileDesc("ChdyaW5nbWFzdGVyL3YxL3J1bi5wcm90bxINcmluZ21hc3Rlci52MSIfChBDaGFsbGVuZ2VSZXF1ZXN0EgsKA3J1bhgBIAEoCSIvChFDaGFsbGVuZ2VSZXNwb25zZRILCgNydW4YASABKAkSDQoFbm9uY2UYAiABKAwiggIKC0pvaW5SZXF1ZXN0EgsKA3J1bhgBIAEoCRINCgVub25jZRgCIAEoDBINCgVwcm9vZhgDIAEoDBIUCgxyaW5nX2FkZHJlc3MYBCABKAkSDwoHaG9zdF9pZBgFIAEoCRISCgpwcm9jZXNzX2lkGAYgASgNEkAKC2Vudmlyb25tZW50GAcgAygLMisucmluZ21hc3Rlci52MS5Kb2luUmVxdWVzdC5FbnZpcm9ubWVudEVudHJ5EhcKD21ldHJpY3NfYWRkcmVzcxgIIAEoCRoyChBFbnZpcm9ubWVudEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEigAEKDEpvaW5SZXNwb25zZRIRCgl3b3JrZXJfaWQYASABKAkSEwoLaW5jYXJuYXRpb24YAiABKAQSEgoKY3JlZGVudGlhbBgDIAEoCRIQCghyaW5nX2tleRgEIAEoDBIQCghsZWFzZV9tcxgFIAEoDRIQCghuYXRzX3VybBgGIAEoCSLtBAoNQXR0ZW5kUmVxdWVzdBISCgpnZW5lcmF0aW9uGAEgASgEEi0KCWhlYXJ0YmVhdBgCIAEoCzIYLnJpbmdtYXN0ZXIudjEuSGVhcnRiZWF0SAASKwoIcHJlcGFyZWQYAyABKAsyFy5yaW5nbWFzdGVyLnYxLlByZXBhcmVkSAASLgoKcmluZ19yZWFkeRgEIAEoCzIYLnJpbmdtYXN0ZXIudjEuUmluZ1JlYWR5SAASMgoMc3RlcF9yZWR1Y2VkGAUgASgLMhoucmluZ21hc3Rlci52MS5TdGVwUmVkdWNlZEgAEjIKDHN0ZXBfYXBwbGllZBgGIAEoCzIaLnJpbmdtYXN0ZXIudjEuU3RlcEFwcGxpZWRIABJCChRldmFsdWF0ZWRfbWljcm9iYXRjaBgHIAEoCzIiLnJpbmdtYXN0ZXIudjEuRXZhbHVhdGVkTWljcm9iYXRjaEgAEjgKD2V2YWx1YXRpb25fZG9uZRgIIAEoCzIdLnJpbmdtYXN0ZXIudjEuRXZhbHVhdGlvbkRvbmVIABItCgZmYWlsZWQYCSABKAsyGy5yaW5nbWFzdGVyLnYxLldvcmtlckZhaWxlZEgAEi8KB2xlYXZpbmcYCiABKAsyHC5yaW5nbWFzdGVyLnYxLldvcmtlckxlYXZpbmdIABI2Cg53ZWlnaHRzX2hhc2hlZBgLIAEoCzIcLnJpbmdtYXN0ZXIudjEuV2VpZ2h0c0hhc2hlZEgAEjQKDXN0ZXBfcHJvZmlsZWQYDCABKAsyGy5yaW5nbWFzdGVyLnYxLlN0ZXBQcm9maWxlZEgAQggKBnJlcG9ydCIyCglIZWFydGJlYXQSDQoFc3RhdGUYASABKAkSFgoOcmVzaWRlbnRfYnl0ZXMYAiABKAQidQoIUHJlcGFyZWQSFQoNdGFibGVfdmVyc2lvbhgBIAEoCRISCgpwcmVwYXJlX21zGAIgASgBEhIKCmZyb21fY2FjaGUYAyABKAgSKgoJc2VsZl90ZXN0GAQgASgLMhcucmluZ21hc3Rlci52MS5TZWxmVGVzdCIsCghTZWxmVGVzdBIQCghncmFkaWVudBgBIAEoBhIOCgZ1cGRhdGUYAiABKAYiCwoJUmluZ1JlYWR5IskCCgtTdGVwUmVkdWNlZBIMCgRzdGVwGAEgASgEEg8KB2F0dGVtcHQYAiABKA0SEAoIbG9zc19zdW0YAyABKAESDgoGd2VpZ2h0GAQgASgBEhEKCWdyYWRfbm9ybRgFIAEoARIVCg10ZW5zb3JfaGFzaGVzGAYgAygGEg4KBnRva2VucxgHIAEoBBIVCg1wYWRkZWRfdG9rZW5zGAggASgEEg8KB3NhbXBsZXMYCSABKA0SGQoRdHJ1bmNhdGVkX3NhbXBsZXMYCiABKA0SKwoHdGltaW5ncxgLIAEoCzIaLnJpbmdtYXN0ZXIudjEuU3RlcFRpbWluZ3MSGwoTZXhjaGFuZ2VfYnl0ZXNfc2VudBgMIAEoBBIfChdleGNoYW5nZV9ieXRlc19yZWNlaXZlZBgNIAEoBBIRCgl0cmFuc3BvcnQYDiABKAkiWgoLU3RlcFRpbWluZ3MSDwoHZGF0YV9tcxgBIAEoARISCgpjb21wdXRlX21zGAIgASgBEhMKC2V4Y2hhbmdlX21zGAMgASgBEhEKCXVwZGF0ZV9tcxgEIAEoASIuCgtTdGVwQXBwbGllZBIMCgRzdGVwGAEgASgEEhEKCXVwZGF0ZV9tcxgCIAEoASLIAQoMU3RlcFByb2ZpbGVkEgwKBHN0ZXAYASABKAQSEgoKc3RhcnRlZF9tcxgCIAEoARIPCgd0b29rX21zGAMgASgBEg0KBXdvcmRzGAQgAygJEikKBXNwYW5zGAUgAygLMhoucmluZ21hc3Rlci52MS5Qcm9maWxlU3BhbhIOCgZ0b2tlbnMYBiABKAQSFQoNcGFkZGVkX3Rva2VucxgHIAEoBBISCgpwZWFrX2Zsb3BzGAggASgBEhAKCGxlZnRfb3V0GAkgASgNIooBCgtQcm9maWxlU3BhbhINCgV0cmFjaxgBIAEoDRIMCgRuYW1lGAIgASgNEg4KBmRldGFpbBgDIAEoDRINCgVzaGFwZRgEIAEoDRIQCghzdGFydF9ucxgFIAEoEhIPCgd0b29rX25zGAYgASgEEg0KBWZsb3BzGAcgASgBEg0KBWJ5dGVzGAggASgEIjQKDVdlaWdodHNIYXNoZWQSDAoEc3RlcBgBIAEoBBIVCg10ZW5zb3JfaGFzaGVzGAIgAygGIoABChNFdmFsdWF0ZWRNaWNyb2JhdGNoEhIKCmV2YWx1YXRpb24YASABKAQSEgoKbWljcm9iYXRjaBgCIAEoDRIQCghsb3NzX3N1bRgDIAEoARIOCgZ3ZWlnaHQYBCABKAESDgoGbG9naXRzGAUgASgMEg8KB2NvbHVtbnMYBiABKA0iJAoORXZhbHVhdGlvbkRvbmUSEgoKZXZhbHVhdGlvbhgBIAEoBCJCCgxXb3JrZXJGYWlsZWQSDwoHbWVzc2FnZRgBIAEoCRIOCgZkZXRhaWwYAiABKAkSEQoJYmFkX2lucHV0GAMgASgIIh8KDVdvcmtlckxlYXZpbmcSDgoGcmVhc29uGAEgASgJIpwDCg5BdHRlbmRSZXNwb25zZRILCgNydW4YASABKAkSKQoHcHJlcGFyZRgCIAEoCzIWLnJpbmdtYXN0ZXIudjEuUHJlcGFyZUgAEiwKCWZvcm1fcmluZxgDIAEoCzIXLnJpbmdtYXN0ZXIudjEuRm9ybVJpbmdIABIqCghydW5fc3RlcBgEIAEoCzIWLnJpbmdtYXN0ZXIudjEuUnVuU3RlcEgAEjAKC2NvbW1pdF9zdGVwGAUgASgLMhkucmluZ21hc3Rlci52MS5Db21taXRTdGVwSAASKwoIZXZhbHVhdGUYBiABKAsyFy5yaW5nbWFzdGVyLnYxLkV2YWx1YXRlSAASLwoKY2hlY2twb2ludBgHIAEoCzIZLnJpbmdtYXN0ZXIudjEuQ2hlY2twb2ludEgAEicKBmZpbmlzaBgIIAEoCzIVLnJpbmdtYXN0ZXIudjEuRmluaXNoSAASMgoMaGFzaF93ZWlnaHRzGAkgASgLMhoucmluZ21hc3Rlci52MS5IYXNoV2VpZ2h0c0gAQgsKCWRpcmVjdGl2ZSLbBAoHUHJlcGFyZRIUCgxtb2RlbF9mYW1pbHkYASABKAkSGQoRbW9kZWxfY29uZmlnX2pzb24YAiABKAkSQwoPdG9rZW5pemVyX2ZpbGVzGAMgAygLMioucmluZ21hc3Rlci52MS5QcmVwYXJlLlRva2VuaXplckZpbGVzRW50cnkSEAoIdHJhaW5pbmcYBCABKAgSMwoJb3B0aW1pemVyGAUgASgLMiAucmluZ21hc3Rlci52MS5PcHRpbWl6ZXJTZXR0aW5ncxIXCg9taWNyb2JhdGNoX3NpemUYBiABKA0SHAoUZXZhbF9taWNyb2JhdGNoX3NpemUYByABKA0SEgoKbWF4X2xlbmd0aBgIIAEoDRIWCg5idWNrZXRfbGVuZ3RocxgJIAMoDRIMCgRzZWVkGAogASgEEg4KBmZyZWV6ZRgLIAMoCRIXCg9sYWJlbF9zbW9vdGhpbmcYDCABKAESDQoFZWFnZXIYDSABKAgSDwoHdGhyZWFkcxgOIAEoDRISCgp0YWJsZV9qc29uGA8gASgJEh0KFW1pY3JvYmF0Y2hlc19wZXJfc3RlcBgQIAEoDRIRCglzZWxmX3Rlc3QYESABKAgSDAoEYmYxNhgSIAEoCBISCgpmb3JjZV9iZjE2GBMgASgIEhoKEmdyYWRpZW50X3dpcmVfYml0cxgUIAEoDRIeChZncmFkaWVudF9jaGVja3BvaW50aW5nGBUgASgIGjUKE1Rva2VuaXplckZpbGVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgMOgI4ASJvChFPcHRpbWl6ZXJTZXR0aW5ncxINCgViZXRhMRgBIAEoARINCgViZXRhMhgCIAEoARIPCgdlcHNpbG9uGAMgASgBEhQKDHdlaWdodF9kZWNheRgEIAEoARIVCg1tYXhfZ3JhZF9ub3JtGAUgASgBIoQBCghGb3JtUmluZxISCgpnZW5lcmF0aW9uGAEgASgEEgwKBHJhbmsYAiABKA0SKgoHbWVtYmVycxgDIAMoCzIZLnJpbmdtYXN0ZXIudjEuUmluZ01lbWJlchIWCg5jb21taXR0ZWRfc3RlcBgEIAEoBBISCgpsb2FkX3N0YXRlGAUgASgIIlsKClJpbmdNZW1iZXISEQoJd29ya2VyX2lkGAEgASgJEhMKC2luY2FybmF0aW9uGAIgASgEEhQKDHJpbmdfYWRkcmVzcxgDIAEoCRIPCgdob3N0X2lkGAQgASgJIsABCgdSdW5TdGVwEhIKCmdlbmVyYXRpb24YASABKAQSDAoEc3RlcBgCIAEoBBIPCgdhdHRlbXB0GAMgASgNEhgKEG1pY3JvYmF0Y2hfY291bnQYBCABKA0SFAoMbWljcm9iYXRjaGVzGAUgAygNEi8KCGNvbW1hbmRzGAYgAygLMh0ucmluZ21hc3Rlci52MS5Db250cm9sQ29tbWFuZBIQCghkZWFsdF90bxgHIAMoDRIPCgdwcm9maWxlGAggASgIIkcKDkNvbnRyb2xDb21tYW5kEgoKAmlkGAEgASgJEgwKBHZlcmIYAiABKAkSDAoEc3RlcBgDIAEoBBINCgV2YWx1ZRgEIAEoASJWCgpDb21taXRTdGVwEhIKCmdlbmVyYXRpb24YASABKAQSDAoEc3RlcBgCIAEoBBIVCg1sZWFybmluZ19yYXRlGAMgASgBEg8KB2F0dGVtcHQYBCABKA0iRwoIRXZhbHVhdGUSEgoKZXZhbHVhdGlvbhgBIAEoBBINCgVzcGxpdBgCIAEoCRIYChBtaWNyb2JhdGNoX2NvdW50GAMgASgNIkYKCkNoZWNrcG9pbnQSEgoKY2hlY2twb2ludBgBIAEoBBIMCgRzdGVwGAIgASgEEhYKDndpdGhfb3B0aW1pemVyGAMgASgIIi8KC0hhc2hXZWlnaHRzEhIKCmdlbmVyYXRpb24YASABKAQSDAoEc3RlcBgCIAEoBCIYCgZGaW5pc2gSDgoGcmVhc29uGAEgASgJIiYKEFJlYWRTdGF0ZVJlcXVlc3QSEgoKZ2VuZXJhdGlvbhgBIAEoBCI9ChFSZWFkU3RhdGVSZXNwb25zZRIoCgVjaHVuaxgBIAEoCzIZLnJpbmdtYXN0ZXIudjEuU3RhdGVDaHVuayJ9CgpTdGF0ZUNodW5rEiwKB3NlY3Rpb24YASABKA4yGy5yaW5nbWFzdGVyLnYxLlN0YXRlU2VjdGlvbhIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDBIVCg1zZWN0aW9uX2J5dGVzGAQgASgEEgwKBHN0ZXAYBSABKAQiUQoRV3JpdGVTdGF0ZVJlcXVlc3QSEgoKY2hlY2twb2ludBgBIAEoBBIoCgVjaHVuaxgCIAEoCzIZLnJpbmdtYXN0ZXIudjEuU3RhdGVDaHVuayIjChJXcml0ZVN0YXRlUmVzcG9uc2USDQoFYnl0ZXMYASABKAQiYwoXUmVhZE1pY3JvYmF0Y2hlc1JlcXVlc3QSEgoKZ2VuZXJhdGlvbhgBIAEoBBINCgVzcGxpdBgCIAEoCRIRCglmcm9tX3N0ZXAYAyABKAQSEgoKZXZhbHVhdGlvbhgEIAEoBCKQAQoYUmVhZE1pY3JvYmF0Y2hlc1Jlc3BvbnNlEgwKBHN0ZXAYASABKAQSEgoKbWljcm9iYXRjaBgCIAEoDRIsCgdzYW1wbGVzGAMgAygLMhsucmluZ21hc3Rlci52MS5TYW1wbGVSZWNvcmQSFQoNZ2xvYmFsX3dlaWdodBgEIAEoARINCgVlcG9jaBgFIAEoDSKwAQoMU2FtcGxlUmVjb3JkEg0KBWluZGV4GAEgASgEEgwKBHRleHQYAiABKAkSFgoJdGV4dF9wYWlyGAMgASgJSACIAQESEgoFbGFiZWwYBCABKA1IAYgBARITCgZ0YXJnZXQYBSABKAJIAogBARIPCgd0YXJnZXRzGAYgAygCEg4KBnZhbHVlcxgHIAEoDEIMCgpfdGV4dF9wYWlyQggKBl9sYWJlbEIJCgdfdGFyZ2V0KowBCgxTdGF0ZVNlY3Rpb24SHQoZU1RBVEVfU0VDVElPTl9VTlNQRUNJRklFRBAAEhwKGFNUQVRFX1NFQ1RJT05fUEFSQU1FVEVSUxABEh4KGlNUQVRFX1NFQ1RJT05fRklSU1RfTU9NRU5UEAISHwobU1RBVEVfU0VDVElPTl9TRUNPTkRfTU9NRU5UEAMy/gMKEkNvb3JkaW5hdG9yU2VydmljZRJOCglDaGFsbGVuZ2USHy5yaW5nbWFzdGVyLnYxLkNoYWxsZW5nZVJlcXVlc3QaIC5yaW5nbWFzdGVyLnYxLkNoYWxsZW5nZVJlc3BvbnNlEj8KBEpvaW4SGi5yaW5nbWFzdGVyLnYxLkpvaW5SZXF1ZXN0GhsucmluZ21hc3Rlci52MS5Kb2luUmVzcG9uc2USSQoGQXR0ZW5kEhwucmluZ21hc3Rlci52MS5BdHRlbmRSZXF1ZXN0Gh0ucmluZ21hc3Rlci52MS5BdHRlbmRSZXNwb25zZSgBMAESUAoJUmVhZFN0YXRlEh8ucmluZ21hc3Rlci52MS5SZWFkU3RhdGVSZXF1ZXN0GiAucmluZ21hc3Rlci52MS5SZWFkU3RhdGVSZXNwb25zZTABElMKCldyaXRlU3RhdGUSIC5yaW5nbWFzdGVyLnYxLldyaXRlU3RhdGVSZXF1ZXN0GiEucmluZ21hc3Rlci52MS5Xcml0ZVN0YXRlUmVzcG9uc2UoARJlChBSZWFkTWljcm9iYXRjaGVzEiYucmluZ21hc3Rlci52MS5SZWFkTWljcm9iYXRjaGVzUmVxdWVzdBonLnJpbmdtYXN0ZXIudjEuUmVhZE1pY3JvYmF0Y2hlc1Jlc3BvbnNlMAFiBnByb3RvMw");
+  fileDesc("ChdyaW5nbWFzdGVyL3YxL3J1bi5wcm90bxINcmluZ21hc3Rlci52MSIfChBDaGFsbGVuZ2VSZXF1ZXN0EgsKA3J1bhgBIAEoCSIvChFDaGFsbGVuZ2VSZXNwb25zZRILCgNydW4YASABKAkSDQoFbm9uY2UYAiABKAwiggIKC0pvaW5SZXF1ZXN0EgsKA3J1bhgBIAEoCRINCgVub25jZRgCIAEoDBINCgVwcm9vZhgDIAEoDBIUCgxyaW5nX2FkZHJlc3MYBCABKAkSDwoHaG9zdF9pZBgFIAEoCRISCgpwcm9jZXNzX2lkGAYgASgNEkAKC2Vudmlyb25tZW50GAcgAygLMisucmluZ21hc3Rlci52MS5Kb2luUmVxdWVzdC5FbnZpcm9ubWVudEVudHJ5EhcKD21ldHJpY3NfYWRkcmVzcxgIIAEoCRoyChBFbnZpcm9ubWVudEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEigAEKDEpvaW5SZXNwb25zZRIRCgl3b3JrZXJfaWQYASABKAkSEwoLaW5jYXJuYXRpb24YAiABKAQSEgoKY3JlZGVudGlhbBgDIAEoCRIQCghyaW5nX2tleRgEIAEoDBIQCghsZWFzZV9tcxgFIAEoDRIQCghuYXRzX3VybBgGIAEoCSLtBAoNQXR0ZW5kUmVxdWVzdBISCgpnZW5lcmF0aW9uGAEgASgEEi0KCWhlYXJ0YmVhdBgCIAEoCzIYLnJpbmdtYXN0ZXIudjEuSGVhcnRiZWF0SAASKwoIcHJlcGFyZWQYAyABKAsyFy5yaW5nbWFzdGVyLnYxLlByZXBhcmVkSAASLgoKcmluZ19yZWFkeRgEIAEoCzIYLnJpbmdtYXN0ZXIudjEuUmluZ1JlYWR5SAASMgoMc3RlcF9yZWR1Y2VkGAUgASgLMhoucmluZ21hc3Rlci52MS5TdGVwUmVkdWNlZEgAEjIKDHN0ZXBfYXBwbGllZBgGIAEoCzIaLnJpbmdtYXN0ZXIudjEuU3RlcEFwcGxpZWRIABJCChRldmFsdWF0ZWRfbWljcm9iYXRjaBgHIAEoCzIiLnJpbmdtYXN0ZXIudjEuRXZhbHVhdGVkTWljcm9iYXRjaEgAEjgKD2V2YWx1YXRpb25fZG9uZRgIIAEoCzIdLnJpbmdtYXN0ZXIudjEuRXZhbHVhdGlvbkRvbmVIABItCgZmYWlsZWQYCSABKAsyGy5yaW5nbWFzdGVyLnYxLldvcmtlckZhaWxlZEgAEi8KB2xlYXZpbmcYCiABKAsyHC5yaW5nbWFzdGVyLnYxLldvcmtlckxlYXZpbmdIABI2Cg53ZWlnaHRzX2hhc2hlZBgLIAEoCzIcLnJpbmdtYXN0ZXIudjEuV2VpZ2h0c0hhc2hlZEgAEjQKDXN0ZXBfcHJvZmlsZWQYDCABKAsyGy5yaW5nbWFzdGVyLnYxLlN0ZXBQcm9maWxlZEgAQggKBnJlcG9ydCIyCglIZWFydGJlYXQSDQoFc3RhdGUYASABKAkSFgoOcmVzaWRlbnRfYnl0ZXMYAiABKAQidQoIUHJlcGFyZWQSFQoNdGFibGVfdmVyc2lvbhgBIAEoCRISCgpwcmVwYXJlX21zGAIgASgBEhIKCmZyb21fY2FjaGUYAyABKAgSKgoJc2VsZl90ZXN0GAQgASgLMhcucmluZ21hc3Rlci52MS5TZWxmVGVzdCIsCghTZWxmVGVzdBIQCghncmFkaWVudBgBIAEoBhIOCgZ1cGRhdGUYAiABKAYiCwoJUmluZ1JlYWR5IvkCCgtTdGVwUmVkdWNlZBIMCgRzdGVwGAEgASgEEg8KB2F0dGVtcHQYAiABKA0SEAoIbG9zc19zdW0YAyABKAESDgoGd2VpZ2h0GAQgASgBEhEKCWdyYWRfbm9ybRgFIAEoARIVCg10ZW5zb3JfaGFzaGVzGAYgAygGEg4KBnRva2VucxgHIAEoBBIVCg1wYWRkZWRfdG9rZW5zGAggASgEEg8KB3NhbXBsZXMYCSABKA0SGQoRdHJ1bmNhdGVkX3NhbXBsZXMYCiABKA0SKwoHdGltaW5ncxgLIAEoCzIaLnJpbmdtYXN0ZXIudjEuU3RlcFRpbWluZ3MSGwoTZXhjaGFuZ2VfYnl0ZXNfc2VudBgMIAEoBBIfChdleGNoYW5nZV9ieXRlc19yZWNlaXZlZBgNIAEoBBIRCgl0cmFuc3BvcnQYDiABKAkSGAoQZ2F0aGVyZWRfd2VpZ2h0cxgPIAEoBhIUCgx3cm9uZ19vd25lcnMYECADKA0iWgoLU3RlcFRpbWluZ3MSDwoHZGF0YV9tcxgBIAEoARISCgpjb21wdXRlX21zGAIgASgBEhMKC2V4Y2hhbmdlX21zGAMgASgBEhEKCXVwZGF0ZV9tcxgEIAEoASIuCgtTdGVwQXBwbGllZBIMCgRzdGVwGAEgASgEEhEKCXVwZGF0ZV9tcxgCIAEoASLIAQoMU3RlcFByb2ZpbGVkEgwKBHN0ZXAYASABKAQSEgoKc3RhcnRlZF9tcxgCIAEoARIPCgd0b29rX21zGAMgASgBEg0KBXdvcmRzGAQgAygJEikKBXNwYW5zGAUgAygLMhoucmluZ21hc3Rlci52MS5Qcm9maWxlU3BhbhIOCgZ0b2tlbnMYBiABKAQSFQoNcGFkZGVkX3Rva2VucxgHIAEoBBISCgpwZWFrX2Zsb3BzGAggASgBEhAKCGxlZnRfb3V0GAkgASgNIooBCgtQcm9maWxlU3BhbhINCgV0cmFjaxgBIAEoDRIMCgRuYW1lGAIgASgNEg4KBmRldGFpbBgDIAEoDRINCgVzaGFwZRgEIAEoDRIQCghzdGFydF9ucxgFIAEoEhIPCgd0b29rX25zGAYgASgEEg0KBWZsb3BzGAcgASgBEg0KBWJ5dGVzGAggASgEIjQKDVdlaWdodHNIYXNoZWQSDAoEc3RlcBgBIAEoBBIVCg10ZW5zb3JfaGFzaGVzGAIgAygGIoABChNFdmFsdWF0ZWRNaWNyb2JhdGNoEhIKCmV2YWx1YXRpb24YASABKAQSEgoKbWljcm9iYXRjaBgCIAEoDRIQCghsb3NzX3N1bRgDIAEoARIOCgZ3ZWlnaHQYBCABKAESDgoGbG9naXRzGAUgASgMEg8KB2NvbHVtbnMYBiABKA0iJAoORXZhbHVhdGlvbkRvbmUSEgoKZXZhbHVhdGlvbhgBIAEoBCJCCgxXb3JrZXJGYWlsZWQSDwoHbWVzc2FnZRgBIAEoCRIOCgZkZXRhaWwYAiABKAkSEQoJYmFkX2lucHV0GAMgASgIIh8KDVdvcmtlckxlYXZpbmcSDgoGcmVhc29uGAEgASgJIpwDCg5BdHRlbmRSZXNwb25zZRILCgNydW4YASABKAkSKQoHcHJlcGFyZRgCIAEoCzIWLnJpbmdtYXN0ZXIudjEuUHJlcGFyZUgAEiwKCWZvcm1fcmluZxgDIAEoCzIXLnJpbmdtYXN0ZXIudjEuRm9ybVJpbmdIABIqCghydW5fc3RlcBgEIAEoCzIWLnJpbmdtYXN0ZXIudjEuUnVuU3RlcEgAEjAKC2NvbW1pdF9zdGVwGAUgASgLMhkucmluZ21hc3Rlci52MS5Db21taXRTdGVwSAASKwoIZXZhbHVhdGUYBiABKAsyFy5yaW5nbWFzdGVyLnYxLkV2YWx1YXRlSAASLwoKY2hlY2twb2ludBgHIAEoCzIZLnJpbmdtYXN0ZXIudjEuQ2hlY2twb2ludEgAEicKBmZpbmlzaBgIIAEoCzIVLnJpbmdtYXN0ZXIudjEuRmluaXNoSAASMgoMaGFzaF93ZWlnaHRzGAkgASgLMhoucmluZ21hc3Rlci52MS5IYXNoV2VpZ2h0c0gAQgsKCWRpcmVjdGl2ZSLHBQoHUHJlcGFyZRIUCgxtb2RlbF9mYW1pbHkYASABKAkSGQoRbW9kZWxfY29uZmlnX2pzb24YAiABKAkSQwoPdG9rZW5pemVyX2ZpbGVzGAMgAygLMioucmluZ21hc3Rlci52MS5QcmVwYXJlLlRva2VuaXplckZpbGVzRW50cnkSEAoIdHJhaW5pbmcYBCABKAgSMwoJb3B0aW1pemVyGAUgASgLMiAucmluZ21hc3Rlci52MS5PcHRpbWl6ZXJTZXR0aW5ncxIXCg9taWNyb2JhdGNoX3NpemUYBiABKA0SHAoUZXZhbF9taWNyb2JhdGNoX3NpemUYByABKA0SEgoKbWF4X2xlbmd0aBgIIAEoDRIWCg5idWNrZXRfbGVuZ3RocxgJIAMoDRIMCgRzZWVkGAogASgEEg4KBmZyZWV6ZRgLIAMoCRIXCg9sYWJlbF9zbW9vdGhpbmcYDCABKAESDQoFZWFnZXIYDSABKAgSDwoHdGhyZWFkcxgOIAEoDRISCgp0YWJsZV9qc29uGA8gASgJEh0KFW1pY3JvYmF0Y2hlc19wZXJfc3RlcBgQIAEoDRIRCglzZWxmX3Rlc3QYESABKAgSDAoEYmYxNhgSIAEoCBISCgpmb3JjZV9iZjE2GBMgASgIEhUKDWdyYWRpZW50X3dpcmUYFiABKAkSGAoQZ3JhZGllbnRfYnVja2V0cxgbIAEoDRISCgp6ZXJvX3N0YWdlGB4gASgNEh4KFmdyYWRpZW50X2NoZWNrcG9pbnRpbmcYFSABKAgSDAoEZnAxNhgXIAEoCBISCgpmb3JjZV9mcDE2GBggASgIEhkKEWNvbnZvbHV0aW9uX3RhYmxlGBkgASgNGjUKE1Rva2VuaXplckZpbGVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgMOgI4AUoECBQQFSJvChFPcHRpbWl6ZXJTZXR0aW5ncxINCgViZXRhMRgBIAEoARINCgViZXRhMhgCIAEoARIPCgdlcHNpbG9uGAMgASgBEhQKDHdlaWdodF9kZWNheRgEIAEoARIVCg1tYXhfZ3JhZF9ub3JtGAUgASgBIoQBCghGb3JtUmluZxISCgpnZW5lcmF0aW9uGAEgASgEEgwKBHJhbmsYAiABKA0SKgoHbWVtYmVycxgDIAMoCzIZLnJpbmdtYXN0ZXIudjEuUmluZ01lbWJlchIWCg5jb21taXR0ZWRfc3RlcBgEIAEoBBISCgpsb2FkX3N0YXRlGAUgASgIIlsKClJpbmdNZW1iZXISEQoJd29ya2VyX2lkGAEgASgJEhMKC2luY2FybmF0aW9uGAIgASgEEhQKDHJpbmdfYWRkcmVzcxgDIAEoCRIPCgdob3N0X2lkGAQgASgJItQBCgdSdW5TdGVwEhIKCmdlbmVyYXRpb24YASABKAQSDAoEc3RlcBgCIAEoBBIPCgdhdHRlbXB0GAMgASgNEhgKEG1pY3JvYmF0Y2hfY291bnQYBCABKA0SFAoMbWljcm9iYXRjaGVzGAUgAygNEi8KCGNvbW1hbmRzGAYgAygLMh0ucmluZ21hc3Rlci52MS5Db250cm9sQ29tbWFuZBIQCghkZWFsdF90bxgHIAMoDRIPCgdwcm9maWxlGAggASgIEhIKCmxvc3Nfc2NhbGUYCSABKAEiRwoOQ29udHJvbENvbW1hbmQSCgoCaWQYASABKAkSDAoEdmVyYhgCIAEoCRIMCgRzdGVwGAMgASgEEg0KBXZhbHVlGAQgASgBIo4BCgpDb21taXRTdGVwEhIKCmdlbmVyYXRpb24YASABKAQSDAoEc3RlcBgCIAEoBBIVCg1sZWFybmluZ19yYXRlGAMgASgBEg8KB2F0dGVtcHQYBCABKA0SDAoEc2tpcBgFIAEoCBIVCg1za2lwcGVkX3N0ZXBzGAYgASgEEhEKCWdyYWRfbm9ybRgHIAEoASJHCghFdmFsdWF0ZRISCgpldmFsdWF0aW9uGAEgASgEEg0KBXNwbGl0GAIgASgJEhgKEG1pY3JvYmF0Y2hfY291bnQYAyABKA0iXAoKQ2hlY2twb2ludBISCgpjaGVja3BvaW50GAEgASgEEgwKBHN0ZXAYAiABKAQSFgoOd2l0aF9vcHRpbWl6ZXIYAyABKAgSFAoMbW9tZW50c19vbmx5GAQgASgIIi8KC0hhc2hXZWlnaHRzEhIKCmdlbmVyYXRpb24YASABKAQSDAoEc3RlcBgCIAEoBCIYCgZGaW5pc2gSDgoGcmVhc29uGAEgASgJIiYKEFJlYWRTdGF0ZVJlcXVlc3QSEgoKZ2VuZXJhdGlvbhgBIAEoBCI9ChFSZWFkU3RhdGVSZXNwb25zZRIoCgVjaHVuaxgBIAEoCzIZLnJpbmdtYXN0ZXIudjEuU3RhdGVDaHVuayJ9CgpTdGF0ZUNodW5rEiwKB3NlY3Rpb24YASABKA4yGy5yaW5nbWFzdGVyLnYxLlN0YXRlU2VjdGlvbhIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDBIVCg1zZWN0aW9uX2J5dGVzGAQgASgEEgwKBHN0ZXAYBSABKAQiUQoRV3JpdGVTdGF0ZVJlcXVlc3QSEgoKY2hlY2twb2ludBgBIAEoBBIoCgVjaHVuaxgCIAEoCzIZLnJpbmdtYXN0ZXIudjEuU3RhdGVDaHVuayIjChJXcml0ZVN0YXRlUmVzcG9uc2USDQoFYnl0ZXMYASABKAQiYwoXUmVhZE1pY3JvYmF0Y2hlc1JlcXVlc3QSEgoKZ2VuZXJhdGlvbhgBIAEoBBINCgVzcGxpdBgCIAEoCRIRCglmcm9tX3N0ZXAYAyABKAQSEgoKZXZhbHVhdGlvbhgEIAEoBCKQAQoYUmVhZE1pY3JvYmF0Y2hlc1Jlc3BvbnNlEgwKBHN0ZXAYASABKAQSEgoKbWljcm9iYXRjaBgCIAEoDRIsCgdzYW1wbGVzGAMgAygLMhsucmluZ21hc3Rlci52MS5TYW1wbGVSZWNvcmQSFQoNZ2xvYmFsX3dlaWdodBgEIAEoARINCgVlcG9jaBgFIAEoDSKwAQoMU2FtcGxlUmVjb3JkEg0KBWluZGV4GAEgASgEEgwKBHRleHQYAiABKAkSFgoJdGV4dF9wYWlyGAMgASgJSACIAQESEgoFbGFiZWwYBCABKA1IAYgBARITCgZ0YXJnZXQYBSABKAJIAogBARIPCgd0YXJnZXRzGAYgAygCEg4KBnZhbHVlcxgHIAEoDEIMCgpfdGV4dF9wYWlyQggKBl9sYWJlbEIJCgdfdGFyZ2V0KowBCgxTdGF0ZVNlY3Rpb24SHQoZU1RBVEVfU0VDVElPTl9VTlNQRUNJRklFRBAAEhwKGFNUQVRFX1NFQ1RJT05fUEFSQU1FVEVSUxABEh4KGlNUQVRFX1NFQ1RJT05fRklSU1RfTU9NRU5UEAISHwobU1RBVEVfU0VDVElPTl9TRUNPTkRfTU9NRU5UEAMy/gMKEkNvb3JkaW5hdG9yU2VydmljZRJOCglDaGFsbGVuZ2USHy5yaW5nbWFzdGVyLnYxLkNoYWxsZW5nZVJlcXVlc3QaIC5yaW5nbWFzdGVyLnYxLkNoYWxsZW5nZVJlc3BvbnNlEj8KBEpvaW4SGi5yaW5nbWFzdGVyLnYxLkpvaW5SZXF1ZXN0GhsucmluZ21hc3Rlci52MS5Kb2luUmVzcG9uc2USSQoGQXR0ZW5kEhwucmluZ21hc3Rlci52MS5BdHRlbmRSZXF1ZXN0Gh0ucmluZ21hc3Rlci52MS5BdHRlbmRSZXNwb25zZSgBMAESUAoJUmVhZFN0YXRlEh8ucmluZ21hc3Rlci52MS5SZWFkU3RhdGVSZXF1ZXN0GiAucmluZ21hc3Rlci52MS5SZWFkU3RhdGVSZXNwb25zZTABElMKCldyaXRlU3RhdGUSIC5yaW5nbWFzdGVyLnYxLldyaXRlU3RhdGVSZXF1ZXN0GiEucmluZ21hc3Rlci52MS5Xcml0ZVN0YXRlUmVzcG9uc2UoARJlChBSZWFkTWljcm9iYXRjaGVzEiYucmluZ21hc3Rlci52MS5SZWFkTWljcm9iYXRjaGVzUmVxdWVzdBonLnJpbmdtYXN0ZXIudjEuUmVhZE1pY3JvYmF0Y2hlc1Jlc3BvbnNlMAFiBnByb3RvMw");
 
 /**
  * Sent by a worker before it joins.
@@ -463,7 +463,7 @@ export type StepReduced = Message<"ringmaster.v1.StepReduced"> & {
 
   /**
    * XXH64 (seed 0) of each tensor of the reduced gradient as little-endian float32, then of each buffer's sum, in table
-   * order: equal on all ranks, and for any number of them.
+   * order, of large tensors that of their pieces' hashes: equal on all ranks, and for any number of them.
    *
    * @generated from field: repeated fixed64 tensor_hashes = 6;
    */
@@ -505,14 +505,14 @@ export type StepReduced = Message<"ringmaster.v1.StepReduced"> & {
   timings?: StepTimings | undefined;
 
   /**
-   * Bytes that this worker sent to its right neighbour in this step.
+   * Bytes that this worker sent to its right neighbour in this step, and for the update of the step before.
    *
    * @generated from field: uint64 exchange_bytes_sent = 12;
    */
   exchangeBytesSent: bigint;
 
   /**
-   * Bytes that this worker received from its left neighbour in this step.
+   * Bytes that this worker received from its left neighbour in this step, and for the update of the step before.
    *
    * @generated from field: uint64 exchange_bytes_received = 13;
    */
@@ -524,6 +524,21 @@ export type StepReduced = Message<"ringmaster.v1.StepReduced"> & {
    * @generated from field: string transport = 14;
    */
   transport: string;
+
+  /**
+   * Where each part of an update has one owner: XXH64 (seed 0) of the trainable weights as this worker has put them together
+   * of all owners' after the step before, equal on all ranks. 0 where it has not in this ring.
+   *
+   * @generated from field: fixed64 gathered_weights = 15;
+   */
+  gatheredWeights: bigint;
+
+  /**
+   * Where each part of the sum has one owner: ranks whose part is not the sum of what all ranks gave. None is right.
+   *
+   * @generated from field: repeated uint32 wrong_owners = 16;
+   */
+  wrongOwners: number[];
 };
 
 /**
@@ -1124,7 +1139,8 @@ export type Prepare = Message<"ringmaster.v1.Prepare"> & {
   microbatchesPerStep: number;
 
   /**
-   * Whether to compute a step on fixed inputs and report what it came to: asked for where workers are on several hosts.
+   * Whether to compute a step on fixed inputs and report what it came to: asked for where workers are on several hosts
+   * or may join later.
    *
    * @generated from field: bool self_test = 17;
    */
@@ -1145,11 +1161,25 @@ export type Prepare = Message<"ringmaster.v1.Prepare"> & {
   forceBf16: boolean;
 
   /**
-   * Bits of the integers that gradients travel as: 32 (also 0), 16 or 8.
+   * How gradients travel: `int32` (also empty), `int16`, `int8-block` or `float32`.
    *
-   * @generated from field: uint32 gradient_wire_bits = 20;
+   * @generated from field: string gradient_wire = 22;
    */
-  gradientWireBits: number;
+  gradientWire: string;
+
+  /**
+   * Buckets in which gradients are exchanged, 0 for as many as pay; changes no result.
+   *
+   * @generated from field: uint32 gradient_buckets = 27;
+   */
+  gradientBuckets: number;
+
+  /**
+   * 1 where each rank keeps the optimiser's state of its share of the parameters, updates that and sends the weights; else 0.
+   *
+   * @generated from field: uint32 zero_stage = 30;
+   */
+  zeroStage: number;
 
   /**
    * Whether layers are computed again for the backward pass rather than kept until then; changes no result.
@@ -1157,6 +1187,27 @@ export type Prepare = Message<"ringmaster.v1.Prepare"> & {
    * @generated from field: bool gradient_checkpointing = 21;
    */
   gradientCheckpointing: boolean;
+
+  /**
+   * Whether matrix products and convolutions take 16-bit floats (half precision), with a loss scale at each step.
+   *
+   * @generated from field: bool fp16 = 23;
+   */
+  fp16: boolean;
+
+  /**
+   * Whether to do so on a CPU.
+   *
+   * @generated from field: bool force_fp16 = 24;
+   */
+  forceFp16: boolean;
+
+  /**
+   * Version of the table by which kernels of convolutions are chosen; 0 for the worker's newest.
+   *
+   * @generated from field: uint32 convolution_table = 25;
+   */
+  convolutionTable: number;
 };
 
 /**
@@ -1371,6 +1422,13 @@ export type RunStep = Message<"ringmaster.v1.RunStep"> & {
    * @generated from field: bool profile = 8;
    */
   profile: boolean;
+
+  /**
+   * Factor of the loss while it is differentiated, a power of two; 0 for none. What is reduced is free of it.
+   *
+   * @generated from field: double loss_scale = 9;
+   */
+  lossScale: number;
 };
 
 /**
@@ -1423,7 +1481,7 @@ export const ControlCommandSchema: GenMessage<ControlCommand> = /*@__PURE__*/
   messageDesc(file_ringmaster_v1_run, 25);
 
 /**
- * The step is recorded as committed: apply the update, report StepApplied.
+ * The step is recorded as committed: apply the update unless it is skipped, report StepApplied.
  *
  * @generated from message ringmaster.v1.CommitStep
  */
@@ -1455,6 +1513,27 @@ export type CommitStep = Message<"ringmaster.v1.CommitStep"> & {
    * @generated from field: uint32 attempt = 4;
    */
   attempt: number;
+
+  /**
+   * Whether the step goes by without an update: its gradient was too large for 16-bit floats.
+   *
+   * @generated from field: bool skip = 5;
+   */
+  skip: boolean;
+
+  /**
+   * Steps before this one that were skipped: AdamW counts the others.
+   *
+   * @generated from field: uint64 skipped_steps = 6;
+   */
+  skippedSteps: bigint;
+
+  /**
+   * Norm of the gradient that clipping goes by, where workers may take other ones; 0 for the own one.
+   *
+   * @generated from field: double grad_norm = 7;
+   */
+  gradNorm: number;
 };
 
 /**
@@ -1522,11 +1601,18 @@ export type Checkpoint = Message<"ringmaster.v1.Checkpoint"> & {
   step: bigint;
 
   /**
-   * Whether the optimiser state is wanted too.
+   * Whether the optimiser state is wanted too; where it is shared out, this worker's share.
    *
    * @generated from field: bool with_optimizer = 3;
    */
   withOptimizer: boolean;
+
+  /**
+   * Whether the weights are left out, as another worker gives them.
+   *
+   * @generated from field: bool moments_only = 4;
+   */
+  momentsOnly: boolean;
 };
 
 /**
@@ -1662,7 +1748,7 @@ export type StateChunk = Message<"ringmaster.v1.StateChunk"> & {
   sectionBytes: bigint;
 
   /**
-   * Optimiser updates that made this state.
+   * Steps that made this state.
    *
    * @generated from field: uint64 step = 5;
    */
@@ -1677,7 +1763,7 @@ export const StateChunkSchema: GenMessage<StateChunk> = /*@__PURE__*/
   messageDesc(file_ringmaster_v1_run, 33);
 
 /**
- * A piece of the state of a checkpoint.
+ * A piece of the state of a checkpoint. Where the optimiser's state is shared out, moments begin at the share's offset.
  *
  * @generated from message ringmaster.v1.WriteStateRequest
  */

@@ -1,0 +1,194 @@
+// Runs the loops of each instruction set that this processor has on the same inputs, and prints a line of JSON for each set but
+// the plain one: how far its results lie from those of the plain one.
+#include "instruction_sets.h"
+#include <cstdio>
+
+using namespace ringmaster;
+
+static std::vector<float> numbers(int64_t count) {
+  std::vector<float> values(count);
+  uint32_t state = 12345;
+  for (float& value : values) {
+    state = state * 1664525u + 1013904223u;
+    value = (state >> 8) / 8388608.f - 1;
+  }
+  return values;
+}
+
+struct Results {
+  std::vector<int16_t> drawn;
+  std::vector<float> values;
+
+  void add(const std::vector<float>& more) { values.insert(values.end(), more.begin(), more.end()); }
+};
+
+static const int32_t seed[2] = {7, 9};
+
+#define RM_RESULTS(SET)                                                                                                 \
+  static Results resultsOf_##SET(int64_t length, int64_t size, float rate) {                                            \
+    Results results;                                                                                                    \
+    const Dropout dropout = plain::dropoutOf(seed, rate);                                                               \
+    const int64_t batch = 2, heads = 3, features = heads * size, rows = batch * length;                                 \
+    const auto projected = numbers(rows * 3 * features), bias = numbers(3 * features), mask = numbers(rows);            \
+    const auto dContext = numbers(rows * features);                                                                     \
+    std::vector<float> stats(batch * heads * length * 2), context(rows * features), dProjected(rows * 3 * features);    \
+    std::vector<float> sums(batch * 3 * features), y(rows * features), normed(y), inverse(rows), dx(y), dResidual(y);   \
+    std::vector<float> blocks((rows / kBlockRows + 1) * features * 3), gelu(y), weights(numbers(rows)), first(rows);    \
+    std::vector<float> second(rows);                                                                                    \
+    const AttentionJob job = {batch, length, heads, size, 0.2f, stats.data(), dropout, projected.data(), bias.data(),   \
+                              mask.data(), false};                                                                      \
+    const AttentionGradientJob gradient = {job, dContext.data(), context.data(), dProjected.data(), sums.data()};       \
+    AttentionRoom room(length, size, false);                                                                            \
+    for (int64_t item = 0; item < batch * heads; item++) SET::attend(job, context.data(), item, room);                  \
+    for (int64_t item = 0; item < batch * heads; item++) SET::attendGradient(gradient, item, room);                     \
+    std::vector<float> factors(features + kMostLanes);                                                                  \
+    std::vector<int16_t> halves(features + 2 * kNumbers);                                                               \
+    const NormRows norm = {features, 1e-12f, dropout, projected.data(), bias.data(), dContext.data(), bias.data(),      \
+                           bias.data(), y.data(), normed.data(), inverse.data()};                                       \
+    SET::normRows(norm, 0, rows, factors.data(), halves.data());                                                        \
+    const NormGradient normed_ = {rows, features, dropout, dContext.data(), normed.data(), inverse.data(), bias.data(), \
+                                  dx.data(), dResidual.data(), blocks.data()};                                          \
+    SET::normGradient(normed_, 0, (rows + kBlockRows - 1) / kBlockRows, factors.data(), halves.data());                 \
+    results.add(blocks);                                                                                                \
+    const GeluRows rowsOfGelu = {rows, features, projected.data(), bias.data(), dContext.data(), gelu.data(),           \
+                                 blocks.data()};                                                                        \
+    SET::geluRows(rowsOfGelu, 0, rows);                                                                                 \
+    results.add(gelu);                                                                                                  \
+    SET::geluGradient(rowsOfGelu, 0, (rows + kBlockRows - 1) / kBlockRows);                                             \
+    const AdamRange adam = {weights.data(), weights.data(), first.data(), second.data(), mask.data(), 1e-3f, 1e-3f, 1,  \
+                            0.99f,          0.9f,           0.999f};                                                    \
+    SET::adamRange(adam, 0, rows);                                                                                      \
+    for (const auto& more : {context, stats, dProjected, sums, y, inverse, dx, dResidual, gelu, blocks, weights, first, \
+                             second})                                                                                   \
+      results.add(more);                                                                                                \
+    if (rate > 0) {                                                                                                     \
+      std::vector<int16_t> drawn(8 * kNumbers);                                                                         \
+      for (int64_t at = 0; at < 8 * kNumbers; at += SET::kDrawn)                                                        \
+        SET::randomNumbers(dropout.key, 24 + at, drawn.data() + at);                                                    \
+      results.drawn = drawn;                                                                                            \
+    }                                                                                                                   \
+    return results;                                                                                                     \
+  }
+
+RM_RESULTS(plain)
+#ifdef RM_SETS
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+RM_RESULTS(avx2)
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512")
+RM_RESULTS(avx512)
+#pragma GCC pop_options
+#endif
+
+// Products of bfloat16, by the loops of any set.
+#define RM_NARROW_RESULTS(SET)                                                                                          \
+  static std::vector<float> productsOf_##SET() {                                                                        \
+    std::vector<float> results;                                                                                         \
+    for (const bool turnedA : {false, true})                                                                            \
+      for (const bool turnedB : {false, true})                                                                          \
+        for (const int64_t size : {1, 37, 131}) {                                                                       \
+          const int64_t rows = size + 10, columns = 2 * size + 3, depth = 5 * size + 2;                                 \
+          const auto a = numbers(rows * depth), b = numbers(columns * depth);                                           \
+          std::vector<float> c(rows * columns);                                                                         \
+          NarrowProductJob job = {{rows, columns, depth, turnedA, turnedB, a.data(), b.data(), c.data()}, 0, 0};        \
+          std::vector<uint32_t> left(job.leftWords()), right(job.rightWords());                                         \
+          job.left = left.data();                                                                                       \
+          job.right = right.data();                                                                                     \
+          SET::packNarrowRows(job, 0, job.groups());                                                                    \
+          SET::packNarrowColumns(job, 0, job.units());                                                                  \
+          SET::multiplyNarrowPart(job, {0, rows, 0, columns});                                                          \
+          results.insert(results.end(), c.begin(), c.end());                                                            \
+        }                                                                                                               \
+    return results;                                                                                                     \
+  }
+// Attention that multiplies bfloat16, by the loops of any set.
+#define RM_NARROW_ATTENTION(SET)                                                                                        \
+  static std::vector<float> attentionOf_##SET() {                                                                       \
+    std::vector<float> results;                                                                                         \
+    for (const int64_t length : {5, 37, 128})                                                                           \
+      for (const int64_t size : {4, 20, 32}) {                                                                          \
+        const int64_t batch = 2, heads = 3, features = heads * size, rows = batch * length;                             \
+        const auto projected = numbers(rows * 3 * features), bias = numbers(3 * features), mask = numbers(rows);        \
+        const auto dContext = numbers(rows * features);                                                                 \
+        std::vector<float> stats(batch * heads * length * 2), context(rows * features);                                 \
+        std::vector<float> dProjected(rows * 3 * features), sums(batch * 3 * features);                                 \
+        const AttentionJob job = {batch, length, heads, size, 0.2f, stats.data(), plain::dropoutOf(seed, 0.1f),         \
+                                  projected.data(), bias.data(), mask.data(), true};                                    \
+        const AttentionGradientJob gradient = {job, dContext.data(), context.data(), dProjected.data(), sums.data()};   \
+        AttentionRoom room(length, size, true);                                                                         \
+        for (int64_t item = 0; item < batch * heads; item++) SET::attend(job, context.data(), item, room);              \
+        for (int64_t item = 0; item < batch * heads; item++) SET::attendGradient(gradient, item, room);                 \
+        for (const auto& more : {context, dProjected, sums}) results.insert(results.end(), more.begin(), more.end());   \
+      }                                                                                                                 \
+    return results;                                                                                                     \
+  }
+RM_NARROW_ATTENTION(plain)
+RM_NARROW_RESULTS(plain)
+#ifdef RM_SETS
+RM_NARROW_ATTENTION(avx2)
+RM_NARROW_ATTENTION(avx512)
+#ifdef RM_HAS_BFLOAT16
+RM_NARROW_ATTENTION(avx512bf16)
+#endif
+RM_NARROW_RESULTS(avx2)
+RM_NARROW_RESULTS(avx512)
+#ifdef RM_HAS_BFLOAT16
+RM_NARROW_RESULTS(avx512bf16)
+#endif
+#endif
+
+static float furthestOf(const std::vector<float>& expected, const std::vector<float>& found) {
+  float furthest = 0;
+  for (size_t i = 0; i < expected.size(); i++) {
+    const float distance = std::fabs(found[i] - expected[i]) / (1 + std::fabs(expected[i]));
+    // A NaN counts as far away.
+    if (!(distance <= furthest)) furthest = distance;
+  }
+  return std::isfinite(furthest) ? furthest : 1e30;
+}
+
+static void print(const char* name, float furthest, bool sameNumbers, float bound = 2e-5f) {
+  std::printf("{\"set\":\"%s\",\"furthest\":%g,\"bound\":%g,\"sameNumbers\":%s}\n", name, furthest, bound,
+              sameNumbers ? "true" : "false");
+}
+
+// An exponential that differs in its last bit may be rounded to another bfloat16.
+constexpr float kNarrowBound = 4e-3f;
+
+static void compare(const char* name, Results (*resultsOf)(int64_t, int64_t, float)) {
+  float furthest = 0;
+  bool sameNumbers = true;
+  for (const int64_t length : {5, 37, 128})
+    for (const int64_t size : {4, 20, 32, 40})
+      for (const float rate : {0.f, 0.1f}) {
+        const Results expected = resultsOf_plain(length, size, rate), found = resultsOf(length, size, rate);
+        sameNumbers = sameNumbers && expected.drawn == found.drawn;
+        furthest = std::max(furthest, furthestOf(expected.values, found.values));
+      }
+  print(name, furthest, sameNumbers);
+}
+
+int main() {
+#ifdef RM_SETS
+  const auto products = productsOf_plain(), attention = attentionOf_plain();
+  if (instructionSet() != InstructionSet::plain) {
+    compare("avx2", resultsOf_avx2);
+    print("avx2, bfloat16", furthestOf(products, productsOf_avx2()), true);
+    print("avx2, attention of bfloat16", furthestOf(attention, attentionOf_avx2()), true, kNarrowBound);
+  }
+  if (instructionSet() == InstructionSet::avx512) {
+    compare("avx512", resultsOf_avx512);
+    print("avx512, bfloat16", furthestOf(products, productsOf_avx512()), true);
+    print("avx512, attention of bfloat16", furthestOf(attention, attentionOf_avx512()), true, kNarrowBound);
+  }
+#ifdef RM_HAS_BFLOAT16
+  if (multipliesBfloat16()) {
+    print("avx512bf16", furthestOf(products, productsOf_avx512bf16()), true);
+    print("avx512bf16, attention", furthestOf(attention, attentionOf_avx512bf16()), true, kNarrowBound);
+  }
+#endif
+#endif
+  return 0;
+}

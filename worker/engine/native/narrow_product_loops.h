@@ -1,0 +1,59 @@
+// Matrix products of floats rounded to bfloat16, added up in float32. Each element is one sum in the order of the depth, whichever
+// thread computes it.
+
+// Pairs of depths whose part of a strip stays in a core's cache, and columns.
+constexpr int64_t kPairsHeld = 256, kNarrowColumnsHeld = 256;
+static_assert(kNarrowUnit % kStrip == 0 && kNarrowColumnsHeld % kNarrowUnit == 0, "units are whole strips");
+static_assert(kNarrowRows % kTileRows == 0, "groups of rows are whole tiles");
+
+// Units `first` … `end` of kNarrowUnit columns of b, in strips of [pairs][kStrip], with zeros at the end.
+static void packNarrowColumns(const NarrowProductJob& job, int64_t first, int64_t end) {
+  const ProductJob& product = job.product;
+  for (int64_t j = first * kNarrowUnit; j < end * kNarrowUnit; j += kStrip) {
+    uint32_t* strip = job.right + j * job.pairs();
+    if (product.turnedB)
+      packTurned(product.columns - j, product.depth, strip, kStrip,
+                 [&](int64_t column) { return product.b + (j + column) * product.depth; });
+    else packAcross(product.b + j, product.columns, product.depth, product.columns - j, strip, kStrip);
+  }
+}
+
+// Groups `first` … `end` of kNarrowRows rows of a: line by line, or where a is turned in groups of [pairs][kNarrowRows].
+static void packNarrowRows(const NarrowProductJob& job, int64_t first, int64_t end) {
+  const ProductJob& product = job.product;
+  for (int64_t group = first; group < end; group++) {
+    const int64_t row = group * kNarrowRows, rows = std::min(kNarrowRows, product.rows - row);
+    uint32_t* to = job.left + row * job.pairs();
+    if (product.turnedA) packAcross(product.a + row, product.rows, product.depth, rows, to, kNarrowRows);
+    else
+      for (int64_t i = 0; i < rows; i++) packLine(product.a + (row + i) * product.depth, product.depth, to + i * job.pairs());
+  }
+}
+
+// c[firstRow … endRow][firstColumn … endColumn] of c = a · b, from packed operands.
+static void multiplyNarrowPart(const NarrowProductJob& job, const ProductPart& part) {
+  const ProductJob& product = job.product;
+  const int64_t pairs = job.pairs();
+  for (int64_t j0 = part.firstColumn; j0 < part.endColumn; j0 += kNarrowColumnsHeld) {
+    const int64_t endColumn = std::min(part.endColumn, j0 + kNarrowColumnsHeld);
+    for (int64_t k0 = 0; k0 < pairs; k0 += kPairsHeld) {
+      const int64_t depth = std::min(kPairsHeld, pairs - k0);
+      for (int64_t i = part.firstRow; i < part.endRow;) {
+        const int64_t group = i / kNarrowRows * kNarrowRows, left = part.endRow - i;
+        const int64_t rows = left >= kTileRows ? kTileRows : left >= 4 ? 4 : 1;
+        const Operand<uint32_t> a =
+            product.turnedA ? Operand<uint32_t>{job.left + group * pairs + k0 * kNarrowRows + i - group, 1, kNarrowRows}
+                            : Operand<uint32_t>{job.left + i * pairs + k0, pairs, 1};
+        for (int64_t j = j0; j < endColumn; j += kStrip) {
+          float* c = product.c + i * product.columns + j;
+          const uint32_t* strip = job.right + j * pairs + k0 * kStrip;
+          const int64_t width = product.columns - j;
+          if (rows == kTileRows) productTile<kTileRows>(a, strip, c, product.columns, depth, k0 > 0, width);
+          else if (rows == 4) productTile<4>(a, strip, c, product.columns, depth, k0 > 0, width);
+          else productTile<1>(a, strip, c, product.columns, depth, k0 > 0, width);
+        }
+        i += rows;
+      }
+    }
+  }
+}

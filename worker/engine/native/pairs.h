@@ -1,0 +1,93 @@
+// Pairs of bfloat16, whose products are added up in float32. A word holds two bfloat16 of neighbouring depths, the first
+// one in its lower half, as VDPBF16PS takes them; where the processor does not have it, the same sums are made by two
+// multiplications, which are exact.
+#ifdef RM_BFLOAT16
+RM_INLINE U pairsOf(V first, V second) {
+  typedef uint16_t W __attribute__((vector_size(64)));
+  const W both = (W)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
+  return (U)__builtin_shuffle(both, W{0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                      8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31});
+}
+RM_INLINE V addPairs(V sum, U left, U right) {
+  return (V)_mm512_dpbf16_ps((__m512)sum, (__m512bh)left, (__m512bh)right);
+}
+#else
+// To the nearest, ties to even; what is not a number stays none.
+RM_INLINE U rounded(V v) {
+  const U bits = (U)v;
+  return v == v ? bits + 0x7fff + (bits >> 16 & 1) : bits | 0x400000;
+}
+RM_INLINE U pairsOf(V first, V second) { return rounded(first) >> 16 | (rounded(second) & 0xffff0000); }
+RM_INLINE V addPairs(V sum, U left, U right) {
+  sum += (V)(left & 0xffff0000) * (V)(right & 0xffff0000);
+  return sum + (V)(left << 16) * (V)(right << 16);
+}
+#endif
+
+RM_INLINE V addProduct(V sum, uint32_t left, U right) { return addPairs(sum, U{} + left, right); }
+RM_INLINE U loadRegister(const uint32_t* p) { U u; std::memcpy(&u, p, sizeof u); return u; }
+
+// The pairs of as many floats as two registers hold; those beyond `count` are 0.
+RM_INLINE U packedWords(const float* from, int64_t count) {
+#ifdef RM_BFLOAT16
+  return (U)_mm512_cvtne2ps_pbh((__m512)load(from + kLanes, count - kLanes), (__m512)load(from, count));
+#else
+  float even[kLanes] = {}, odd[kLanes] = {};
+  for (int64_t i = 0; i < std::min(2 * kLanes, count); i++) (i % 2 == 0 ? even : odd)[i / 2] = from[i];
+  return pairsOf(load(even), load(odd));
+#endif
+}
+
+// One line's pairs, of `count` floats. Whole registers are written.
+RM_INLINE void packLine(const float* from, int64_t count, uint32_t* to) {
+  for (int64_t k = 0; k < count; k += 2 * kLanes) {
+    const U words = packedWords(from + k, count - k);
+    std::memcpy(to + k / 2, &words, sizeof words);
+  }
+}
+
+// Lines of `width` floats, `row` apart, two and two: to [depth ÷ 2][stride]. What is beyond the last line, or a line's end, is 0.
+RM_INLINE void packAcross(const float* from, int64_t row, int64_t depth, int64_t width, uint32_t* to, int64_t stride) {
+  for (int64_t k = 0; k < depth; k += 2)
+    for (int64_t j = 0; j < stride; j += kLanes) {
+      const V first = load(from + k * row + j, width - j);
+      const V second = k + 1 < depth ? load(from + (k + 1) * row + j, width - j) : V{};
+      const U pairs = pairsOf(first, second);
+      std::memcpy(to + k / 2 * stride + j, &pairs, sizeof pairs);
+    }
+}
+
+// Lines of as many words as a register has, and as many lines of them: rows become columns.
+RM_INLINE void turnWords(U (&lines)[kLanes]) {
+  for (int64_t step = 1; step < kLanes; step *= 2) {
+    U low{}, high{};
+    for (int64_t i = 0; i < kLanes; i++) {
+      // Of two lines `step` apart, blocks of `step` words change places.
+      const bool second = (i & step) != 0;
+      low[i] = second ? kLanes + i - step : i;
+      high[i] = second ? kLanes + i : i + step;
+    }
+#pragma GCC unroll 16
+    for (int64_t i = 0; i < kLanes; i++) {
+      if ((i & step) != 0) continue;
+      const U a = lines[i], b = lines[i + step];
+      lines[i] = __builtin_shuffle(a, b, low);
+      lines[i + step] = __builtin_shuffle(a, b, high);
+    }
+  }
+}
+
+// Lines of `width` floats, packed in pairs, with rows as columns: to [width ÷ 2][stride]. Lines beyond the last are 0.
+template <class LineOf>
+RM_INLINE void packTurned(int64_t lines, int64_t width, uint32_t* to, int64_t stride, const LineOf& lineOf) {
+  const int64_t pairs = (width + 1) / 2;
+  for (int64_t j = 0; j < stride; j += kLanes)
+    for (int64_t k = 0; k < pairs; k += kLanes) {
+      U words[kLanes] = {};
+      for (int64_t c = 0; c < std::min(kLanes, lines - j); c++)
+        words[c] = packedWords(lineOf(j + c) + 2 * k, width - 2 * k);
+      turnWords(words);
+      for (int64_t i = 0; i < std::min(kLanes, pairs - k); i++)
+        std::memcpy(to + (k + i) * stride + j, &words[i], sizeof words[i]);
+    }
+}

@@ -1,0 +1,137 @@
+// Matrix products with the same bits for any number of threads, in the place of BatchMatMulV2: in float32 where oneDNN divides a
+// sum over its threads (processors without AVX-512), and of operands that are rounded to bfloat16 on the way, so that
+// nothing is cast in memory.
+#pragma once
+#include <functional>
+#include "parallel.h"
+
+namespace ringmaster {
+
+#define RM_PRODUCT_OP(NAME)                                                                                          \
+  REGISTER_OP(NAME).Input("a: float").Input("b: float").Attr("adj_x: bool").Attr("adj_y: bool").Output("c: float")   \
+      .SetShapeFn([](Inference* c) {                                                                                 \
+        c->set_output(0, c->UnknownShape());                                                                         \
+        return absl::OkStatus();                                                                                     \
+      });
+RM_PRODUCT_OP("RingmasterProduct")
+RM_PRODUCT_OP("RingmasterNarrowProduct")
+#undef RM_PRODUCT_OP
+
+// c is cut for more threads than there are, so that they end together; packing what parts share is to stay cheap.
+struct ProductCut {
+  int64_t rowParts, columnParts;
+
+  ProductCut(int64_t rows, int64_t columns, int64_t threads) {
+    columnParts = std::max<int64_t>(1, (columns + 255) / 256);
+    rowParts = std::max<int64_t>(1, std::min((2 * threads + columnParts - 1) / columnParts, rows / 96));
+  }
+  int64_t parts() const { return rowParts * columnParts; }
+  // Bounds are multiples of a tile's rows, of a strip's columns.
+  static int64_t bound(int64_t size, int64_t parts, int64_t part, int64_t multiple) {
+    return part == parts ? size : size * part / parts / multiple * multiple;
+  }
+  ProductPart part(int64_t rows, int64_t columns, int64_t index) const {
+    const int64_t i = index / columnParts, j = index % columnParts;
+    return {bound(rows, rowParts, i, 6), bound(rows, rowParts, i + 1, 6), bound(columns, columnParts, j, 64),
+            bound(columns, columnParts, j + 1, 64)};
+  }
+};
+
+class ProductKernel : public OpKernel {
+  bool turnedA_, turnedB_;
+
+ public:
+  explicit ProductKernel(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("adj_x", &turnedA_));
+    OP_REQUIRES_OK(context, context->GetAttr("adj_y", &turnedB_));
+  }
+  void Compute(OpKernelContext* context) override {
+    const TensorShape &a = context->input(0).shape(), &b = context->input(1).shape();
+    const int last = a.dims() - 1;
+    OP_REQUIRES(context, a.dims() >= 2 && a.dims() == b.dims(),
+                absl::InvalidArgumentError(type_string() + " takes matrices of one rank"));
+    const int64_t depth = a.dim_size(turnedA_ ? last - 1 : last);
+    OP_REQUIRES(context, depth == b.dim_size(turnedB_ ? last : last - 1),
+                absl::InvalidArgumentError(type_string() + " takes matrices of one depth"));
+    TensorShape shape = a;
+    int64_t batch = 1, batchA = 1, batchB = 1;
+    for (int i = 0; i < last - 1; i++) {
+      batchA *= a.dim_size(i);
+      batchB *= b.dim_size(i);
+      shape.set_dim(i, std::max(a.dim_size(i), b.dim_size(i)));
+      batch *= shape.dim_size(i);
+    }
+    OP_REQUIRES(context, (batchA == batch || batchA == 1) && (batchB == batch || batchB == 1),
+                absl::InvalidArgumentError(type_string() + " takes as many matrices on either side, or one on one side"));
+    const int64_t rows = a.dim_size(turnedA_ ? last : last - 1), columns = b.dim_size(turnedB_ ? last - 1 : last);
+    shape.set_dim(last - 1, rows);
+    shape.set_dim(last, columns);
+    RM_OUTPUT(context, 0, shape, c)
+    if (depth == 0) std::fill(c, c + batch * rows * columns, 0.f);
+    if (batch * rows * columns * depth == 0) return;
+    const float *left = floats(context, 0), *right = floats(context, 1);
+    multiply(context, batch, [&](int64_t item) {
+      return ProductJob{rows, columns, depth, turnedA_, turnedB_, left + (batchA == 1 ? 0 : item) * rows * depth,
+                        right + (batchB == 1 ? 0 : item) * depth * columns, c + item * rows * columns};
+    });
+  }
+
+ protected:
+  // Computes as many products as are asked for. None of them is empty.
+  virtual void multiply(OpKernelContext* context, int64_t count, const std::function<ProductJob(int64_t)>& product) = 0;
+
+  static ProductCut cutOf(OpKernelContext* context, const ProductJob& job) {
+    return ProductCut(job.rows, job.columns, context->device()->tensorflow_cpu_worker_threads()->num_threads);
+  }
+};
+
+class Product : public ProductKernel {
+ public:
+  using ProductKernel::ProductKernel;
+
+ protected:
+  void multiply(OpKernelContext* context, int64_t count, const std::function<ProductJob(int64_t)>& product) override {
+    const ProductJob one = product(0);
+    const ProductCut cut = cutOf(context, one);
+    inParallel(context, count * cut.parts(), one.rows * one.columns * one.depth / cut.parts() / 16 + 1,
+               [&](int64_t first, int64_t end) {
+                 for (int64_t i = first; i < end; i++) {
+                   const ProductJob job = product(i / cut.parts());
+                   const ProductPart part = cut.part(job.rows, job.columns, i % cut.parts());
+                   RM_CALL(multiplyPart, job, part);
+                 }
+               });
+  }
+};
+REGISTER_KERNEL_BUILDER(Name("RingmasterProduct").Device(tensorflow::DEVICE_CPU), Product);
+
+class NarrowProduct : public ProductKernel {
+ public:
+  using ProductKernel::ProductKernel;
+
+ protected:
+  void multiply(OpKernelContext* context, int64_t count, const std::function<ProductJob(int64_t)>& product) override {
+    NarrowProductJob job = {product(0), nullptr, nullptr};
+    const std::unique_ptr<uint32_t[]> left(new uint32_t[job.leftWords()]), right(new uint32_t[job.rightWords()]);
+    const ProductCut cut = cutOf(context, job.product);
+    const int64_t flops = job.product.rows * job.product.columns * job.product.depth;
+    for (int64_t item = 0; item < count; item++) {
+      job = {product(item), left.get(), right.get()};
+      // Both operands in one go: who has packed his share of one helps with the other.
+      inParallel(context, job.groups() + job.units(), job.pairs() * kNarrowUnit / 4, [&](int64_t first, int64_t end) {
+        const int64_t groups = job.groups();
+        if (first < groups) RM_CALL_NARROW(packNarrowRows, job, first, std::min(end, groups));
+        if (end > groups) RM_CALL_NARROW(packNarrowColumns, job, std::max(first, groups) - groups, end - groups);
+      });
+      inParallel(context, cut.parts(), flops / cut.parts() / 32 + 1, [&](int64_t first, int64_t end) {
+        for (int64_t i = first; i < end; i++) {
+          const ProductPart part = cut.part(job.product.rows, job.product.columns, i);
+          RM_CALL_NARROW(multiplyNarrowPart, job, part);
+        }
+      });
+    }
+  }
+};
+REGISTER_KERNEL_BUILDER(Name("RingmasterNarrowProduct").Device(tensorflow::DEVICE_CPU), NarrowProduct);
+
+}  // namespace ringmaster

@@ -1,0 +1,69 @@
+/**
+ * What node's HTTP/2 takes for its connection: the control frames of a socket whose DATA the ring moves itself. Node's HTTP/2
+ * writes whole frames at a time, so that others can be put between its writes.
+ */
+import type { Socket } from "node:net";
+import { Duplex } from "node:stream";
+
+type Callback = (error?: Error | null) => void;
+
+/** The control frames of one connection. */
+export class ControlStream extends Duplex {
+  readonly #socket: Socket;
+  readonly #written: (bytes: Uint8Array) => void;
+  #isFull = false;
+  #hasEnded = false;
+
+  /** @param written hears of frames that have been handed to the socket */
+  constructor(socket: Socket, written: (bytes: Uint8Array) => void = () => undefined) {
+    super();
+    this.#socket = socket;
+    this.#written = written;
+    socket.setNoDelay(true);
+    socket.once("end", () => {
+      this.#hasEnded = true;
+      this.push(null);
+    });
+    // What came before the end is still to be read; after a failure nothing is.
+    socket.once("close", () => {
+      if (!this.#hasEnded) this.destroy();
+    });
+  }
+
+  /** Whether the socket should be read no further for now; it is resumed by itself. */
+  get isFull(): boolean {
+    return this.#isFull;
+  }
+
+  /** Bytes of control frames that have come; they are copied. */
+  receive(bytes: Uint8Array): void {
+    if (!this.#hasEnded && !this.destroyed) this.#isFull = !this.push(Buffer.from(bytes));
+  }
+
+  override _read(): void {
+    this.#isFull = false;
+    this.#socket.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
+    this.#send(chunk, callback);
+  }
+
+  override _writev(chunks: readonly { readonly chunk: Buffer }[], callback: Callback): void {
+    this.#send(Buffer.concat(chunks.map(({ chunk }) => chunk)), callback);
+  }
+
+  #send(bytes: Buffer, callback: Callback): void {
+    this.#socket.write(bytes, callback);
+    this.#written(bytes);
+  }
+
+  override _final(callback: Callback): void {
+    this.#socket.end(() => callback());
+  }
+
+  override _destroy(error: Error | null, callback: Callback): void {
+    this.#socket.destroy();
+    callback(error);
+  }
+}
