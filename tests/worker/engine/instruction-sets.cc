@@ -137,6 +137,9 @@ RM_NARROW_RESULTS(avx512)
 #ifdef RM_HAS_BFLOAT16
 RM_NARROW_RESULTS(avx512bf16)
 #endif
+#ifdef RM_HAS_TILES
+RM_NARROW_RESULTS(amx)
+#endif
 #endif
 
 static float furthestOf(const std::vector<float>& expected, const std::vector<float>& found) {
@@ -188,6 +191,9 @@ int main() {
     print("avx512bf16", furthestOf(products, productsOf_avx512bf16()), true);
     print("avx512bf16, attention", furthestOf(attention, attentionOf_avx512bf16()), true, kNarrowBound);
   }
+#endif
+#ifdef RM_HAS_TILES
+  if (multipliesTiles()) print("amx", furthestOf(products, productsOf_amx()), true);
 #endif
 #endif
   return 0;

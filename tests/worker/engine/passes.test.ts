@@ -179,10 +179,10 @@ describe("ownProducts", () => {
     assert.equal(ownProductsFor("fp32", new Set(["asimd"])), "fp32");
   });
 
-  it("is for bfloat16 but where the processor multiplies tiles of it, or TensorFlow alone knows how", () => {
+  it("is for bfloat16 but where TensorFlow alone knows how", () => {
     assert.equal(ownProductsFor("bf16", new Set(["avx2", "avx512f", "avx512_bf16"])), "bf16");
     assert.equal(ownProductsFor("bf16", new Set(["avx2"])), "bf16");
-    assert.equal(ownProductsFor("bf16", new Set(["avx512_bf16", "amx_bf16"])), null);
+    assert.equal(ownProductsFor("bf16", new Set(["avx512_bf16", "amx_bf16"])), "bf16");
     assert.equal(ownProductsFor("bf16", new Set(["asimd", "bf16"])), null);
     assert.equal(ownProductsFor("fp16", new Set(["avx2", "avx512f"])), null);
   });

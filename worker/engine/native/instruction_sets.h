@@ -34,8 +34,25 @@ namespace avx512bf16 {
 }  // namespace ringmaster
 #undef RM_REGISTER_BYTES
 #pragma GCC pop_options
-#undef RM_BFLOAT16
 #define RM_HAS_BFLOAT16 1
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,amx-tile,amx-bf16,prefer-vector-width=512")
+#define RM_REGISTER_BYTES 64
+namespace ringmaster {
+namespace amx {
+#include "vector.h"
+#include "pairs.h"
+#include "tile_product_loops.h"
+}  // namespace amx
+}  // namespace ringmaster
+#undef RM_REGISTER_BYTES
+#pragma GCC pop_options
+#define RM_HAS_TILES 1
+#endif
+#undef RM_BFLOAT16
 #endif
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")
@@ -76,6 +93,18 @@ inline bool multipliesBfloat16() {
   return false;
 #endif
 }
+
+// Whether products of bfloat16 are computed tile by tile. Linux gives tiles to a process that asks.
+inline bool multipliesTiles() {
+#ifdef RM_HAS_TILES
+  constexpr long askFor = 0x1023, tileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  static const bool does = multipliesBfloat16() && __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
+                           syscall(SYS_arch_prctl, askFor, tileData) == 0;
+  return does;
+#else
+  return false;
+#endif
+}
 }  // namespace ringmaster
 
 #ifdef RM_SETS
@@ -98,4 +127,14 @@ inline bool multipliesBfloat16() {
   } while (false)
 #else
 #define RM_CALL_NARROW(LOOP, ...) RM_CALL(LOOP, __VA_ARGS__)
+#endif
+
+#ifdef RM_HAS_TILES
+#define RM_CALL_TILES(LOOP, ...)                                           \
+  do {                                                                     \
+    if (ringmaster::multipliesTiles()) ringmaster::amx::LOOP(__VA_ARGS__); \
+    else RM_CALL_NARROW(LOOP, __VA_ARGS__);                                \
+  } while (false)
+#else
+#define RM_CALL_TILES(LOOP, ...) RM_CALL_NARROW(LOOP, __VA_ARGS__)
 #endif

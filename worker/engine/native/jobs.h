@@ -203,11 +203,13 @@ struct NarrowProductJob {
   uint32_t *left, *right;
 
   int64_t pairs() const { return (product.depth + 1) / 2; }
+  // Of those that are multiplied tile by tile.
+  int64_t heldPairs() const { return (pairs() + kMostLanes - 1) / kMostLanes * kMostLanes; }
   int64_t groups() const { return (product.rows + kNarrowRows - 1) / kNarrowRows; }
   int64_t units() const { return (product.columns + kNarrowUnit - 1) / kNarrowUnit; }
   // Behind each there is room for a register.
-  int64_t leftWords() const { return groups() * kNarrowRows * pairs() + kMostLanes; }
-  int64_t rightWords() const { return units() * kNarrowUnit * pairs() + kMostLanes; }
+  int64_t leftWords() const { return groups() * kNarrowRows * heldPairs() + kMostLanes; }
+  int64_t rightWords() const { return units() * kNarrowUnit * heldPairs() + kMostLanes; }
 };
 
 // The part of c that one thread computes.

@@ -19,9 +19,9 @@ RM_PRODUCT_OP("RingmasterNarrowProduct")
 
 // c is cut for more threads than there are, so that they end together; packing what parts share is to stay cheap.
 struct ProductCut {
-  int64_t rowParts, columnParts;
+  int64_t tileRows, rowParts, columnParts;
 
-  ProductCut(int64_t rows, int64_t columns, int64_t threads) {
+  ProductCut(int64_t rows, int64_t columns, int64_t tileRows, int64_t threads) : tileRows(tileRows) {
     columnParts = std::max<int64_t>(1, (columns + 255) / 256);
     rowParts = std::max<int64_t>(1, std::min((2 * threads + columnParts - 1) / columnParts, rows / 96));
   }
@@ -32,7 +32,7 @@ struct ProductCut {
   }
   ProductPart part(int64_t rows, int64_t columns, int64_t index) const {
     const int64_t i = index / columnParts, j = index % columnParts;
-    return {bound(rows, rowParts, i, 6), bound(rows, rowParts, i + 1, 6), bound(columns, columnParts, j, 64),
+    return {bound(rows, rowParts, i, tileRows), bound(rows, rowParts, i + 1, tileRows), bound(columns, columnParts, j, 64),
             bound(columns, columnParts, j + 1, 64)};
   }
 };
@@ -80,8 +80,8 @@ class ProductKernel : public OpKernel {
   // Computes as many products as are asked for. None of them is empty.
   virtual void multiply(OpKernelContext* context, int64_t count, const std::function<ProductJob(int64_t)>& product) = 0;
 
-  static ProductCut cutOf(OpKernelContext* context, const ProductJob& job) {
-    return ProductCut(job.rows, job.columns, context->device()->tensorflow_cpu_worker_threads()->num_threads);
+  static ProductCut cutOf(OpKernelContext* context, const ProductJob& job, int64_t tileRows) {
+    return ProductCut(job.rows, job.columns, tileRows, context->device()->tensorflow_cpu_worker_threads()->num_threads);
   }
 };
 
@@ -92,7 +92,7 @@ class Product : public ProductKernel {
  protected:
   void multiply(OpKernelContext* context, int64_t count, const std::function<ProductJob(int64_t)>& product) override {
     const ProductJob one = product(0);
-    const ProductCut cut = cutOf(context, one);
+    const ProductCut cut = cutOf(context, one, 6);
     inParallel(context, count * cut.parts(), one.rows * one.columns * one.depth / cut.parts() / 16 + 1,
                [&](int64_t first, int64_t end) {
                  for (int64_t i = first; i < end; i++) {
@@ -106,27 +106,33 @@ class Product : public ProductKernel {
 REGISTER_KERNEL_BUILDER(Name("RingmasterProduct").Device(tensorflow::DEVICE_CPU), Product);
 
 class NarrowProduct : public ProductKernel {
+  // A line of the cache: a row of a tile that lay in two of them would be loaded twice.
+  struct alignas(64) Line {
+    uint32_t words[16];
+  };
+  static int64_t linesOf(int64_t words) { return (words + 15) / 16; }
+
  public:
   using ProductKernel::ProductKernel;
 
  protected:
   void multiply(OpKernelContext* context, int64_t count, const std::function<ProductJob(int64_t)>& product) override {
     NarrowProductJob job = {product(0), nullptr, nullptr};
-    const std::unique_ptr<uint32_t[]> left(new uint32_t[job.leftWords()]), right(new uint32_t[job.rightWords()]);
-    const ProductCut cut = cutOf(context, job.product);
+    const std::unique_ptr<Line[]> left(new Line[linesOf(job.leftWords())]), right(new Line[linesOf(job.rightWords())]);
+    const ProductCut cut = cutOf(context, job.product, multipliesTiles() ? 32 : 6);
     const int64_t flops = job.product.rows * job.product.columns * job.product.depth;
     for (int64_t item = 0; item < count; item++) {
-      job = {product(item), left.get(), right.get()};
+      job = {product(item), left[0].words, right[0].words};
       // Both operands in one go: who has packed his share of one helps with the other.
       inParallel(context, job.groups() + job.units(), job.pairs() * kNarrowUnit / 4, [&](int64_t first, int64_t end) {
         const int64_t groups = job.groups();
-        if (first < groups) RM_CALL_NARROW(packNarrowRows, job, first, std::min(end, groups));
-        if (end > groups) RM_CALL_NARROW(packNarrowColumns, job, std::max(first, groups) - groups, end - groups);
+        if (first < groups) RM_CALL_TILES(packNarrowRows, job, first, std::min(end, groups));
+        if (end > groups) RM_CALL_TILES(packNarrowColumns, job, std::max(first, groups) - groups, end - groups);
       });
       inParallel(context, cut.parts(), flops / cut.parts() / 32 + 1, [&](int64_t first, int64_t end) {
         for (int64_t i = first; i < end; i++) {
           const ProductPart part = cut.part(job.product.rows, job.product.columns, i);
-          RM_CALL_NARROW(multiplyNarrowPart, job, part);
+          RM_CALL_TILES(multiplyNarrowPart, job, part);
         }
       });
     }

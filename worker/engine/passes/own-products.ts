@@ -2,7 +2,8 @@
  * Puts our own kernels in the place of matrix products where TensorFlow's would give other bits with another number of threads,
  * or be slower. With AVX-512, oneDNN gives each element of a float32 product to one thread; its kernels for other processors
  * divide the depth of a product over threads when there are many of them. In bfloat16, ours rounds the operands while it
- * packs them and leaves its sums float32, where TensorFlow's wants operands cast in memory and gives a result to be cast back.
+ * packs them and leaves its sums float32, where TensorFlow's wants operands cast in memory and gives a result to be cast back; and
+ * where tiles are multiplied (AMX), oneDNN divides the depth over threads.
  * An element of ours is one sum in one order.
  */
 import type { Precision } from "../../../foundation/precision.ts";
@@ -28,8 +29,7 @@ export function ownProductsFor(
 ): OwnPrecision | null {
   if (precision === "fp16") return null;
   if (precision === "fp32") return threadsDecideProducts(features) ? "fp32" : null;
-  // Those have instructions that multiply whole tiles of bfloat16; ours has only those for vectors.
-  return features.has("amx_bf16") || features.has("asimd") ? null : "bf16";
+  return features.has("asimd") ? null : "bf16";
 }
 
 /** Whether bits of TensorFlow's float32 products depend on the number of threads. */
