@@ -138,6 +138,7 @@ RM_NARROW_RESULTS(avx512)
 RM_NARROW_RESULTS(avx512bf16)
 #endif
 #ifdef RM_HAS_TILES
+RM_NARROW_ATTENTION(amx)
 RM_NARROW_RESULTS(amx)
 #endif
 #endif
@@ -193,7 +194,10 @@ int main() {
   }
 #endif
 #ifdef RM_HAS_TILES
-  if (multipliesTiles()) print("amx", furthestOf(products, productsOf_amx()), true);
+  if (multipliesTiles()) {
+    print("amx", furthestOf(products, productsOf_amx()), true);
+    print("amx, attention", furthestOf(attention, attentionOf_amx()), true, kNarrowBound);
+  }
 #endif
 #endif
   return 0;

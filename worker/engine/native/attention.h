@@ -37,7 +37,7 @@ class Attention : public OpKernel {
                               floats(context, 2), narrow_};
     inParallel(context, batch * heads_, length_ * length_ * (size / 8 + 4), [&](int64_t first, int64_t end) {
       AttentionRoom room(length_, size, narrow_);
-      for (int64_t item = first; item < end; item++) RM_CALL_NARROW(attend, job, out, item, room);
+      for (int64_t item = first; item < end; item++) RM_CALL_TILES(attend, job, out, item, room);
     });
   }
 };

@@ -41,7 +41,7 @@ class AttentionGradient : public OpKernel {
         floats(context, 0), floats(context, 5), dProjected, parts.data()};
     inParallel(context, batch * heads_, length_ * length_ * (size / 3 + 8), [&](int64_t first, int64_t end) {
       AttentionRoom room(length_, size, narrow_);
-      for (int64_t item = first; item < end; item++) RM_CALL_NARROW(attendGradient, job, item, room);
+      for (int64_t item = first; item < end; item++) RM_CALL_TILES(attendGradient, job, item, room);
     });
     addBlocks(parts.data(), batch, 3 * features, dBias);
   }

@@ -1,7 +1,7 @@
 // Attention of one head, forward and backward, with the scores in a core's own cache.
 // Takes one head's queries (0), keys (1) or values (2), bias added and scaled, row by row.
 RM_INLINE void takeRows(const AttentionJob& job, int64_t sample, int64_t head, int part, float scale, float* rows) {
-  const int64_t features = job.features(), narrow = padded(job.size);
+  const int64_t features = job.features(), narrow = heldWidth(job.size);
   const float* bias = job.bias + part * features + head * job.size;
   for (int64_t i = 0; i < job.length; i++) {
     const float* from = job.projected + ((sample * job.length + i) * 3 + part) * features + head * job.size;
@@ -10,27 +10,22 @@ RM_INLINE void takeRows(const AttentionJob& job, int64_t sample, int64_t head, i
   }
 }
 
-RM_INLINE void turn(const float* rows, int64_t length, int64_t size, float* turned) {
-  const int64_t narrow = padded(size), wide = padded(length);
-  for (int64_t k = 0; k < size; k++)
-    for (int64_t i = 0; i < length; i++) turned[k * wide + i] = rows[i * narrow + k];
-}
-
 // Rows of a matrix whose rows are padded, two columns to a word.
-RM_INLINE void packRows(const std::vector<float>& rows, int64_t count, int64_t width, std::vector<uint32_t>& to) {
-  const int64_t wide = padded(width);
-  for (int64_t i = 0; i < count; i++) packLine(rows.data() + i * wide, wide, to.data() + i * wide / 2);
+RM_INLINE void packRows(const float* rows, int64_t count, int64_t width, Held<uint32_t>& to) {
+  const int64_t wide = heldWidth(width);
+  for (int64_t i = 0; i < count; i++) packLine(rows + i * wide, wide, to.data() + i * wide / 2);
 }
 
-// Rows of a matrix whose rows are padded, two to a line.
-RM_INLINE void packLines(const float* rows, int64_t count, int64_t width, std::vector<uint32_t>& to) {
-  const int64_t wide = padded(width);
+// Rows of a matrix whose rows are padded, two to a line, and lines of zeros to the depth of a product.
+RM_INLINE void packLines(const float* rows, int64_t count, int64_t width, Held<uint32_t>& to) {
+  const int64_t wide = heldWidth(width), lines = (count + 1) / 2;
   packAcross(rows, wide, count, wide, to.data(), wide);
+  std::fill(to.data() + lines * wide, to.data() + heldWidth(count) / 2 * wide, 0u);
 }
 
-RM_INLINE void turnPairs(const AttentionJob& job, const std::vector<float>& rows, std::vector<uint32_t>& turned) {
-  const int64_t narrow = padded(job.size);
-  packTurned(job.length, narrow, turned.data(), padded(job.length), [&](int64_t i) { return rows.data() + i * narrow; });
+RM_INLINE void turnPairs(const AttentionJob& job, const Held<float>& rows, Held<uint32_t>& turned) {
+  const int64_t narrow = heldWidth(job.size);
+  packTurned(job.length, narrow, turned.data(), heldWidth(job.length), [&](int64_t i) { return rows.data() + i * narrow; });
 }
 
 RM_INLINE void takeHead(const AttentionJob& job, int64_t sample, int64_t head, AttentionRoom& room) {
@@ -38,20 +33,20 @@ RM_INLINE void takeHead(const AttentionJob& job, int64_t sample, int64_t head, A
   takeRows(job, sample, head, 1, 1.f, room.keys.data());
   takeRows(job, sample, head, 2, 1.f, room.values.data());
   if (job.narrow) {
-    packRows(room.queries, job.length, job.size, room.queryRows);
+    packRows(room.queries.data(), job.length, job.size, room.queryRows);
     turnPairs(job, room.keys, room.turnedKeyPairs);
   } else {
-    turn(room.keys.data(), job.length, job.size, room.turnedKeys.data());
+    turn(room.keys.data(), heldWidth(job.size), job.length, job.size, room.turnedKeys.data(), heldWidth(job.length));
   }
   std::memcpy(room.mask.data(), job.mask + sample * job.length, job.length * sizeof(float));
 }
 
 // Scores of rows first to first + count of a head, mask added, into room.scores.
 RM_INLINE void scoreRows(const AttentionJob& job, int64_t first, int64_t count, AttentionRoom& room) {
-  const int64_t wide = padded(job.length), narrow = padded(job.size), half = narrow / 2;
+  const int64_t wide = heldWidth(job.length), narrow = heldWidth(job.size), half = narrow / 2;
   if (job.narrow)
-    multiplySmall({room.queryRows.data() + first * half, half, 1}, room.turnedKeyPairs.data(), wide, room.scores.data(), wide,
-                  count, wide, half, false);
+    multiplyPairs(room.queryRows.data() + first * half, half, room.turnedKeyPairs.data(), wide, room.scores.data(), wide, count,
+                  wide, half, false);
   else
     multiplySmall({room.queries.data() + first * narrow, narrow, 1}, room.turnedKeys.data(), wide, room.scores.data(), wide,
                   count, wide, job.size, false);
@@ -66,7 +61,8 @@ RM_INLINE int64_t rowIndex(const AttentionJob& job, int64_t item, int64_t row) {
 
 static void attend(const AttentionJob& job, float* context, int64_t item, AttentionRoom& room) {
   const int64_t sample = item / job.heads, head = item % job.heads;
-  const int64_t wide = padded(job.length), narrow = padded(job.size), features = job.features();
+  const int64_t wide = heldWidth(job.length), narrow = heldWidth(job.size), features = job.features();
+  const TileScope tiles;
   takeHead(job, sample, head, room);
   if (job.narrow) packLines(room.values.data(), job.length, job.size, room.valueLines);
   for (int64_t first = 0; first < job.length; first += kHeldRows) {
@@ -97,9 +93,8 @@ static void attend(const AttentionJob& job, float* context, int64_t item, Attent
     }
     float* out = room.dContext.data();
     if (job.narrow) {
-      packRows(room.scores, count, job.length, room.scoreRows);
-      multiplySmall({room.scoreRows.data(), wide / 2, 1}, room.valueLines.data(), narrow, out, narrow, count, narrow,
-                    (job.length + 1) / 2, false);
+      packRows(room.scores.data(), count, job.length, room.scoreRows);
+      multiplyPairs(room.scoreRows.data(), wide / 2, room.valueLines.data(), narrow, out, narrow, count, narrow, wide / 2, false);
     } else {
       multiplySmall({room.scores.data(), wide, 1}, room.values.data(), narrow, out, narrow, count, narrow, job.length, false);
     }
@@ -112,7 +107,7 @@ static void attend(const AttentionJob& job, float* context, int64_t item, Attent
 RM_INLINE void putRows(const AttentionGradientJob& job, int64_t sample, int64_t head, int part, float scale,
                        const float* rows) {
   const AttentionJob& f = job.forward;
-  const int64_t features = f.features(), narrow = padded(f.size);
+  const int64_t features = f.features(), narrow = heldWidth(f.size);
   float* sums = job.parts + sample * 3 * features + part * features + head * f.size;
   for (int64_t k = 0; k < f.size; k += kLanes) {
     const int64_t n = f.size - k;
@@ -130,7 +125,7 @@ RM_INLINE void putRows(const AttentionGradientJob& job, int64_t sample, int64_t 
 // which equals it, was not, and the difference would weigh on all of the row.
 RM_INLINE void slopesOfPairs(const AttentionJob& job, float top, float inverse, float* row, float* slope,
                              const AttentionRoom& room) {
-  const int64_t wide = padded(job.length);
+  const int64_t wide = heldWidth(job.length);
   const float* factors = job.dropout.drops ? room.factors.data() : nullptr;
   V product{};
   for (int64_t j = 0; j < wide; j += kLanes) {
@@ -152,17 +147,22 @@ RM_INLINE void slopesOfPairs(const AttentionJob& job, float top, float inverse, 
 static void attendGradient(const AttentionGradientJob& job, int64_t item, AttentionRoom& room) {
   const AttentionJob& f = job.forward;
   const int64_t sample = item / f.heads, head = item % f.heads;
-  const int64_t wide = padded(f.length), narrow = padded(f.size), half = narrow / 2, features = f.features();
+  const int64_t wide = heldWidth(f.length), narrow = heldWidth(f.size), half = narrow / 2, features = f.features();
+  // Whole registers are written to rows of these.
+  const int64_t turnedRow = tilePadded(f.length) / 2;
+  const TileScope tiles;
   takeHead(f, sample, head, room);
   for (int64_t i = 0; i < f.length; i++)
     std::memcpy(room.dContext.data() + i * narrow, job.dContext + (sample * f.length + i) * features + head * f.size,
                 f.size * sizeof(float));
   if (f.narrow) {
     turnPairs(f, room.values, room.turnedValuePairs);
-    packRows(room.dContext, f.length, f.size, room.dContextRows);
+    packRows(room.dContext.data(), f.length, f.size, room.dContextRows);
     packLines(room.keys.data(), f.length, f.size, room.keyLines);
+    packTurnedLines(room.queries.data(), narrow, f.length, narrow, room.turnedQueryRows.data(), turnedRow);
+    packTurnedLines(room.dContext.data(), narrow, f.length, narrow, room.turnedDContextRows.data(), turnedRow);
   } else {
-    turn(room.values.data(), f.length, f.size, room.turnedValues.data());
+    turn(room.values.data(), narrow, f.length, f.size, room.turnedValues.data(), wide);
   }
   for (int64_t first = 0; first < f.length; first += kHeldRows) {
     const int64_t count = std::min(kHeldRows, f.length - first);
@@ -170,8 +170,8 @@ static void attendGradient(const AttentionGradientJob& job, int64_t item, Attent
     const float* dContext = room.dContext.data() + first * narrow;
     scoreRows(f, first, count, room);
     if (f.narrow)
-      multiplySmall({room.dContextRows.data() + first * half, half, 1}, room.turnedValuePairs.data(), wide, slopes, wide, count,
-                    wide, half, false);
+      multiplyPairs(room.dContextRows.data() + first * half, half, room.turnedValuePairs.data(), wide, slopes, wide, count, wide,
+                    half, false);
     else
       multiplySmall({dContext, narrow, 1}, room.turnedValues.data(), wide, slopes, wide, count, wide, f.size, false);
     for (int64_t i = 0; i < count; i++) {
@@ -203,19 +203,17 @@ static void attendGradient(const AttentionGradientJob& job, int64_t item, Attent
     }
     const bool adds = first > 0;
     if (f.narrow) {
-      const float* queries = room.queries.data() + first * narrow;
-      const int64_t pairs = (count + 1) / 2;
+      // Values' and keys' gradients are added up transposed, so that scores and slopes need not be.
+      const int64_t pairs = heldWidth(count) / 2, at = first / 2;
       packLines(scores, count, f.length, room.scoreLines);
       packLines(slopes, count, f.length, room.slopeLines);
-      packRows(room.slopes, count, f.length, room.slopeRows);
-      packLines(dContext, count, f.size, room.dContextLines);
-      packLines(queries, count, f.size, room.queryLines);
-      multiplySmall({room.scoreLines.data(), 1, wide}, room.dContextLines.data(), narrow, room.dValues.data(), narrow, f.length,
-                    narrow, pairs, adds);
-      multiplySmall({room.slopeLines.data(), 1, wide}, room.queryLines.data(), narrow, room.dKeys.data(), narrow, f.length,
-                    narrow, pairs, adds);
-      multiplySmall({room.slopeRows.data(), wide / 2, 1}, room.keyLines.data(), narrow, room.dQueries.data() + first * narrow,
-                    narrow, count, narrow, (f.length + 1) / 2, false);
+      packRows(slopes, count, f.length, room.slopeRows);
+      multiplyPairs(room.turnedDContextRows.data() + at, turnedRow, room.scoreLines.data(), wide, room.turnedDValues.data(), wide,
+                    narrow, wide, pairs, adds);
+      multiplyPairs(room.turnedQueryRows.data() + at, turnedRow, room.slopeLines.data(), wide, room.turnedDKeys.data(), wide,
+                    narrow, wide, pairs, adds);
+      multiplyPairs(room.slopeRows.data(), wide / 2, room.keyLines.data(), narrow, room.dQueries.data() + first * narrow, narrow,
+                    count, narrow, wide / 2, false);
       continue;
     }
     multiplySmall({scores, 1, wide}, dContext, narrow, room.dValues.data(), narrow, f.length, narrow, count, adds);
@@ -223,6 +221,10 @@ static void attendGradient(const AttentionGradientJob& job, int64_t item, Attent
                         f.length, narrow, count, adds);
     multiplySmall({slopes, wide, 1}, room.keys.data(), narrow, room.dQueries.data() + first * narrow, narrow,
                         count, narrow, f.length, false);
+  }
+  if (f.narrow) {
+    turn(room.turnedDValues.data(), wide, narrow, f.length, room.dValues.data(), narrow);
+    turn(room.turnedDKeys.data(), wide, narrow, f.length, room.dKeys.data(), narrow);
   }
   putRows(job, sample, head, 0, f.scale, room.dQueries.data());
   // The queries were scaled already.

@@ -41,13 +41,19 @@ namespace avx512bf16 {
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,amx-tile,amx-bf16,prefer-vector-width=512")
 #define RM_REGISTER_BYTES 64
+#define RM_TILES
 namespace ringmaster {
 namespace amx {
 #include "vector.h"
+#include "random_bits.h"
 #include "pairs.h"
+#include "small_products.h"
+#include "tile_products.h"
 #include "tile_product_loops.h"
+#include "attention_loops.h"
 }  // namespace amx
 }  // namespace ringmaster
+#undef RM_TILES
 #undef RM_REGISTER_BYTES
 #pragma GCC pop_options
 #define RM_HAS_TILES 1

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <vector>
 
 namespace ringmaster {
@@ -19,6 +20,23 @@ constexpr int64_t kBlockRows = 32;
 constexpr int64_t kHeldRows = 64;
 
 inline int64_t padded(int64_t n) { return (n + kMostLanes - 1) / kMostLanes * kMostLanes; }
+// As wide as two rows of a tile, in either of its dimensions.
+inline int64_t tilePadded(int64_t n) { return (n + 2 * kMostLanes - 1) / (2 * kMostLanes) * (2 * kMostLanes); }
+
+// Room that begins with a line of the cache, so that no register of it lies in two.
+template <class T>
+struct LineAllocator {
+  using value_type = T;
+  LineAllocator() = default;
+  template <class Other>
+  LineAllocator(const LineAllocator<Other>&) {}
+  T* allocate(size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), std::align_val_t(64))); }
+  void deallocate(T* p, size_t) { ::operator delete(p, std::align_val_t(64)); }
+  bool operator==(const LineAllocator&) const { return true; }
+  bool operator!=(const LineAllocator&) const { return false; }
+};
+template <class T>
+using Held = std::vector<T, LineAllocator<T>>;
 
 struct RandomKey {
   uint32_t key[2];
@@ -79,33 +97,34 @@ struct AttentionJob {
   int64_t features() const { return heads * size; }
 };
 
-// One thread's room.
+// One thread's room. Rows and columns are padded, to size' and length'.
 struct AttentionRoom {
-  // Scaled queries [length][size'], values and keys [length][size'], keys and values transposed [size][length'].
-  std::vector<float> queries, keys, values, turnedKeys, turnedValues;
-  std::vector<float> mask, scores, slopes, factors;
-  std::vector<float> dContext, dQueries, dKeys, dValues;
+  // Scaled queries [length][size'], values and keys [length][size'], keys and values transposed [size'][length'].
+  Held<float> queries, keys, values, turnedKeys, turnedValues;
+  Held<float> mask, scores, slopes, factors;
+  // Of values and keys also transposed, [size'][length'].
+  Held<float> dContext, dQueries, dKeys, dValues, turnedDKeys, turnedDValues;
   std::vector<int16_t> numbers;
   // The same in pairs of bfloat16, where they are multiplied so: row by row (two columns to a word), line by line of two rows,
-  // and transposed.
-  std::vector<uint32_t> queryRows, dContextRows, scoreRows, slopeRows;
-  std::vector<uint32_t> queryLines, keyLines, valueLines, dContextLines, scoreLines, slopeLines;
-  std::vector<uint32_t> turnedKeyPairs, turnedValuePairs;
+  // transposed (a word to two columns of what was a row), and transposed row by row (a word to two rows).
+  Held<uint32_t> queryRows, dContextRows, scoreRows, slopeRows;
+  Held<uint32_t> keyLines, valueLines, scoreLines, slopeLines;
+  Held<uint32_t> turnedKeyPairs, turnedValuePairs, turnedQueryRows, turnedDContextRows;
 
   AttentionRoom(int64_t length, int64_t size, bool pairs) {
-    const int64_t wide = padded(length), narrow = padded(size);
-    for (auto* rows : {&queries, &keys, &values, &dContext, &dQueries, &dKeys, &dValues}) rows->assign(length * narrow, 0.f);
-    for (auto* turned : {&turnedKeys, &turnedValues}) turned->assign(size * wide, 0.f);
+    const int64_t wide = tilePadded(length), narrow = tilePadded(size);
+    for (auto* rows : {&queries, &keys, &values, &dContext, &dQueries, &dKeys, &dValues, &turnedKeys, &turnedValues})
+      rows->assign(wide * narrow, 0.f);
     mask.assign(wide, -1e30f);
     for (auto* held : {&scores, &slopes}) held->assign(kHeldRows * wide, 0.f);
     factors.assign(wide + kMostLanes, 0.f);
     numbers.assign(wide + 2 * kNumbers, 0);
     if (!pairs) return;
-    for (auto* rows : {&queryRows, &dContextRows}) rows->assign(length * narrow / 2 + kMostLanes, 0);
-    for (auto* held : {&scoreRows, &slopeRows}) held->assign(kHeldRows * wide / 2 + kMostLanes, 0);
-    for (auto* lines : {&queryLines, &keyLines, &valueLines, &dContextLines}) lines->assign((length + 1) / 2 * narrow, 0);
-    for (auto* lines : {&scoreLines, &slopeLines}) lines->assign((kHeldRows + 1) / 2 * wide, 0);
-    for (auto* turned : {&turnedKeyPairs, &turnedValuePairs}) turned->assign(narrow / 2 * wide, 0);
+    for (auto* turned : {&turnedDKeys, &turnedDValues}) turned->assign(wide * narrow, 0.f);
+    for (auto* rows : {&queryRows, &dContextRows, &keyLines, &valueLines, &turnedKeyPairs, &turnedValuePairs, &turnedQueryRows,
+                       &turnedDContextRows})
+      rows->assign(wide * narrow / 2 + kMostLanes, 0);
+    for (auto* held : {&scoreRows, &slopeRows, &scoreLines, &slopeLines}) held->assign(kHeldRows * wide / 2 + kMostLanes, 0);
   }
 };
 

@@ -24,6 +24,15 @@ RM_INLINE V addPairs(V sum, U left, U right) {
 }
 #endif
 
+// What is multiplied in pairs is padded with zeros, to whole registers or to the depth of a tile.
+RM_INLINE int64_t heldWidth(int64_t n) {
+#ifdef RM_TILES
+  return tilePadded(n);
+#else
+  return padded(n);
+#endif
+}
+
 RM_INLINE V addProduct(V sum, uint32_t left, U right) { return addPairs(sum, U{} + left, right); }
 RM_INLINE U loadRegister(const uint32_t* p) { U u; std::memcpy(&u, p, sizeof u); return u; }
 
@@ -89,5 +98,31 @@ RM_INLINE void packTurned(int64_t lines, int64_t width, uint32_t* to, int64_t st
       turnWords(words);
       for (int64_t i = 0; i < std::min(kLanes, pairs - k); i++)
         std::memcpy(to + (k + i) * stride + j, &words[i], sizeof words[i]);
+    }
+}
+
+// Rows of floats become columns: of [rows'][fromRow] to [columns'][toRow]. What lies beyond the rows and columns is turned too.
+RM_INLINE void turn(const float* from, int64_t fromRow, int64_t rows, int64_t columns, float* to, int64_t toRow) {
+  for (int64_t i = 0; i < rows; i += kLanes)
+    for (int64_t j = 0; j < columns; j += kLanes) {
+      U words[kLanes];
+      for (int64_t r = 0; r < kLanes; r++) std::memcpy(&words[r], from + (i + r) * fromRow + j, sizeof words[r]);
+      turnWords(words);
+      for (int64_t r = 0; r < kLanes; r++) std::memcpy(to + (j + r) * toRow + i, &words[r], sizeof words[r]);
+    }
+}
+
+// Lines of `width` floats, `row` apart, two and two, and rows as columns: to [width'][toRow], a word to two lines. `width` is whole
+// registers; lines beyond the last are 0.
+RM_INLINE void packTurnedLines(const float* from, int64_t row, int64_t lines, int64_t width, uint32_t* to, int64_t toRow) {
+  for (int64_t p = 0; 2 * p < lines; p += kLanes)
+    for (int64_t j = 0; j < width; j += kLanes) {
+      U words[kLanes] = {};
+      for (int64_t k = 0; k < kLanes && 2 * (p + k) < lines; k++) {
+        const float* line = from + 2 * (p + k) * row + j;
+        words[k] = pairsOf(load(line), 2 * (p + k) + 1 < lines ? load(line + row) : V{});
+      }
+      turnWords(words);
+      for (int64_t r = 0; r < kLanes; r++) std::memcpy(to + (j + r) * toRow + p, &words[r], sizeof words[r]);
     }
 }

@@ -58,3 +58,15 @@ RM_INLINE void multiplySmall(const Operand<Element>& a, const Element* b, int64_
   }
   for (; j < columns; j += kLanes) panel<kTileRows, 1>(a, b + j, bRow, c + j, cRow, rows, depth, adds);
 }
+
+#ifndef RM_TILES
+// c (+)= a · b of pairs: a row by row, b line by line of two rows.
+RM_INLINE void multiplyPairs(const uint32_t* a, int64_t aRow, const uint32_t* b, int64_t bRow, float* c, int64_t cRow, int64_t rows,
+                             int64_t columns, int64_t pairs, bool adds) {
+  multiplySmall(Operand<uint32_t>{a, aRow, 1}, b, bRow, c, cRow, rows, columns, pairs, adds);
+}
+// For whoever multiplies pairs.
+struct TileScope {
+  ~TileScope() {}
+};
+#endif

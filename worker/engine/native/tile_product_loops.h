@@ -1,9 +1,6 @@
-// Products of floats rounded to bfloat16 where the processor multiplies whole tiles (AMX): TDPBF16PS adds up a tile of 16 × 16 over
-// 32 depths. Each element is one sum in the order of the depth, as in narrow_product_loops.h; oneDNN divides deep sums of
-// small results over its threads, so that their number would decide bits.
-// Operands are packed tile by tile, [16 rows][16 pairs] of a and [16 pairs][16 columns] of b, the tiles of a row or column of
-// tiles in the order of the depth, with zeros at the end.
-constexpr int64_t kTile = 16, kTileWords = kTile * kTile;
+// Matrix products of floats rounded to bfloat16, tile by tile. Operands are packed in tiles, [16 rows][16 pairs] of a and
+// [16 pairs][16 columns] of b, those of a row or column of tiles in the order of the depth, with zeros at the end.
+constexpr int64_t kTileWords = kTile * kTile;
 static_assert(kNarrowUnit % (2 * kTile) == 0 && kNarrowRows % kTile == 0, "units and groups are whole tiles");
 
 // Tiles of the depth whose part of two rows of tiles stays in a core's first cache.
@@ -47,97 +44,46 @@ static void packNarrowRows(const NarrowProductJob& job, int64_t first, int64_t e
     }
 }
 
-// The form of all eight tiles.
-struct TileForm {
-  uint8_t palette = 1, start = 0, reserved[14] = {};
-  uint16_t lineBytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  uint8_t lines[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
+// Where a tile of c is added up: in c itself, or aside where it reaches beyond c.
+struct TileAside {
+  float* c;
+  int64_t rows, columns;
+  alignas(64) float held[kTileWords];
 
-// Where a tile of c is added up: c itself, or memory aside for tiles that reach beyond it.
-struct TilePlace {
-  float *c, *at;
-  int64_t row, rows, columns;
-  alignas(64) float aside[kTileWords];
-
-  void open(float* corner, int64_t cRow, int64_t rowsLeft, int64_t columnsLeft, bool adds) {
+  TileTarget open(float* corner, int64_t cRow, int64_t rowsLeft, int64_t columnsLeft, bool adds) {
     c = corner, rows = std::min(kTile, rowsLeft), columns = std::min(kTile, columnsLeft);
-    const bool whole = rows == kTile && columns == kTile;
-    at = whole ? c : aside, row = whole ? cRow : kTile;
-    if (whole || !adds) return;
-    for (int64_t i = 0; i < rows; i++) std::memcpy(aside + i * kTile, c + i * cRow, columns * sizeof(float));
+    if (rows == kTile && columns == kTile) {
+      rows = 0;
+      return {c, cRow};
+    }
+    if (adds)
+      for (int64_t i = 0; i < rows; i++) std::memcpy(held + i * kTile, c + i * cRow, columns * sizeof(float));
+    return {held, kTile};
   }
   void close(int64_t cRow) const {
-    if (at == c) return;
-    for (int64_t i = 0; i < rows; i++) std::memcpy(c + i * cRow, aside + i * kTile, columns * sizeof(float));
+    for (int64_t i = 0; i < rows; i++) std::memcpy(c + i * cRow, held + i * kTile, columns * sizeof(float));
   }
 };
-
-#define RM_OPEN_TILE(TILE, PLACE)                                             \
-  if (adds) _tile_loadd(TILE, (PLACE).at, (PLACE).row * sizeof(float));       \
-  else _tile_zero(TILE);
-#define RM_CLOSE_TILE(TILE, PLACE) _tile_stored(TILE, (PLACE).at, (PLACE).row * sizeof(float));
-
-// Up to 2 × 2 tiles of c over `depth` tiles of the depth: tiles 0 … 3 are c's, 4 and 5 a's, 6 and 7 b's.
-// @param held words from one row of tiles to the next, of either operand
-template <bool twoRows, bool twoColumns>
-RM_INLINE void multiplyTiles(const uint32_t* a, const uint32_t* b, int64_t held, int64_t depth, TilePlace (&places)[2][2],
-                             bool adds) {
-  constexpr int64_t line = kTile * sizeof(uint32_t);
-  // The compiler does not know that loads of tiles read memory.
-  asm volatile("" ::: "memory");
-  RM_OPEN_TILE(0, places[0][0])
-  if (twoColumns) { RM_OPEN_TILE(1, places[0][1]) }
-  if (twoRows) { RM_OPEN_TILE(2, places[1][0]) }
-  if (twoRows && twoColumns) { RM_OPEN_TILE(3, places[1][1]) }
-  for (int64_t k = 0; k < depth; k++, a += kTileWords, b += kTileWords) {
-    _tile_loadd(6, b, line);
-    _tile_loadd(4, a, line);
-    _tile_dpbf16ps(0, 4, 6);
-    if (twoRows) {
-      _tile_loadd(5, a + held, line);
-      _tile_dpbf16ps(2, 5, 6);
-    }
-    if (twoColumns) {
-      _tile_loadd(7, b + held, line);
-      _tile_dpbf16ps(1, 4, 7);
-    }
-    if (twoRows && twoColumns) _tile_dpbf16ps(3, 5, 7);
-  }
-  RM_CLOSE_TILE(0, places[0][0])
-  if (twoColumns) { RM_CLOSE_TILE(1, places[0][1]) }
-  if (twoRows) { RM_CLOSE_TILE(2, places[1][0]) }
-  if (twoRows && twoColumns) { RM_CLOSE_TILE(3, places[1][1]) }
-}
-#undef RM_OPEN_TILE
-#undef RM_CLOSE_TILE
 
 // c[firstRow … endRow][firstColumn … endColumn] of c = a · b, from packed operands. The part begins with a tile.
 static void multiplyNarrowPart(const NarrowProductJob& job, const ProductPart& part) {
   const ProductJob& product = job.product;
-  const int64_t held = job.heldPairs() * kTile, tiles = job.heldPairs() / kTile;
-  const TileForm form;
-  TilePlace places[2][2];
-  _tile_loadconfig(&form);
-  for (int64_t k = 0; k < tiles; k += kTilesHeld) {
-    const int64_t depth = std::min(kTilesHeld, tiles - k);
-    for (int64_t i = part.firstRow; i < part.endRow; i += 2 * kTile) {
-      const uint32_t* a = job.left + i * job.heldPairs() + k * kTileWords;
+  const int64_t next = job.heldPairs() * kTile, tiles = job.heldPairs() / kTile;
+  const TileScope scope;
+  TileAside asides[2][2];
+  TileTarget targets[2][2];
+  for (int64_t k = 0; k < tiles; k += kTilesHeld)
+    for (int64_t i = part.firstRow; i < part.endRow; i += 2 * kTile)
       for (int64_t j = part.firstColumn; j < part.endColumn; j += 2 * kTile) {
-        const uint32_t* b = job.right + j * job.heldPairs() + k * kTileWords;
-        const bool twoRows = part.endRow - i > kTile, twoColumns = part.endColumn - j > kTile, adds = k > 0;
+        const bool twoRows = part.endRow - i > kTile, twoColumns = part.endColumn - j > kTile;
         for (int64_t r = 0; r <= twoRows; r++)
           for (int64_t s = 0; s <= twoColumns; s++)
-            places[r][s].open(product.c + (i + r * kTile) * product.columns + j + s * kTile, product.columns,
-                              part.endRow - i - r * kTile, part.endColumn - j - s * kTile, adds);
-        if (twoRows && twoColumns) multiplyTiles<true, true>(a, b, held, depth, places, adds);
-        else if (twoRows) multiplyTiles<true, false>(a, b, held, depth, places, adds);
-        else if (twoColumns) multiplyTiles<false, true>(a, b, held, depth, places, adds);
-        else multiplyTiles<false, false>(a, b, held, depth, places, adds);
+            targets[r][s] = asides[r][s].open(product.c + (i + r * kTile) * product.columns + j + s * kTile, product.columns,
+                                              part.endRow - i - r * kTile, part.endColumn - j - s * kTile, k > 0);
+        multiplyTiles({job.left + i * job.heldPairs() + k * kTileWords, kTile, kTileWords, next},
+                      {job.right + j * job.heldPairs() + k * kTileWords, kTile, kTileWords, next}, std::min(kTilesHeld, tiles - k),
+                      targets, k > 0, twoRows, twoColumns);
         for (int64_t r = 0; r <= twoRows; r++)
-          for (int64_t s = 0; s <= twoColumns; s++) places[r][s].close(product.columns);
+          for (int64_t s = 0; s <= twoColumns; s++) asides[r][s].close(product.columns);
       }
-    }
-  }
-  _tile_release();
 }
