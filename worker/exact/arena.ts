@@ -23,6 +23,8 @@ export interface ArenaKernels {
   readonly kernels: ExactKernels;
   /** Memory for what is combined with the arena's vectors; whoever uses it does not wait meanwhile. */
   readonly operand: Uint8Array;
+  /** The arena's, for other programs that are to compute in it. */
+  readonly memory: WebAssembly.Memory;
 }
 
 const kernelsByMemory = new WeakMap<ArrayBufferLike, ArenaKernels>();
@@ -44,7 +46,7 @@ export class Arena {
     this.#memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.kernels = loadKernels(this.#memory);
     const operand = this.bytes(operandBytesMax);
-    kernelsByMemory.set(this.#memory.buffer, { kernels: this.kernels, operand });
+    kernelsByMemory.set(this.#memory.buffer, { kernels: this.kernels, operand, memory: this.#memory });
   }
 
   floats(length: number): Float32Array {

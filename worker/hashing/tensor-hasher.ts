@@ -5,9 +5,10 @@
  */
 import { readFileSync } from "node:fs";
 import { setImmediate as turn } from "node:timers/promises";
+import { kernelsOf } from "../exact/arena.ts";
 
 const stripeBytes = 32;
-/** Bytes that are copied and hashed at a time: they stay in a core's own cache meanwhile. */
+/** Bytes that are copied and hashed at a time, for memory that is no arena: they stay in a core's own cache meanwhile. */
 const slabBytes = 131_072;
 /** Bytes after which others of the thread have a turn: a neighbour of the ring may still wait for its chunks. */
 const turnBytes = 1_048_576;
@@ -19,8 +20,9 @@ interface Xxh64 {
   finish(total: bigint, tail: number): bigint;
 }
 
+const module = new WebAssembly.Module(readFileSync(new URL("./xxh64.wasm", import.meta.url)));
+
 function loadXxh64(memory: WebAssembly.Memory): Xxh64 {
-  const module = new WebAssembly.Module(readFileSync(new URL("./xxh64.wasm", import.meta.url)));
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
   const { start, stripes, finish } = exports;
   for (const loop of [start, stripes, finish]) {
@@ -33,10 +35,13 @@ function loadXxh64(memory: WebAssembly.Memory): Xxh64 {
   };
 }
 
-/** Hashes one vector after the other: calls must not overlap. */
+/** Hashes one vector after the other: calls must not overlap. What lies in an arena is hashed where it is. */
 export class TensorHasher {
   readonly #slab: Uint8Array;
   readonly #xxh64: Xxh64;
+  readonly #inArenas = new WeakMap<WebAssembly.Memory, Xxh64>();
+  /** Bytes since others of the thread had a turn. */
+  #sinceTurn = 0;
 
   constructor() {
     const pages = slabBytes / pageBytes;
@@ -69,33 +74,68 @@ export class TensorHasher {
     signal: AbortSignal,
   ): Promise<bigint[]> {
     const hashes: bigint[] = [];
-    let sinceTurn = 0;
     for (const pieces of lists) {
-      this.#xxh64.start();
-      let held = 0;
-      let total = 0;
-      for (const piece of pieces) {
-        total += piece.length;
-        for (let at = 0; at < piece.length;) {
-          const part = piece.subarray(at, at + slabBytes - held);
-          this.#slab.set(part, held);
-          at += part.length;
-          held += part.length;
-          if (held < slabBytes) continue;
-          this.#xxh64.stripes(0, slabBytes / stripeBytes);
-          held = 0;
-          sinceTurn += slabBytes;
-          if (sinceTurn < turnBytes) continue;
-          sinceTurn = 0;
-          await turn();
-          signal.throwIfAborted();
-        }
-      }
-      const whole = Math.floor(held / stripeBytes);
-      this.#xxh64.stripes(0, whole);
-      const hash = this.#xxh64.finish(BigInt(total), whole * stripeBytes);
+      const [only, second] = pieces;
+      const inArena = only === undefined || second !== undefined ? null : this.#inArenaOf(only);
+      const hash =
+        inArena === null || only === undefined
+          ? await this.#hashCopied(pieces, signal)
+          : await this.#hashInPlace(inArena, only, signal);
       hashes.push(BigInt.asUintN(64, hash));
     }
     return hashes;
+  }
+
+  /** What hashes in the arena that bytes lie in; null for other memory. */
+  #inArenaOf(bytes: Uint8Array): Xxh64 | null {
+    const memory = kernelsOf(bytes)?.memory;
+    if (memory === undefined) return null;
+    const known = this.#inArenas.get(memory);
+    if (known !== undefined) return known;
+    const loaded = loadXxh64(memory);
+    this.#inArenas.set(memory, loaded);
+    return loaded;
+  }
+
+  async #hashInPlace(xxh64: Xxh64, bytes: Uint8Array, signal: AbortSignal): Promise<bigint> {
+    const whole = bytes.length - (bytes.length % stripeBytes);
+    xxh64.start();
+    for (let at = 0; at < whole; at += slabBytes) {
+      const taken = Math.min(slabBytes, whole - at);
+      xxh64.stripes(bytes.byteOffset + at, taken / stripeBytes);
+      await this.#took(taken, signal);
+    }
+    return xxh64.finish(BigInt(bytes.length), bytes.byteOffset + whole);
+  }
+
+  async #hashCopied(pieces: readonly Uint8Array[], signal: AbortSignal): Promise<bigint> {
+    this.#xxh64.start();
+    let held = 0;
+    let total = 0;
+    for (const piece of pieces) {
+      total += piece.length;
+      for (let at = 0; at < piece.length;) {
+        const part = piece.subarray(at, at + slabBytes - held);
+        this.#slab.set(part, held);
+        at += part.length;
+        held += part.length;
+        if (held < slabBytes) continue;
+        this.#xxh64.stripes(0, slabBytes / stripeBytes);
+        held = 0;
+        await this.#took(slabBytes, signal);
+      }
+    }
+    const whole = Math.floor(held / stripeBytes);
+    this.#xxh64.stripes(0, whole);
+    return this.#xxh64.finish(BigInt(total), whole * stripeBytes);
+  }
+
+  /** Lets others of the thread have a turn where it is time. Rejects with the signal's reason. */
+  async #took(bytes: number, signal: AbortSignal): Promise<void> {
+    this.#sinceTurn += bytes;
+    if (this.#sinceTurn < turnBytes) return;
+    this.#sinceTurn = 0;
+    await turn();
+    signal.throwIfAborted();
   }
 }

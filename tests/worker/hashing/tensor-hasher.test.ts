@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { Arena, arenaBytes } from "../../../worker/exact/arena.ts";
 import { TensorHasher } from "../../../worker/hashing/tensor-hasher.ts";
 
 const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
@@ -75,14 +76,18 @@ describe("hashes of tensors", () => {
   it("are the specification's for every length and across pieces and turns", async () => {
     const sizes = [0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 1023, 32_768, 32_769, 65_536, 100_003, 300_000];
     const length = sizes.reduce((sum, size) => sum + size, 0);
-    const memory = new Float32Array(new SharedArrayBuffer((length + 5) * 4), 4, length + 3);
-    for (let i = 0; i < memory.length; i++) memory[i] = Math.sin(i * i) * 2 ** (i % 40);
-    const hashes = await new TensorHasher().hashTensors(memory, sizes, signal);
-    let start = 0;
-    for (const [index, size] of sizes.entries()) {
-      const values = memory.slice(start, start + size);
-      start += size;
-      assert.equal(hashes[index], specified(new Uint8Array(values.buffer)), `tensor of ${size}`);
+    const anyMemory = new Float32Array(new SharedArrayBuffer((length + 5) * 4), 4, length + 3);
+    const inArena = new Arena(arenaBytes(length * 4)).floats(length);
+    const hasher = new TensorHasher();
+    for (const memory of [anyMemory, inArena]) {
+      for (let i = 0; i < memory.length; i++) memory[i] = Math.sin(i * i) * 2 ** (i % 40);
+      const hashes = await hasher.hashTensors(memory, sizes, signal);
+      let start = 0;
+      for (const [index, size] of sizes.entries()) {
+        const values = memory.slice(start, start + size);
+        start += size;
+        assert.equal(hashes[index], specified(new Uint8Array(values.buffer)), `tensor of ${size}`);
+      }
     }
   });
 
