@@ -3,56 +3,72 @@
 constexpr int64_t kTileWords = kTile * kTile;
 static_assert(kNarrowUnit % (2 * kTile) == 0 && kNarrowRows % kTile == 0, "units and groups are whole tiles");
 
-// Tiles of the depth whose part of two rows of tiles stays in a core's first cache.
-constexpr int64_t kTilesHeld = 16;
+// Tiles of the depth whose part of a thread's operands stays in a core's second cache.
+constexpr int64_t kTilesHeld = 48;
 
-// Units `first` … `end` of kNarrowUnit columns of b; of each, as many of its depths at a time as a tile has.
+// Operands are read in the order in which they lie in memory, or in as few runs as can be: the processor then fetches them itself.
+
+// Units `first` … `end` of kNarrowUnit columns of b.
 static void packNarrowColumns(const NarrowProductJob& job, int64_t first, int64_t end) {
   const ProductJob& product = job.product;
-  for (int64_t unit = first * kNarrowUnit; unit < end * kNarrowUnit; unit += kNarrowUnit)
-    for (int64_t k = 0; k < product.depth; k += 2 * kTile) {
-      const int64_t depth = std::min(2 * kTile, product.depth - k);
-      for (int64_t j = unit; j < unit + kNarrowUnit; j += kTile) {
-        uint32_t* to = job.right + j * job.heldPairs() + k / 2 * kTile;
-        const int64_t columns = std::max<int64_t>(0, product.columns - j);
+  const int64_t endColumn = end * kNarrowUnit, held = job.heldPairs();
+  if (product.turnedB) {
+    for (int64_t j = first * kNarrowUnit; j < endColumn; j += kTile)
+      for (int64_t k = 0; k < product.depth; k += 2 * kTile) {
+        uint32_t* to = job.right + j * held + k / 2 * kTile;
+        const int64_t depth = std::min(2 * kTile, product.depth - k);
         if (depth < 2 * kTile) std::memset(to, 0, kTileWords * sizeof *to);
-        if (product.turnedB)
-          packTurned(columns, depth, to, kTile, [&](int64_t column) { return product.b + (j + column) * product.depth + k; });
-        else packAcross(product.b + k * product.columns + j, product.columns, depth, columns, to, kTile);
+        packTurned(std::max<int64_t>(0, product.columns - j), depth, to, kTile,
+                   [&](int64_t column) { return product.b + (j + column) * product.depth + k; });
       }
+    return;
+  }
+  for (int64_t pair = 0; pair < held; pair++) {
+    const bool one = 2 * pair < product.depth, other = 2 * pair + 1 < product.depth;
+    const float* from = product.b + 2 * pair * product.columns;
+    for (int64_t j = first * kNarrowUnit; j < endColumn; j += kTile) {
+      const int64_t columns = product.columns - j;
+      const U words = pairsOf(one ? load(from + j, columns) : V{}, other ? load(from + product.columns + j, columns) : V{});
+      std::memcpy(job.right + j * held + pair * kTile, &words, sizeof words);
     }
+  }
 }
 
-// Groups `first` … `end` of kNarrowRows rows of a, likewise.
+// Groups `first` … `end` of kNarrowRows rows of a.
 static void packNarrowRows(const NarrowProductJob& job, int64_t first, int64_t end) {
   const ProductJob& product = job.product;
-  for (int64_t group = first * kNarrowRows; group < end * kNarrowRows; group += kNarrowRows)
-    for (int64_t k = 0; k < product.depth; k += 2 * kTile) {
-      const int64_t depth = std::min(2 * kTile, product.depth - k);
-      for (int64_t i = group; i < group + kNarrowRows; i += kTile) {
-        const int64_t rows = std::max<int64_t>(0, std::min(kTile, product.rows - i));
+  const int64_t endRow = end * kNarrowRows, held = job.heldPairs();
+  if (product.turnedA) {
+    for (int64_t k = 0; k < product.depth; k += 2 * kTile)
+      for (int64_t i = first * kNarrowRows; i < endRow; i += kTile) {
+        const int64_t depth = std::min(2 * kTile, product.depth - k), rows = product.rows - i;
+        const float* from = product.a + k * product.rows + i;
         U words[kTile] = {};
-        if (product.turnedA) {
-          const float* from = product.a + k * product.rows + i;
-          for (int64_t p = 0; 2 * p < depth; p++, from += 2 * product.rows)
-            words[p] = pairsOf(load(from, rows), 2 * p + 1 < depth ? load(from + product.rows, rows) : V{});
-          turnWords(words);
-        } else
-          for (int64_t r = 0; r < rows; r++) words[r] = packedWords(product.a + (i + r) * product.depth + k, depth);
-        std::memcpy(job.left + i * job.heldPairs() + k / 2 * kTile, words, sizeof words);
+        for (int64_t p = 0; 2 * p < depth; p++, from += 2 * product.rows)
+          words[p] = pairsOf(load(from, rows), 2 * p + 1 < depth ? load(from + product.rows, rows) : V{});
+        turnWords(words);
+        std::memcpy(job.left + i * held + k / 2 * kTile, words, sizeof words);
       }
+    return;
+  }
+  for (int64_t i = first * kNarrowRows; i < endRow; i++) {
+    uint32_t* to = job.left + i / kTile * kTile * held + i % kTile * kTile;
+    for (int64_t k = 0; k < product.depth; k += 2 * kTile, to += kTileWords) {
+      const U words = i < product.rows ? packedWords(product.a + i * product.depth + k, product.depth - k) : U{};
+      std::memcpy(to, &words, sizeof words);
     }
+  }
 }
 
-// Where a tile of c is added up: in c itself, or aside where it reaches beyond c.
+// Where a tile of c is added up: in c itself; or aside where it reaches beyond c, or is not to pass through the caches.
 struct TileAside {
   float* c;
   int64_t rows, columns;
   alignas(64) float held[kTileWords];
 
-  TileTarget open(float* corner, int64_t cRow, int64_t rowsLeft, int64_t columnsLeft, bool adds) {
+  TileTarget open(float* corner, int64_t cRow, int64_t rowsLeft, int64_t columnsLeft, bool adds, bool streams) {
     c = corner, rows = std::min(kTile, rowsLeft), columns = std::min(kTile, columnsLeft);
-    if (rows == kTile && columns == kTile) {
+    if (rows == kTile && columns == kTile && !streams) {
       rows = 0;
       return {c, cRow};
     }
@@ -60,15 +76,27 @@ struct TileAside {
       for (int64_t i = 0; i < rows; i++) std::memcpy(held + i * kTile, c + i * cRow, columns * sizeof(float));
     return {held, kTile};
   }
-  void close(int64_t cRow) const {
-    for (int64_t i = 0; i < rows; i++) std::memcpy(c + i * cRow, held + i * kTile, columns * sizeof(float));
+  void close(int64_t cRow, bool streams) const {
+    if (streams && columns == kTile)
+      for (int64_t i = 0; i < rows; i++) _mm512_stream_ps(c + i * cRow, _mm512_load_ps(held + i * kTile));
+    else
+      for (int64_t i = 0; i < rows; i++) std::memcpy(c + i * cRow, held + i * kTile, columns * sizeof(float));
   }
 };
+
+// Whether a result is written past the caches: a large one would push out of them what is multiplied, and each of its lines would
+// be read before it is written. One that is added to is read again.
+RM_INLINE bool streamsResult(const NarrowProductJob& job) {
+  const ProductJob& product = job.product;
+  const bool isLarge = product.rows * product.columns * sizeof(float) >= 1 << 20;
+  return isLarge && job.heldPairs() <= kTilesHeld * kTile && product.columns % kTile == 0 && (uintptr_t)product.c % 64 == 0;
+}
 
 // c[firstRow … endRow][firstColumn … endColumn] of c = a · b, from packed operands. The part begins with a tile.
 static void multiplyNarrowPart(const NarrowProductJob& job, const ProductPart& part) {
   const ProductJob& product = job.product;
-  const int64_t next = job.heldPairs() * kTile, tiles = job.heldPairs() / kTile;
+  const int64_t apart = job.heldPairs() * kTile, tiles = job.heldPairs() / kTile;
+  const bool streams = streamsResult(job);
   const TileScope scope;
   TileAside asides[2][2];
   TileTarget targets[2][2];
@@ -79,11 +107,18 @@ static void multiplyNarrowPart(const NarrowProductJob& job, const ProductPart& p
         for (int64_t r = 0; r <= twoRows; r++)
           for (int64_t s = 0; s <= twoColumns; s++)
             targets[r][s] = asides[r][s].open(product.c + (i + r * kTile) * product.columns + j + s * kTile, product.columns,
-                                              part.endRow - i - r * kTile, part.endColumn - j - s * kTile, k > 0);
-        multiplyTiles({job.left + i * job.heldPairs() + k * kTileWords, kTile, kTileWords, next},
-                      {job.right + j * job.heldPairs() + k * kTileWords, kTile, kTileWords, next}, std::min(kTilesHeld, tiles - k),
-                      targets, k > 0, twoRows, twoColumns);
+                                              part.endRow - i - r * kTile, part.endColumn - j - s * kTile, k > 0, streams);
+        // The next part of c to the right, or the first one of the rows below.
+        const bool right = j + 2 * kTile < part.endColumn;
+        const int64_t row = right ? i : i + 2 * kTile, column = right ? j + 2 * kTile : part.firstColumn;
+        const Lines next = {product.c + row * product.columns + column, product.columns,
+                            k > 0 || streams ? 0 : std::min(2 * kTile, part.endRow - row),
+                            std::min(2 * kTile, part.endColumn - column)};
+        multiplyTiles({job.left + i * job.heldPairs() + k * kTileWords, kTile, kTileWords, apart},
+                      {job.right + j * job.heldPairs() + k * kTileWords, kTile, kTileWords, apart}, std::min(kTilesHeld, tiles - k),
+                      targets, k > 0, twoRows, twoColumns, next);
         for (int64_t r = 0; r <= twoRows; r++)
-          for (int64_t s = 0; s <= twoColumns; s++) asides[r][s].close(product.columns);
+          for (int64_t s = 0; s <= twoColumns; s++) asides[r][s].close(product.columns, streams);
       }
+  _mm_sfence();
 }

@@ -31,14 +31,30 @@ struct TileTarget {
   int64_t line;
 };
 
+// A block of memory in lines far apart, where the processor does not guess what comes next.
+struct Lines {
+  const float* data;
+  int64_t apart, count, floats;
+};
+
+// Asks for lines `first` … `end` of a block, to be read or written.
+template <int write>
+RM_INLINE void fetch(const Lines& lines, int64_t first, int64_t end) {
+  for (int64_t i = first; i < std::min(end, lines.count); i++)
+    for (int64_t j = 0; j < lines.floats; j += 16) __builtin_prefetch(lines.data + i * lines.apart + j, write);
+}
+
 #define RM_OPEN_TILE(TILE, TARGET)                                                   \
   if (adds) _tile_loadd(TILE, (TARGET).data, (TARGET).line * (int64_t)sizeof(float)); \
   else _tile_zero(TILE);
 #define RM_CLOSE_TILE(TILE, TARGET) _tile_stored(TILE, (TARGET).data, (TARGET).line * (int64_t)sizeof(float));
 
 // Up to 2 × 2 tiles of c over `depth` tiles: 0 … 3 are c's, 4 and 5 a's, 6 and 7 b's.
+// @param next what is written to next
 template <bool twoRows, bool twoColumns>
-RM_INLINE void multiplyTiles(const TileOperand& a, const TileOperand& b, int64_t depth, const TileTarget (&c)[2][2], bool adds) {
+RM_INLINE void multiplyTiles(const TileOperand& a, const TileOperand& b, int64_t depth, const TileTarget (&c)[2][2], bool adds,
+                             const Lines& next) {
+  const int64_t fetched = (next.count + depth - 1) / depth;
   const int64_t aLine = a.line * sizeof(uint32_t), bLine = b.line * sizeof(uint32_t);
   const uint32_t *left = a.data, *right = b.data;
   // The compiler does not know that loads of tiles read memory.
@@ -48,6 +64,7 @@ RM_INLINE void multiplyTiles(const TileOperand& a, const TileOperand& b, int64_t
   if (twoRows) { RM_OPEN_TILE(2, c[1][0]) }
   if (twoRows && twoColumns) { RM_OPEN_TILE(3, c[1][1]) }
   for (int64_t k = 0; k < depth; k++, left += a.step, right += b.step) {
+    fetch<1>(next, k * fetched, (k + 1) * fetched);
     _tile_loadd(6, right, bLine);
     _tile_loadd(4, left, aLine);
     _tile_dpbf16ps(0, 4, 6);
@@ -70,11 +87,11 @@ RM_INLINE void multiplyTiles(const TileOperand& a, const TileOperand& b, int64_t
 #undef RM_CLOSE_TILE
 
 RM_INLINE void multiplyTiles(const TileOperand& a, const TileOperand& b, int64_t depth, const TileTarget (&c)[2][2], bool adds,
-                             bool twoRows, bool twoColumns) {
-  if (twoRows && twoColumns) multiplyTiles<true, true>(a, b, depth, c, adds);
-  else if (twoRows) multiplyTiles<true, false>(a, b, depth, c, adds);
-  else if (twoColumns) multiplyTiles<false, true>(a, b, depth, c, adds);
-  else multiplyTiles<false, false>(a, b, depth, c, adds);
+                             bool twoRows, bool twoColumns, const Lines& next) {
+  if (twoRows && twoColumns) multiplyTiles<true, true>(a, b, depth, c, adds, next);
+  else if (twoRows) multiplyTiles<true, false>(a, b, depth, c, adds, next);
+  else if (twoColumns) multiplyTiles<false, true>(a, b, depth, c, adds, next);
+  else multiplyTiles<false, false>(a, b, depth, c, adds, next);
 }
 
 // c (+)= a · b of pairs: a row by row, b line by line of two rows. All have room for whole tiles, and `columns` and `pairs` are whole
@@ -87,6 +104,6 @@ RM_INLINE void multiplyPairs(const uint32_t* a, int64_t aRow, const uint32_t* b,
       const TileTarget targets[2][2] = {{{corner, cRow}, {corner + kTile, cRow}},
                                         {{corner + kTile * cRow, cRow}, {corner + kTile * cRow + kTile, cRow}}};
       multiplyTiles({a + i * aRow, aRow, kTile, kTile * aRow}, {b + j, bRow, kTile * bRow, kTile}, pairs / kTile, targets, adds,
-                    rows - i > kTile, columns - j > kTile);
+                    rows - i > kTile, columns - j > kTile, Lines{});
     }
 }
