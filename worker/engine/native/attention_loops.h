@@ -1,8 +1,13 @@
 // Attention of one head, forward and backward, with the scores in a core's own cache.
-// A head's rows lie far apart, so that the processor does not guess what is read next: it is told this many rows before.
-constexpr int64_t kFetchedRows = 12;
-RM_INLINE void fetchLater(const float* row, int64_t size) {
-  for (int64_t k = 0; k < size; k += 16) __builtin_prefetch(row + k);
+// Asks for one row of what the next head reads. Its rows lie far apart, so that the processor does not guess them, and a head takes
+// as long as they need. @param slopes of contexts; null where they are not read
+RM_INLINE void fetchRow(const AttentionJob& job, int64_t item, int64_t row, const float* slopes) {
+  if (item >= job.batch * job.heads) return;
+  const int64_t features = job.features(), place = item / job.heads * job.length + row, column = item % job.heads * job.size;
+  for (int64_t k = 0; k < job.size; k += 16) {
+    for (int64_t part = 0; part < 3; part++) __builtin_prefetch(job.projected + (place * 3 + part) * features + column + k, 0, 2);
+    if (slopes != nullptr) __builtin_prefetch(slopes + place * features + column + k, 0, 2);
+  }
 }
 
 // Takes one head's queries (0), keys (1) or values (2), bias added and scaled, row by row.
@@ -11,7 +16,6 @@ RM_INLINE void takeRows(const AttentionJob& job, int64_t sample, int64_t head, i
   const float* bias = job.bias + part * features + head * job.size;
   for (int64_t i = 0; i < job.length; i++) {
     const float* from = job.projected + ((sample * job.length + i) * 3 + part) * features + head * job.size;
-    fetchLater(from + 3 * features * kFetchedRows, job.size);
     for (int64_t k = 0; k < job.size; k += kLanes)
       store(rows + i * narrow + k, (load(from + k, job.size - k) + load(bias + k, job.size - k)) * scale);
   }
@@ -77,6 +81,7 @@ static void attend(const AttentionJob& job, float* context, int64_t item, Attent
     scoreRows(job, first, count, room);
     for (int64_t i = 0; i < count; i++) {
       float* row = room.scores.data() + i * wide;
+      fetchRow(job, item + 1, first + i, nullptr);
       V most = load(row);
       for (int64_t j = kLanes; j < wide; j += kLanes) most = larger(most, load(row + j));
       const float top = largest(most);
@@ -106,8 +111,9 @@ static void attend(const AttentionJob& job, float* context, int64_t item, Attent
       multiplySmall({room.scores.data(), wide, 1}, room.values.data(), narrow, out, narrow, count, narrow, job.length, false);
     }
     for (int64_t i = 0; i < count; i++)
-      std::memcpy(context + (sample * job.length + first + i) * features + head * job.size, out + i * narrow,
-                  job.size * sizeof(float));
+      for (int64_t k = 0; k < job.size; k += kLanes)
+        storePast(context + (sample * job.length + first + i) * features + head * job.size + k, load(out + i * narrow + k),
+                  job.size - k);
   }
 }
 
@@ -122,7 +128,7 @@ RM_INLINE void putRows(const AttentionGradientJob& job, int64_t sample, int64_t 
     for (int64_t i = 0; i < f.length; i++) {
       const V v = load(rows + i * narrow + k) * scale;
       total += v;
-      store(job.dProjected + ((sample * f.length + i) * 3 + part) * features + head * f.size + k, v, n);
+      storePast(job.dProjected + ((sample * f.length + i) * 3 + part) * features + head * f.size + k, v, n);
     }
     store(sums + k, total, n);
   }
@@ -161,8 +167,7 @@ static void attendGradient(const AttentionGradientJob& job, int64_t item, Attent
   takeHead(f, sample, head, room);
   for (int64_t i = 0; i < f.length; i++) {
     const float* from = job.dContext + (sample * f.length + i) * features + head * f.size;
-    fetchLater(from + features * kFetchedRows, f.size);
-    std::memcpy(room.dContext.data() + i * narrow, from, f.size * sizeof(float));
+    for (int64_t k = 0; k < f.size; k += kLanes) store(room.dContext.data() + i * narrow + k, load(from + k, f.size - k));
   }
   if (f.narrow) {
     turnPairs(f, room.values, room.turnedValuePairs);
@@ -185,6 +190,7 @@ static void attendGradient(const AttentionGradientJob& job, int64_t item, Attent
       multiplySmall({dContext, narrow, 1}, room.turnedValues.data(), wide, slopes, wide, count, wide, f.size, false);
     for (int64_t i = 0; i < count; i++) {
       float *row = scores + i * wide, *slope = slopes + i * wide;
+      fetchRow(f, item + 1, first + i, job.dContext);
       const int64_t place = rowIndex(f, item, first + i);
       const float top = f.stats[2 * place], inverse = f.stats[2 * place + 1];
       if (f.dropout.drops)

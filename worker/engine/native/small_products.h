@@ -65,8 +65,10 @@ RM_INLINE void multiplyPairs(const uint32_t* a, int64_t aRow, const uint32_t* b,
                              int64_t columns, int64_t pairs, bool adds) {
   multiplySmall(Operand<uint32_t>{a, aRow, 1}, b, bRow, c, cRow, rows, columns, pairs, adds);
 }
-// For whoever multiplies pairs.
+// Around what multiplies pairs.
 struct TileScope {
   ~TileScope() {}
 };
+// Of a large result that is not read again soon.
+RM_INLINE void storePast(float* p, V v, int64_t n) { store(p, v, n); }
 #endif

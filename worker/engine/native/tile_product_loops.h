@@ -120,5 +120,4 @@ static void multiplyNarrowPart(const NarrowProductJob& job, const ProductPart& p
         for (int64_t r = 0; r <= twoRows; r++)
           for (int64_t s = 0; s <= twoColumns; s++) asides[r][s].close(product.columns, streams);
       }
-  _mm_sfence();
 }

@@ -14,9 +14,19 @@ struct TileScope {
     asm volatile("" ::"r"(&form) : "memory");
     _tile_loadconfig(&form);
   }
-  ~TileScope() { _tile_release(); }
+  ~TileScope() {
+    _tile_release();
+    _mm_sfence();
+  }
   TileScope(const TileScope&) = delete;
 };
+
+// Of a large result that is not read again soon: past the caches, where whole lines are written, so that they are not read before.
+// What follows a scope sees it.
+RM_INLINE void storePast(float* p, V v, int64_t n) {
+  if (n >= kLanes && (uintptr_t)p % 64 == 0) _mm512_stream_ps(p, (__m512)v);
+  else store(p, v, n);
+}
 
 // Tiles of an operand: words from one line of a tile to the next, from a tile to the next one of the depth, and to the
 // next one of another row of a, or column of b.
