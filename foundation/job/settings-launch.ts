@@ -116,7 +116,8 @@ export const launchSettings = {
     help: "pieces in which gradients are exchanged, each as soon as it is computed; never changes what is trained",
     expected: `a whole number from 1 to ${bucketsMax}`,
     onResume: "free",
-    defaultText: "1 on one host; over a network 8, fewer for small models",
+    defaultText:
+      "4 for a worker that is alone, 1 for several on one host, over a network 8; fewer for small models",
   }),
   zeroStage: setting(z.literal([0, 1]).default(0), {
     group: "Workers and services",

@@ -46,7 +46,11 @@ export class Arena {
     this.#memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.kernels = loadKernels(this.#memory);
     const operand = this.bytes(operandBytesMax);
-    kernelsByMemory.set(this.#memory.buffer, { kernels: this.kernels, operand, memory: this.#memory });
+    kernelsByMemory.set(this.#memory.buffer, {
+      kernels: this.kernels,
+      operand,
+      memory: this.#memory,
+    });
   }
 
   floats(length: number): Float32Array {

@@ -19,12 +19,14 @@ export interface Bucket {
 
 /** Buckets over a network, if nobody says another number: what of the last one is left to be waited for is a small part. */
 const bucketsOverNetwork = 8;
+/** Buckets of a worker that is alone: it adds up and hashes on one thread, which then leaves less of the other cores idle. */
+const bucketsAlone = 4;
 /** Bytes of the vector for a bucket, at least, if nobody says a number: each costs two collectives' hops. */
 const bucketBytesMin = 1024 * 1024;
 
 /**
  * In how many buckets to exchange a vector.
- * @param wanted null for as many as pay: one where all ranks share a host, whose cores the exchange would take from computing
+ * @param wanted null for as many as pay: one where several ranks share a host, whose cores the exchange would take from computing
  * @param bytes of the vector
  */
 export function bucketCount(
@@ -32,7 +34,8 @@ export function bucketCount(
   ring: { readonly worldSize: number; readonly sharesHost: boolean },
   bytes: number,
 ): number {
-  if (ring.worldSize === 1 || (wanted === null && ring.sharesHost)) return 1;
+  if (ring.worldSize === 1) return wanted ?? Math.min(bucketsAlone, networkBuckets(null, bytes));
+  if (wanted === null && ring.sharesHost) return 1;
   return networkBuckets(wanted, bytes);
 }
 

@@ -91,9 +91,15 @@ describe("cutBuckets", () => {
 describe("bucketCount", () => {
   const megabytes = (count: number): number => count * 1024 * 1024;
 
-  it("is one where there is nothing to wait for, or nobody else's cores", () => {
+  it("is one where the cores are others' too", () => {
     assert.equal(bucketCount(null, { worldSize: 4, sharesHost: true }, megabytes(100)), 1);
-    assert.equal(bucketCount(8, { worldSize: 1, sharesHost: false }, megabytes(100)), 1);
+  });
+
+  it("is four for a worker that is alone, fewer for little, and whatever is said", () => {
+    const ring = { worldSize: 1, sharesHost: true };
+    assert.equal(bucketCount(null, ring, megabytes(100)), 4);
+    assert.equal(bucketCount(null, ring, megabytes(2.5)), 2);
+    assert.equal(bucketCount(2, ring, megabytes(100)), 2);
   });
 
   it("is eight over a network, fewer for little, and whatever is said", () => {
