@@ -38,6 +38,18 @@ struct LineAllocator {
 template <class T>
 using Held = std::vector<T, LineAllocator<T>>;
 
+// The same for what is written before it is read.
+template <class T>
+class Room {
+  T* data_;
+
+ public:
+  explicit Room(int64_t count) : data_(LineAllocator<T>().allocate(count)) {}
+  ~Room() { LineAllocator<T>().deallocate(data_, 0); }
+  Room(const Room&) = delete;
+  T* get() const { return data_; }
+};
+
 struct RandomKey {
   uint32_t key[2];
   uint32_t counter[2];

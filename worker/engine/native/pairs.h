@@ -101,14 +101,14 @@ RM_INLINE void packTurned(int64_t lines, int64_t width, uint32_t* to, int64_t st
     }
 }
 
-// Rows of floats become columns: of [rows'][fromRow] to [columns'][toRow]. What lies beyond the rows and columns is turned too.
+// Rows of floats become columns: of [rows][fromRow] to [columns][toRow].
 RM_INLINE void turn(const float* from, int64_t fromRow, int64_t rows, int64_t columns, float* to, int64_t toRow) {
   for (int64_t i = 0; i < rows; i += kLanes)
     for (int64_t j = 0; j < columns; j += kLanes) {
-      U words[kLanes];
-      for (int64_t r = 0; r < kLanes; r++) std::memcpy(&words[r], from + (i + r) * fromRow + j, sizeof words[r]);
+      U words[kLanes] = {};
+      for (int64_t r = 0; r < std::min(kLanes, rows - i); r++) words[r] = (U)load(from + (i + r) * fromRow + j, columns - j);
       turnWords(words);
-      for (int64_t r = 0; r < kLanes; r++) std::memcpy(to + (j + r) * toRow + i, &words[r], sizeof words[r]);
+      for (int64_t r = 0; r < std::min(kLanes, columns - j); r++) store(to + (j + r) * toRow + i, (V)words[r], rows - i);
     }
 }
 

@@ -17,6 +17,9 @@ RM_PRODUCT_OP("RingmasterProduct")
 RM_PRODUCT_OP("RingmasterNarrowProduct")
 #undef RM_PRODUCT_OP
 
+// Rows of an operand that one thread turns at a time.
+constexpr int64_t kTurnedRows = 48;
+
 // c is cut for more threads than there are, so that they end together; packing what parts share is to stay cheap.
 struct ProductCut {
   int64_t tileRows, rowParts, columnParts;
@@ -93,36 +96,40 @@ class Product : public ProductKernel {
   void multiply(OpKernelContext* context, int64_t count, const std::function<ProductJob(int64_t)>& product) override {
     const ProductJob one = product(0);
     const ProductCut cut = cutOf(context, one, 6);
-    inParallel(context, count * cut.parts(), one.rows * one.columns * one.depth / cut.parts() / 16 + 1,
-               [&](int64_t first, int64_t end) {
-                 for (int64_t i = first; i < end; i++) {
-                   const ProductJob job = product(i / cut.parts());
-                   const ProductPart part = cut.part(job.rows, job.columns, i % cut.parts());
-                   RM_CALL(multiplyPart, job, part);
-                 }
-               });
+    const Room<float> room(one.turnedA ? one.rows * one.depth : 1);
+    for (int64_t item = 0; item < count; item++) {
+      ProductJob job = product(item);
+      if (job.turnedA) {
+        const int64_t groups = (job.rows + kTurnedRows - 1) / kTurnedRows;
+        inParallel(context, groups, kTurnedRows * job.depth / 4, [&](int64_t first, int64_t end) {
+          RM_CALL(turnRows, job, first * kTurnedRows, std::min(job.rows, end * kTurnedRows), room.get());
+        });
+        job.turnedA = false;
+        job.a = room.get();
+      }
+      inParallel(context, cut.parts(), job.rows * job.columns * job.depth / cut.parts() / 16 + 1, [&](int64_t first, int64_t end) {
+        for (int64_t i = first; i < end; i++) {
+          const ProductPart part = cut.part(job.rows, job.columns, i);
+          RM_CALL(multiplyPart, job, part);
+        }
+      });
+    }
   }
 };
 REGISTER_KERNEL_BUILDER(Name("RingmasterProduct").Device(tensorflow::DEVICE_CPU), Product);
 
 class NarrowProduct : public ProductKernel {
-  // A line of the cache: a row of a tile that lay in two of them would be loaded twice.
-  struct alignas(64) Line {
-    uint32_t words[16];
-  };
-  static int64_t linesOf(int64_t words) { return (words + 15) / 16; }
-
  public:
   using ProductKernel::ProductKernel;
 
  protected:
   void multiply(OpKernelContext* context, int64_t count, const std::function<ProductJob(int64_t)>& product) override {
     NarrowProductJob job = {product(0), nullptr, nullptr};
-    const std::unique_ptr<Line[]> left(new Line[linesOf(job.leftWords())]), right(new Line[linesOf(job.rightWords())]);
+    const Room<uint32_t> left(job.leftWords()), right(job.rightWords());
     const ProductCut cut = cutOf(context, job.product, multipliesTiles() ? 32 : 6);
     const int64_t flops = job.product.rows * job.product.columns * job.product.depth;
     for (int64_t item = 0; item < count; item++) {
-      job = {product(item), left[0].words, right[0].words};
+      job = {product(item), left.get(), right.get()};
       // Both operands in one go: who has packed his share of one helps with the other.
       inParallel(context, job.groups() + job.units(), job.pairs() * kNarrowUnit / 4, [&](int64_t first, int64_t end) {
         const int64_t groups = job.groups();
