@@ -96,24 +96,24 @@ class Product : public ProductKernel {
   void multiply(OpKernelContext* context, int64_t count, const std::function<ProductJob(int64_t)>& product) override {
     const ProductJob one = product(0);
     const ProductCut cut = cutOf(context, one, 6);
-    const Room<float> room(one.turnedA ? one.rows * one.depth : 1);
-    for (int64_t item = 0; item < count; item++) {
-      ProductJob job = product(item);
-      if (job.turnedA) {
-        const int64_t groups = (job.rows + kTurnedRows - 1) / kTurnedRows;
-        inParallel(context, groups, kTurnedRows * job.depth / 4, [&](int64_t first, int64_t end) {
-          RM_CALL(turnRows, job, first * kTurnedRows, std::min(job.rows, end * kTurnedRows), room.get());
-        });
-        job.turnedA = false;
-        job.a = room.get();
-      }
-      inParallel(context, cut.parts(), job.rows * job.columns * job.depth / cut.parts() / 16 + 1, [&](int64_t first, int64_t end) {
+    const int64_t groups = (one.rows + kTurnedRows - 1) / kTurnedRows, size = one.rows * one.depth;
+    const Room<float> turned(one.turnedA ? count * size : 1);
+    if (one.turnedA)
+      inParallel(context, count * groups, kTurnedRows * one.depth / 4, [&](int64_t first, int64_t end) {
         for (int64_t i = first; i < end; i++) {
-          const ProductPart part = cut.part(job.rows, job.columns, i);
-          RM_CALL(multiplyPart, job, part);
+          const ProductJob job = product(i / groups);
+          const int64_t row = i % groups * kTurnedRows;
+          RM_CALL(turnRows, job, row, std::min(job.rows, row + kTurnedRows), turned.get() + i / groups * size);
         }
       });
-    }
+    inParallel(context, count * cut.parts(), one.columns * size / cut.parts() / 16 + 1, [&](int64_t first, int64_t end) {
+      for (int64_t i = first; i < end; i++) {
+        ProductJob job = product(i / cut.parts());
+        if (job.turnedA) job.a = turned.get() + i / cut.parts() * size;
+        const ProductPart part = cut.part(job.rows, job.columns, i % cut.parts());
+        RM_CALL(multiplyPart, job, part);
+      }
+    });
   }
 };
 REGISTER_KERNEL_BUILDER(Name("RingmasterProduct").Device(tensorflow::DEVICE_CPU), Product);

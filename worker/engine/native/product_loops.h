@@ -43,7 +43,7 @@ static void turnRows(const ProductJob& job, int64_t first, int64_t end, float* t
   turn(job.a + first, job.rows, job.depth, end - first, to + first * job.depth, job.depth);
 }
 
-// c[firstRow … endRow][firstColumn … endColumn] of c = a · b; a is not turned.
+// c[firstRow … endRow][firstColumn … endColumn] of c = a · b; a lies as if it were not turned.
 static void multiplyPart(const ProductJob& job, const ProductPart& part) {
   const Room<float> panel(kPanelHeld);
   const int64_t depthHeld = std::min(kDepthHeld, job.depth), columnsHeld = kPanelHeld / depthHeld / kStrip * kStrip;
