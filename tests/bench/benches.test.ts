@@ -4,16 +4,14 @@
  * or RINGMASTER_TEST_PYTHON.
  */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { after, before, describe, it } from "node:test";
 import { z } from "zod";
 import { skipWithout, works } from "../support/needed-tool.ts";
 import { networksPermitted } from "../support/network-hosts.ts";
+import { runScript } from "../support/run-script.ts";
 
 const python = process.env["RINGMASTER_BENCH_PYTHON"] ?? process.env["RINGMASTER_TEST_PYTHON"];
 const found = (name: string): string => `u.find_spec("${name}")`;
@@ -39,19 +37,8 @@ const reportSchema = z.looseObject({
 
 type Report = z.infer<typeof reportSchema>;
 
-async function runBench(name: string, args: readonly string[]) {
-  const script = fileURLToPath(new URL(`./${name}.bench.ts`, import.meta.url));
-  const child = spawn(process.execPath, ["--import", "tsx", script, ...args], {
-    env: { ...process.env, ...(python === undefined ? {} : { RINGMASTER_BENCH_PYTHON: python }) },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let output = "";
-  let errors = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
-  const [code] = await once(child, "close");
-  return { code: Number(code), output, errors };
-}
+const runBench = (name: string, args: readonly string[]) =>
+  runScript(new URL(`./${name}.bench.ts`, import.meta.url), args, python);
 
 async function reportOf(name: string, args: readonly string[]): Promise<Report> {
   const peer = hasPeer ? [] : ["--no-peer"];

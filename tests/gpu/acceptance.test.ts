@@ -3,16 +3,14 @@
  * whole of it on a CPU, tiny; what it reads and decides by itself; and its refusal where there is no GPU.
  */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { presentGpus } from "../../foundation/host/graphics-cards.ts";
 import { works } from "../support/needed-tool.ts";
+import { runScript } from "../support/run-script.ts";
 import { readTap } from "./parity.ts";
 import { planAcceptance } from "./plan.ts";
 import { reportText, shortcomings, type AcceptanceReport } from "./report.ts";
@@ -20,19 +18,8 @@ import { reportText, shortcomings, type AcceptanceReport } from "./report.ts";
 const python = process.env["RINGMASTER_BENCH_PYTHON"] ?? process.env["RINGMASTER_TEST_PYTHON"];
 const hasPeer = python !== undefined && works(python, ["-c", "import torch, transformers"]);
 
-async function accept(args: readonly string[]) {
-  const script = fileURLToPath(new URL("./acceptance.ts", import.meta.url));
-  const child = spawn(process.execPath, ["--import", "tsx", script, ...args], {
-    env: { ...process.env, ...(python === undefined ? {} : { RINGMASTER_BENCH_PYTHON: python }) },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let output = "";
-  let errors = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
-  const [code] = await once(child, "close");
-  return { code: Number(code), output, errors };
-}
+const accept = (args: readonly string[]) =>
+  runScript(new URL("./acceptance.ts", import.meta.url), args, python);
 
 const reportSchema = z.looseObject({
   test: z.literal("gpu"),

@@ -10,7 +10,7 @@ import type { GradientSum } from "./gradient-sum.ts";
 import { GroupSum, type ExactRing } from "./group-sum.ts";
 import type { ExactKernels, Grid } from "./kernels.ts";
 import type { Ownership } from "./ownership.ts";
-import { cutPieces, type Piece } from "./pieces.ts";
+import { cutPieces, pieceAt, type Piece } from "./pieces.ts";
 import { SumProof } from "./sum-proof.ts";
 import { slotBytes, Slots, type SlotForm, type TouchedRows } from "./slots.ts";
 
@@ -114,7 +114,7 @@ export class ExactSum implements GradientSum {
     const { vector, filled } = this.#current;
     const { rowParts, layout } = this.#form;
     const { bounds } = layout;
-    const { part, firstBlock, endBlock } = this.#piece(piece);
+    const { part, firstBlock, endBlock } = pieceAt(this.pieces, piece);
     const ofBlocks = (first: number, end: number): Uint8Array => {
       const values = vector.subarray(bounds[first], bounds[end]);
       return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
@@ -130,18 +130,11 @@ export class ExactSum implements GradientSum {
   squaresOf(piece: number): number {
     const { filled } = this.#current;
     const { squares } = this.#grid;
-    const { firstBlock, endBlock } = this.#piece(piece);
+    const { firstBlock, endBlock } = pieceAt(this.pieces, piece);
     let sum = 0;
     for (let block = firstBlock; block < endBlock; block++)
       if (filled[block] === 1) sum += squares[block] ?? 0;
     return sum;
-  }
-
-  #piece(index: number): Piece {
-    const piece = this.pieces[index];
-    if (piece === undefined)
-      throw new RangeError(`Cannot find piece ${index} of ${this.pieces.length}`);
-    return piece;
   }
 
   /** The groups of a step of this many microbatches, as `[first, end)`. */

@@ -7,7 +7,7 @@ import { Arena, arenaBytes } from "./arena.ts";
 import { layOutBlocks, microbatchGroups, type BlockLayout, type RowPart } from "./block-layout.ts";
 import type { Bucket } from "./buckets.ts";
 import type { GradientSum, OpenGroup, SumRing } from "./gradient-sum.ts";
-import { cutPieces, type Piece } from "./pieces.ts";
+import { cutPieces, pieceAt, type Piece } from "./pieces.ts";
 import type { TouchedRows } from "./slots.ts";
 
 /** Parts that lie one after the other in the vector: whole ones together, a row part by itself. */
@@ -90,7 +90,7 @@ export class FloatSum implements GradientSum {
   }
 
   bytesOf(piece: number): readonly Uint8Array[] {
-    const { part, firstBlock, endBlock } = this.#piece(piece);
+    const { part, firstBlock, endBlock } = pieceAt(this.pieces, piece);
     const { bounds, firstBlocks } = this.#layout;
     const [start = 0, end = 0] = [bounds[firstBlock], bounds[endBlock]];
     const stretch = this.#stretches.find(({ rows }) => rows?.part === part);
@@ -105,7 +105,7 @@ export class FloatSum implements GradientSum {
   }
 
   squaresOf(piece: number): number {
-    const { firstBlock, endBlock } = this.#piece(piece);
+    const { firstBlock, endBlock } = pieceAt(this.pieces, piece);
     const squares = this.#squares.subarray(firstBlock, endBlock);
     this.#arena.kernels.sumSquares(
       squares,
@@ -113,13 +113,6 @@ export class FloatSum implements GradientSum {
       this.#bounds.subarray(firstBlock, endBlock + 1),
     );
     return squares.reduce((sum, square) => sum + square, 0);
-  }
-
-  #piece(index: number): Piece {
-    const piece = this.pieces[index];
-    if (piece === undefined)
-      throw new RangeError(`Cannot find piece ${index} of ${this.pieces.length}`);
-    return piece;
   }
 
   /** One microbatch a group: each is added as soon as it is there. */

@@ -46,3 +46,10 @@ export function cutPieces(
 function firstSize(bounds: Uint32Array, block: number): number {
   return (bounds[block + 1] ?? 0) - (bounds[block] ?? 0);
 }
+
+/** A piece by its number. Throws RangeError beyond the last one. */
+export function pieceAt(pieces: readonly Piece[], index: number): Piece {
+  const piece = pieces[index];
+  if (piece === undefined) throw new RangeError(`Cannot find piece ${index} of ${pieces.length}`);
+  return piece;
+}

@@ -23,9 +23,11 @@ async function untilThere(logFolder: string, places: readonly number[]): Promise
   }
 }
 
-describeLauncher("LocalLauncher", async () => {
-  const logFolder = await mkdtemp(join(tmpdir(), "launcher-"));
-  const launcher = new LocalLauncher({
+function launcherInto(
+  logFolder: string,
+  memoryNodes?: readonly (readonly number[])[],
+): LocalLauncher {
+  return new LocalLauncher({
     env: { ...process.env, LAUNCHER_TEST: logFolder },
     platform: process.platform,
     logFolder,
@@ -33,7 +35,13 @@ describeLauncher("LocalLauncher", async () => {
     tensorflowVersion: "0",
     device: "cpu",
     program,
+    ...(memoryNodes === undefined ? {} : { memoryNodes }),
   });
+}
+
+describeLauncher("LocalLauncher", async () => {
+  const logFolder = await mkdtemp(join(tmpdir(), "launcher-"));
+  const launcher = launcherInto(logFolder);
   return {
     launcher,
     owns: true,
@@ -81,16 +89,7 @@ it("workers are kept on the cores of a memory node each, where there are several
     return;
   }
   const logFolder = await mkdtemp(join(tmpdir(), "launcher-"));
-  const launcher = new LocalLauncher({
-    env: { ...process.env, LAUNCHER_TEST: logFolder },
-    platform: process.platform,
-    logFolder,
-    bindingFile: "/nowhere",
-    tensorflowVersion: "0",
-    device: "cpu",
-    program,
-    memoryNodes: [[first], [second]],
-  });
+  const launcher = launcherInto(logFolder, [[first], [second]]);
   try {
     const order = orderOf(2);
     await launcher.launch(order);

@@ -29,15 +29,9 @@ import {
   sumStep,
 } from "../../support/engine-under-test.ts";
 import { tinyConfig } from "../../support/tiny-bert.ts";
+import { tinyConvnet } from "../../support/tiny-convnet.ts";
 
 const bertConfig: object = JSON.parse(tinyConfig({ num_labels: 2 })) as object;
-const convnetConfig = {
-  model_type: "tiny-convnet",
-  image_size: 4,
-  channels: 2,
-  filters: 3,
-  num_labels: 3,
-};
 const towerConfig = {
   model_type: "two-tower",
   left_size: 3,
@@ -55,8 +49,8 @@ const bert = {
 };
 const convnet = {
   family: "tiny-convnet",
-  config: convnetConfig,
-  specs: tinyConvnetTensors(parseTinyConvnetConfig(convnetConfig)),
+  config: tinyConvnet,
+  specs: tinyConvnetTensors(parseTinyConvnetConfig(tinyConvnet)),
 };
 const towers = {
   family: "two-tower",

@@ -23,15 +23,9 @@ import {
   sumStep,
 } from "../../support/engine-under-test.ts";
 import { tinyConfig } from "../../support/tiny-bert.ts";
+import { tinyConvnet } from "../../support/tiny-convnet.ts";
 
 const bertConfig: object = JSON.parse(tinyConfig({ num_labels: 2 })) as object;
-const convnetConfig = {
-  model_type: "tiny-convnet",
-  image_size: 4,
-  channels: 2,
-  filters: 3,
-  num_labels: 3,
-};
 const forms = [
   {
     family: "bert",
@@ -45,8 +39,8 @@ const forms = [
   // With buffers.
   {
     family: "tiny-convnet",
-    config: convnetConfig,
-    specs: tinyConvnetTensors(parseTinyConvnetConfig(convnetConfig)),
+    config: tinyConvnet,
+    specs: tinyConvnetTensors(parseTinyConvnetConfig(tinyConvnet)),
   },
 ];
 const steps = 3;

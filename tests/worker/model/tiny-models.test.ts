@@ -23,6 +23,7 @@ import {
   someValues,
   sumStep,
 } from "../../support/engine-under-test.ts";
+import { tinyConvnet } from "../../support/tiny-convnet.ts";
 
 const tower = {
   model_type: "two-tower",
@@ -33,15 +34,8 @@ const tower = {
   hidden_dropout_prob: 0.25,
 } as const;
 const towerSpecs = twoTowerTensors(parseTwoTowerConfig(tower));
-const convnet = {
-  model_type: "tiny-convnet",
-  image_size: 4,
-  channels: 2,
-  filters: 3,
-  num_labels: 3,
-} as const;
-const convnetSpecs = tinyConvnetTensors(parseTinyConvnetConfig(convnet));
-const plainConvnet = { ...convnet, batch_norm: false };
+const convnetSpecs = tinyConvnetTensors(parseTinyConvnetConfig(tinyConvnet));
+const plainConvnet = { ...tinyConvnet, batch_norm: false };
 const plainSpecs = tinyConvnetTensors(parseTinyConvnetConfig(plainConvnet));
 
 /** Samples `first` to `last` as one microbatch of `rows` rows. */
@@ -142,7 +136,7 @@ describe("tiny-convnet", () => {
 
   it("keeps padding samples out of its statistics", async () => {
     const state = initialState(convnetSpecs, 3);
-    const job = { family: "tiny-convnet", config: convnet, specs: convnetSpecs };
+    const job = { family: "tiny-convnet", config: tinyConvnet, specs: convnetSpecs };
     const exact = await start(jobOf({ ...job, microbatchSize: 5 }), state);
     const expected = await sumStep(engine, exact, [rowsOf(form, 0, 5, 5)]);
     const padded = await start(jobOf({ ...job, microbatchSize: 8 }), state);
@@ -155,7 +149,7 @@ describe("tiny-convnet", () => {
 
   it("averages the running statistics of its microbatches by their weights", async () => {
     const state = initialState(convnetSpecs, 3);
-    const job = jobOf({ family: "tiny-convnet", config: convnet, specs: convnetSpecs });
+    const job = jobOf({ family: "tiny-convnet", config: tinyConvnet, specs: convnetSpecs });
     const prepared = await start(job, state);
     const [first, second] = [rowsOf(form, 0, 4, 4), rowsOf(form, 4, 5, 4)];
     const sums = await sumStep(engine, prepared, [first, second]);
@@ -179,7 +173,7 @@ describe("tiny-convnet", () => {
 
   it("has the gradient of its loss through the batch's statistics", async () => {
     const state = initialState(convnetSpecs, 3);
-    const job = jobOf({ family: "tiny-convnet", config: convnet, specs: convnetSpecs });
+    const job = jobOf({ family: "tiny-convnet", config: tinyConvnet, specs: convnetSpecs });
     const prepared = await start(job, state);
     const batches = [rowsOf(form, 0, 4, 4)];
     const sums = await sumStep(engine, prepared, batches);
