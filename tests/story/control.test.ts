@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { connect, type NatsConnection } from "nats";
+import { connect, Events, type NatsConnection } from "nats";
 import { answerSchema, type CommandAnswer } from "../../coordinator/nats/command.ts";
 import { readControlAddress } from "../../coordinator/nats/control-address.ts";
 import { readJournal } from "../../coordinator/run/journal.ts";
@@ -48,12 +48,15 @@ describe("a run that is steered", () => {
       await run.until(`step ${steps.checkpoint + 5}/`);
 
       // Training goes on without NATS, and takes commands again once it is back.
+      const reconnected = untilReconnected(client);
       process.kill(Number(await readFile(join(output, "nats", "nats.pid"), "utf8")), "SIGKILL");
       await run.until(/NATS at .* is back/u);
 
       steps.rate = await control(output, "pause");
       await run.until(`paused before step ${steps.rate}`);
       assert.equal(await control(output, "set-learning-rate", "0.002"), steps.rate);
+      // A client of NATS forgets what it is given before that.
+      await reconnected;
       assert.equal(stepOf(await ask("evaluate")), steps.rate);
       await run.until(`validation after step ${steps.rate - 1} `);
       const refused = await ask("pause", '{"value": 1}');
@@ -161,6 +164,12 @@ describe("a run that is steered", () => {
 
 function upTo(last: number): readonly number[] {
   return Array.from({ length: last }, (_, index) => index + 1);
+}
+
+/** Resolves when a client that has lost its server has found it again. */
+async function untilReconnected(client: NatsConnection): Promise<void> {
+  for await (const { type } of client.status()) if (type === Events.Reconnect) return;
+  throw new Error("the client was closed");
 }
 
 async function request(
