@@ -89,7 +89,7 @@ async function makeJob(
   refuseSlowPrecision(wish, processorFeatures());
   const table = parseTable(prepare.tableJson);
   const [input, made] = await bothOrNeither(
-    starters.startInput(inputSettingsOf(prepare)),
+    starters.startInput(inputSettingsOf(prepare, starters)),
     startProgrammedEngine(prepare, starters),
   );
   const { engine, outcome } = made;
@@ -136,12 +136,18 @@ interface Closing {
   readonly engine: { close(): Promise<void> };
 }
 
-function inputSettingsOf(prepare: Prepare): InputSettings {
+/** Whether evaluations take sequences without padding: kernels of ours are needed, which only recorded programs on a CPU have. */
+function packsEvaluation({ eager }: Prepare, { device }: Pick<JobStarters, "device">): boolean {
+  return device === "cpu" && !eager;
+}
+
+function inputSettingsOf(prepare: Prepare, starters: Pick<JobStarters, "device">): InputSettings {
   return {
     family: prepare.modelFamily,
     configJson: prepare.modelConfigJson,
     tokenizerFiles: new Map(Object.entries(prepare.tokenizerFiles)),
     bucketLengths: prepare.bucketLengths,
+    packEvaluation: packsEvaluation(prepare, starters),
     maxLength: prepare.maxLength,
   };
 }
@@ -158,6 +164,7 @@ async function startProgrammedEngine(prepare: Prepare, starters: JobStarters) {
       optimizer: { beta1, beta2, epsilon, weightDecay, maxGradNorm },
       microbatchSize: prepare.microbatchSize,
       evalMicrobatchSize: prepare.evalMicrobatchSize,
+      packEvaluation: packsEvaluation(prepare, starters),
       bucketLengths: prepare.bucketLengths,
       maxLength: prepare.maxLength,
       labelSmoothing: prepare.labelSmoothing,

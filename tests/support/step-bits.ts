@@ -5,6 +5,15 @@ import type { PrepareOptions } from "../../worker/engine/engine.ts";
 import { TfjsEngine } from "../../worker/engine/tfjs-engine.ts";
 import { parseTable } from "../../foundation/parameters/table.ts";
 import { someValues, sumStep } from "./engine-under-test.ts";
+import { packedBatch } from "./packed-batch.ts";
+
+/** Sequences of packed evaluations: many tokens and few, as products are divided by their number of rows. */
+const packedLengths = [
+  [128, 100, 3, 77, 128, 12, 9, 128],
+  [40, 8, 31, 17, 5, 22, 64, 11],
+  [9, 4],
+  [2],
+];
 
 const [, , bindingFile = "", jobJson = ""] = process.argv;
 // Only tests start this, with options that they have made.
@@ -47,7 +56,15 @@ for (const step of [1, 2]) {
   hashes[`weights ${step}`] = hashOf(state.parameters);
   hashes[`moments ${step}`] = hashOf(state.secondMoment ?? zeros);
 }
-const { logits } = await engine.evaluate(model.exampleBatch(shapeKey, "evaluate", 0));
-hashes["logits"] = hashOf(logits);
+if (model.shapes("evaluate").has("packed")) {
+  for (const lengths of packedLengths) {
+    const form = { lengths, rows: job.evalMicrobatchSize, vocabulary: 3000 };
+    const { logits } = await engine.evaluate(packedBatch(form));
+    hashes[`logits of ${lengths.join()}`] = hashOf(logits);
+  }
+} else {
+  const { logits } = await engine.evaluate(model.exampleBatch(shapeKey, "evaluate", 0));
+  hashes["logits"] = hashOf(logits);
+}
 await engine.close();
 process.stdout.write(`${JSON.stringify(hashes)}\n`);

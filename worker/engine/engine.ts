@@ -29,6 +29,8 @@ export interface PrepareOptions {
   readonly optimizer: EngineOptimizer;
   readonly microbatchSize: number;
   readonly evalMicrobatchSize: number;
+  /** Whether evaluations take sequences without padding, where the family can; recorded programs on a CPU only. Default false. */
+  readonly packEvaluation?: boolean;
   readonly bucketLengths: readonly number[];
   readonly maxLength: number;
   readonly labelSmoothing: number;

@@ -11,6 +11,7 @@ import type { Feeds, ProgramRunner, SumTarget, UpdateScalars } from "./program-r
 import { evaluationKey, phaseKey, type ProgramIndex } from "./program-index.ts";
 import { seedInput } from "./dropout-seed.ts";
 import { lossScaleInput } from "./loss-scale-input.ts";
+import { shapeOf } from "../model/input-shape.ts";
 import { layOutReduction, type ReductionLayout } from "./reduction-layout.ts";
 import { givenParts, rowsOfBatch } from "./row-tensors.ts";
 import { takeMoments, type ShareMoments } from "./share-moments.ts";
@@ -230,10 +231,10 @@ export class GraphRunner implements ProgramRunner {
     const specs = this.#index.inputs[key];
     if (specs === undefined)
       throw new Error(`Cannot run program ${key}: it is not among the recorded ones`);
-    const chosen = specs.map((spec) => ({ spec, values: valuesOf(spec, batch, feeds) }));
-    return chosen.map(({ spec, values }): Fed => ({
+    const chosen = specs.map((spec) => ({ spec, ...valuesOf(spec, batch, feeds) }));
+    return chosen.map(({ spec, values, shape }): Fed => ({
       name: graphNames.input(key, spec.name),
-      tensor: this.#session.tensor(values, spec.dtype, spec.shape),
+      tensor: this.#session.tensor(values, spec.dtype, shape),
     }));
   }
 
@@ -279,14 +280,19 @@ function hostValues(name: string, feeds: Feeds | null): TensorValues | undefined
     : undefined;
 }
 
-function valuesOf(spec: InputSpec, batch: Batch, feeds: Feeds | null): TensorValues {
-  const { name, shape } = spec;
+/** What an input is fed, and its shape in this run. Throws for values that do not fit. */
+function valuesOf(
+  spec: InputSpec,
+  batch: Batch,
+  feeds: Feeds | null,
+): { readonly values: TensorValues; readonly shape: readonly number[] } {
+  const { name } = spec;
   const values = hostValues(name, feeds) ?? batch.arrays[name] ?? feeds?.gathered[name];
-  const size = shape.reduce((product, dimension) => product * dimension, 1);
-  if (values?.length !== size) {
+  const shape = values === undefined ? null : shapeOf(spec, values.length);
+  if (values === undefined || shape === null) {
     throw new Error(
-      `Cannot feed ${name}: expected ${size} values, found ${values?.length ?? "none"}`,
+      `Cannot feed ${name}: expected ${spec.shape.join(" × ")} values, found ${values?.length ?? "none"}`,
     );
   }
-  return values;
+  return { values, shape };
 }

@@ -2,6 +2,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { ParameterTable, TableEntry } from "../../foundation/parameters/table.ts";
 import type { InputSpec, PhaseContext } from "../model/model.ts";
+import { shapeOf } from "../model/input-shape.ts";
 import { rowsInput } from "../model/looked-up.ts";
 import { dropoutMask, siteSeed } from "./dropout.ts";
 import { seedInput } from "./dropout-seed.ts";
@@ -49,8 +50,11 @@ export function inputTensors(
       const values = arrays[spec.name];
       if (values === undefined)
         throw new Error(`Cannot run a program: input ${spec.name} is missing`);
+      const shape = shapeOf(spec, values.length);
+      if (shape === null)
+        throw new Error(`Cannot run a program: ${values.length} values do not fit ${spec.name}`);
       // Copied, so that tfjs may keep the array until the tensor is first used.
-      return [spec.name, tf.tensor(values.slice(), [...spec.shape], spec.dtype)];
+      return [spec.name, tf.tensor(values.slice(), [...shape], spec.dtype)];
     }),
   );
 }

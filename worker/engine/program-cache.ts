@@ -21,6 +21,7 @@ import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { withProcessLock } from "../../foundation/cache/process-lock.ts";
 import { processorFeatures } from "../../foundation/host/processor-features.ts";
+import { anyLength } from "../model/input-shape.ts";
 import type { PrepareOptions } from "./engine.ts";
 import { ownProductsFor } from "./passes/own-products.ts";
 import type { ProgramIndex } from "./program-index.ts";
@@ -31,7 +32,7 @@ const setsMax = 64;
 
 const inputSchema = z.object({
   name: z.string(),
-  shape: z.array(z.number().int().nonnegative()),
+  shape: z.array(z.number().int().min(anyLength)),
   dtype: z.enum(["float32", "int32"]),
 });
 

@@ -87,6 +87,20 @@ export function attend(
   );
 }
 
+/**
+ * The same, composed of tfjs's ops and without a gradient of its own.
+ * @param form its mask may be of any shape that broadcasts to the scores', [batch, heads, length, length]
+ */
+export function composedAttention(
+  projected: tf.Tensor2D,
+  bias: tf.Tensor,
+  form: AttentionForm,
+  dropping: Dropping,
+): tf.Tensor2D {
+  const { v, kept } = forwardOf(projected, bias, form, dropping);
+  return merge(tf.matMul(kept, v), form.shape);
+}
+
 function forwardOf(
   projected: tf.Tensor,
   bias: tf.Tensor,
@@ -147,25 +161,50 @@ export function attendFirstRow(
   weights: { readonly key: tf.Tensor; readonly value: LayerWeights },
   { shape, mask, dropout }: AttentionForm,
 ): tf.Tensor2D {
-  const { batch, length, heads, headSize } = shape;
-  const features = heads * headSize;
-  const byHead = [heads, headSize, features];
+  const { batch, length, heads } = shape;
+  const features = heads * shape.headSize;
   const tokens = tf.reshape(rows, [batch, length, features]);
-  const scaled = tf.mul(query, 1 / Math.sqrt(headSize));
-  const q = tf.transpose(tf.reshape(scaled, [batch, heads, headSize]), [1, 0, 2]);
-  // [heads, batch, features]: each head's query, seen from the layer's input.
-  const seen = tf.matMul(q, tf.reshape(weights.key, byHead));
-  const scores = tf.matMul(tf.transpose(seen, [1, 0, 2]), tokens, false, true);
+  const seen = queriesByHead(query, weights.key, shape);
+  const scores = tf.matMul(seen, tokens, false, true);
   const bias = tf.reshape(mask, [batch, 1, length]);
   const dropping = droppingAt(context, dropout, [batch, heads, length]);
   const kept = dropping.mask(tf.softmax(tf.add(scores, bias)));
-  const mixed = tf.transpose(tf.matMul(kept, tokens), [1, 0, 2]);
-  const values = tf.matMul(mixed, tf.reshape(weights.value.weight, byHead), false, true);
-  const merged = tf.reshape(tf.transpose(values, [1, 0, 2]), [batch, heads, headSize]);
-  const valueBias = tf.reshape(weights.value.bias, [heads, headSize]);
+  const mixed = tf.matMul(kept, tokens);
   // Probabilities sum to one; what dropout leaves of them does not.
-  const share = dropping.rate === 0 ? valueBias : tf.mul(tf.sum(kept, -1, true), valueBias);
-  return tf.reshape(tf.add(merged, share), [batch, features]);
+  const share = dropping.rate === 0 ? null : tf.sum(kept, -1, true);
+  return valuesByHead(mixed, weights.value, share, shape);
+}
+
+type HeadSizes = Pick<AttentionShape, "heads" | "headSize">;
+
+/** Each head's scaled query, seen from the layer's input: [batch, features] to [batch, heads, features]. */
+export function queriesByHead(
+  query: tf.Tensor2D,
+  key: tf.Tensor,
+  { heads, headSize }: HeadSizes,
+): tf.Tensor {
+  const [batch, features] = query.shape;
+  const scaled = tf.mul(query, 1 / Math.sqrt(headSize));
+  const q = tf.transpose(tf.reshape(scaled, [batch, heads, headSize]), [1, 0, 2]);
+  return tf.transpose(tf.matMul(q, tf.reshape(key, [heads, headSize, features])), [1, 0, 2]);
+}
+
+/**
+ * Each head's value of what it has mixed of the layer's input: [batch, heads, features] to [batch, features].
+ * @param share what the probabilities sum to, [batch, heads, 1]; null for one
+ */
+export function valuesByHead(
+  mixed: tf.Tensor,
+  value: LayerWeights,
+  share: tf.Tensor | null,
+  { heads, headSize }: HeadSizes,
+): tf.Tensor2D {
+  const [batch = 0, , features = 0] = mixed.shape;
+  const weight = tf.reshape(value.weight, [heads, headSize, features]);
+  const values = tf.matMul(tf.transpose(mixed, [1, 0, 2]), weight, false, true);
+  const merged = tf.reshape(tf.transpose(values, [1, 0, 2]), [batch, heads, headSize]);
+  const bias = tf.reshape(value.bias, [heads, headSize]);
+  return tf.reshape(tf.add(merged, share === null ? bias : tf.mul(share, bias)), [batch, features]);
 }
 
 /** [batch · length, heads · headSize] → [batch, heads, length, headSize] */

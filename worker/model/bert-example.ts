@@ -1,7 +1,41 @@
 /** Batches that the programs are recorded with. Two variants differ, so that a value frozen by accident shows. */
 import type { BertConfig } from "../../foundation/families/bert-config.ts";
-import type { BatchShape } from "./bert-inputs.ts";
+import { packedKey, type BatchShape } from "./bert-inputs.ts";
 import type { Batch } from "./model.ts";
+import { sequenceInputs } from "./sequence-inputs.ts";
+
+/** Tokens of the examples of packed sequences, of which the first row has half and the second the rest. */
+const packedTokens = [10, 14] as const;
+
+/** Packed sequences, of another number of tokens in each variant: whatever a program freezes of that number shows. */
+export function packedExample(config: BertConfig, rows: number, variant: 0 | 1): Batch {
+  const tokens = packedTokens[variant];
+  const byRow = exampleBatch(config, { rows, length: 1 }, variant).arrays;
+  const example = exampleBatch(config, { rows: 1, length: tokens }, variant);
+  const { labels: _labels, weights: _weights, ...byToken } = example.arrays;
+  const sequences = Math.min(rows, 2);
+  const [starts, ends] = [new Int32Array(rows), new Int32Array(rows)];
+  for (let row = 0; row < sequences; row++) {
+    starts[row] = (row * tokens) / sequences;
+    ends[row] = ((row + 1) * tokens) / sequences;
+  }
+  const positions = Int32Array.from(
+    { length: tokens },
+    (_, place) => (place + variant) % config.maxPositions,
+  );
+  return {
+    ...example,
+    shapeKey: packedKey,
+    arrays: {
+      ...byRow,
+      ...byToken,
+      position_ids: positions,
+      [sequenceInputs.starts]: starts,
+      [sequenceInputs.ends]: ends,
+    },
+    samples: sequences,
+  };
+}
 
 /** An example of a shape; the two variants differ in every input. */
 export function exampleBatch(config: BertConfig, shape: BatchShape, variant: 0 | 1): Batch {

@@ -5,17 +5,10 @@
 import * as tf from "@tensorflow/tfjs";
 import type { BertConfig } from "../../foundation/families/bert-config.ts";
 import { activationOf } from "./activations.ts";
-import {
-  attend,
-  attendFirstRow,
-  maskBias,
-  type AttentionForm,
-  type AttentionShape,
-} from "./attention.ts";
-import { dropOut, geluOfSum, layerNorm, type NormSum } from "./blocks.ts";
-import { dense, embed, project, type LayerWeights } from "./layers.ts";
-import { placesInput } from "./looked-up.ts";
+import { dropOut, geluOfSum, layerNorm, type DropoutSite, type NormSum } from "./blocks.ts";
+import { dense, project, type LayerWeights } from "./layers.ts";
 import type { PhaseContext } from "./model.ts";
+import { layoutOf, type TokenLayout } from "./token-layout.ts";
 
 /** The table that `input_ids` look up. */
 export const wordEmbeddings = "bert.embeddings.word_embeddings.weight";
@@ -28,27 +21,17 @@ export function bertLogits(config: BertConfig, context: PhaseContext): tf.Tensor
   return network.logits();
 }
 
-/** The input of one name. Throws RangeError where the batch lacks it. */
-export function inputOf(context: PhaseContext, name: string): tf.Tensor {
-  const tensor = context.inputs[name];
-  if (tensor === undefined) throw new RangeError(`Cannot run BERT as an input is missing: ${name}`);
-  return tensor;
-}
-
 class BertNetwork {
   readonly #config: BertConfig;
   readonly #context: PhaseContext;
-  readonly #shape: AttentionShape;
-  readonly #mask: tf.Tensor4D;
+  readonly #tokens: TokenLayout;
 
   constructor(config: BertConfig, context: PhaseContext) {
     this.#config = config;
     this.#context = context;
-    const tokens = inputOf(context, "attention_mask");
-    const [batch = 0, length = 0] = tokens.shape;
     const heads = config.headCount;
-    this.#shape = { batch, length, heads, headSize: config.hiddenSize / heads };
-    this.#mask = maskBias(tokens);
+    const headSize = config.hiddenSize / heads;
+    this.#tokens = layoutOf(context, { heads, headSize, wordTable: wordEmbeddings });
   }
 
   logits(): tf.Tensor2D {
@@ -68,20 +51,12 @@ class BertNetwork {
   #embeddings(): tf.Tensor2D {
     const name = "bert.embeddings";
     const { padTokenId, hiddenSize, hiddenDropout } = this.#config;
-    const ids = inputOf(this.#context, "input_ids");
-    const summed = embed(
-      {
-        words: this.#variable(wordEmbeddings),
-        positions: this.#variable(`${name}.position_embeddings.weight`),
-        types: this.#variable(`${name}.token_type_embeddings.weight`),
-      },
-      {
-        ids,
-        places: this.#context.inputs[placesInput(wordEmbeddings)] ?? ids,
-        typeIds: inputOf(this.#context, "token_type_ids"),
-        padTokenId,
-      },
-    );
+    const tables = {
+      words: this.#variable(wordEmbeddings),
+      positions: this.#variable(`${name}.position_embeddings.weight`),
+      types: this.#variable(`${name}.token_type_embeddings.weight`),
+    };
+    const summed = this.#tokens.embed(tables, padTokenId);
     const nothing = { bias: tf.zeros([hiddenSize]), residual: null, dropout: undropped };
     const normed = this.#layerNorm(`${name}.LayerNorm`, summed, nothing);
     return dropOut(this.#context, normed, { site: name, rate: hiddenDropout });
@@ -96,28 +71,21 @@ class BertNetwork {
       parts.map(({ weight }) => weight),
     );
     const bias = tf.concat(parts.map((part) => part.bias));
-    const attended = attend(this.#context, projected, bias, this.#attentionForm(self));
+    const attended = this.#tokens.attend(projected, bias, this.#attentionDropout(self));
     return this.#afterAttention(name, attended, rows);
   }
 
   #firstRowLayer(index: number, rows: tf.Tensor2D): tf.Tensor2D {
     const name = `bert.encoder.layer.${index}`;
     const self = `${name}.attention.self`;
-    const { batch, length, heads, headSize } = this.#shape;
-    const features = heads * headSize;
-    const tokens = tf.reshape(rows, [batch, length, features]);
-    const first: tf.Tensor2D = tf.reshape(tf.slice(tokens, [0, 0, 0], [batch, 1, features]), [
-      batch,
-      features,
-    ]);
+    const first = this.#tokens.firstRows(rows);
     const query = dense(first, this.#weights(`${self}.query`));
     const key = this.#variable(`${self}.key.weight`);
     const value = this.#weights(`${self}.value`);
-    const attended = attendFirstRow(
-      this.#context,
+    const attended = this.#tokens.attendFirstRow(
       { query, rows },
       { key, value },
-      this.#attentionForm(self),
+      this.#attentionDropout(self),
     );
     return this.#afterAttention(name, attended, first);
   }
@@ -154,9 +122,8 @@ class BertNetwork {
     return layerNorm(this.#context, rows, sum, { ...this.#weights(name), epsilon });
   }
 
-  #attentionForm(site: string): AttentionForm {
-    const dropout = { site, rate: this.#config.attentionDropout };
-    return { shape: this.#shape, mask: this.#mask, dropout };
+  #attentionDropout(site: string): DropoutSite {
+    return { site, rate: this.#config.attentionDropout };
   }
 
   #weights(name: string): LayerWeights {

@@ -2,10 +2,10 @@
 import * as tf from "@tensorflow/tfjs";
 import { bertTensors } from "../../foundation/families/bert.ts";
 import { parseBertConfig } from "../../foundation/families/bert-config.ts";
-import { exampleBatch } from "./bert-example.ts";
-import { bertInputs } from "./bert-inputs.ts";
-import { bertLogits, inputOf, wordEmbeddings } from "./bert-network.ts";
-import { variableGradients } from "./gradients.ts";
+import { exampleBatch, packedExample } from "./bert-example.ts";
+import { bertInputs, packedInputs, packedKey } from "./bert-inputs.ts";
+import { bertLogits, wordEmbeddings } from "./bert-network.ts";
+import { inputOf, variableGradients } from "./gradients.ts";
 import { lossSum } from "./losses.ts";
 import type { Model, ModelOptions, Phase, PhaseContext, PhaseOutputs } from "./model.ts";
 
@@ -30,20 +30,25 @@ export function createBert(config: unknown, options: ModelOptions): Model {
     family: "bert",
     tensors: bertTensors(bert),
     lookedUp: [{ tensor: wordEmbeddings, ids: "input_ids" }],
-    shapes: (use) =>
-      new Map(
+    shapes: (use) => {
+      if (use === "evaluate" && options.packEvaluation === true)
+        return new Map([[packedKey, packedInputs(bert, options.evalMicrobatchSize)]]);
+      return new Map(
         options.bucketLengths.map((length) => [
           String(length),
           bertInputs(bert, { rows: rows(use), length }),
         ]),
-      ),
+      );
+    },
     phases: () => [gradients],
     evaluate: (context) => {
       const logits = bertLogits(bert, context);
       return { logits, loss: loss(context, logits), weight: weightSum(context) };
     },
     exampleBatch: (shapeKey, use, variant) =>
-      exampleBatch(bert, { rows: rows(use), length: lengthOf(shapeKey, options) }, variant),
+      shapeKey === packedKey
+        ? packedExample(bert, options.evalMicrobatchSize, variant)
+        : exampleBatch(bert, { rows: rows(use), length: lengthOf(shapeKey, options) }, variant),
   };
 }
 

@@ -4,8 +4,10 @@
 import { parseBertConfig, type BertConfig } from "../../foundation/families/bert-config.ts";
 import { openTextTokenizer, type Encoding } from "../../foundation/tokenizer/text-tokenizer.ts";
 import type { SampleRecord } from "../../proto/gen/ringmaster/v1/run_pb.ts";
+import { packedKey } from "./bert-inputs.ts";
 import type { Collator } from "./collator.ts";
 import type { CollatorOptions } from "./collators.ts";
+import { sequenceInputs } from "./sequence-inputs.ts";
 
 /** Makes the collator of a BERT classifier. Throws BadInput for a config or tokenizer that is not supported. */
 export function createTextCollator(config: unknown, options: CollatorOptions): Collator {
@@ -14,7 +16,7 @@ export function createTextCollator(config: unknown, options: CollatorOptions): C
   const tokenizer = openTextTokenizer(options.tokenizerFiles, source);
   const padId = bert.padTokenId ?? tokenizer.padId;
   return {
-    collate: (samples, microbatchSize) => {
+    collate: (samples, microbatchSize, use) => {
       if (samples.length === 0 || samples.length > microbatchSize) {
         throw new RangeError(
           `Cannot collate ${samples.length} samples into ${microbatchSize} rows`,
@@ -23,19 +25,21 @@ export function createTextCollator(config: unknown, options: CollatorOptions): C
       const encodings = samples.map(({ text, textPair }) =>
         tokenizer.encode(text, textPair, options.maxLength),
       );
-      const length = bucketOf(encodings, options.bucketLengths);
       const rows = microbatchSize;
-      return {
-        shapeKey: String(length),
-        arrays: {
-          ...tokenArrays(encodings, { rows, length, padId }),
-          ...labelArrays(samples, rows, bert),
-        },
+      const tokens = encodings.reduce((sum, { ids }) => sum + ids.length, 0);
+      const batch = {
         samples: samples.length,
-        tokens: encodings.reduce((sum, { ids }) => sum + ids.length, 0),
-        paddedTokens: rows * length,
+        tokens,
         truncated: encodings.filter(({ truncated }) => truncated).length,
       };
+      const labels = labelArrays(samples, rows, bert);
+      if (use === "evaluate" && options.packEvaluation === true) {
+        const arrays = { ...packedArrays(encodings, { rows, tokens }), ...labels };
+        return { ...batch, shapeKey: packedKey, arrays, paddedTokens: tokens };
+      }
+      const length = bucketOf(encodings, options.bucketLengths);
+      const arrays = { ...tokenArrays(encodings, { rows, length, padId }), ...labels };
+      return { ...batch, shapeKey: String(length), arrays, paddedTokens: rows * length };
     },
   };
 }
@@ -68,6 +72,35 @@ function tokenArrays(
     mask.fill(1, row * length, row * length + encoding.ids.length);
   }
   return { input_ids: ids, attention_mask: mask, token_type_ids: typeIds };
+}
+
+/** Sequences one behind the other, without padding. */
+function packedArrays(
+  encodings: readonly Encoding[],
+  { rows, tokens }: { readonly rows: number; readonly tokens: number },
+): Record<string, Int32Array> {
+  const ids = new Int32Array(tokens);
+  const positions = new Int32Array(tokens);
+  const typeIds = new Int32Array(tokens);
+  const starts = new Int32Array(rows);
+  const ends = new Int32Array(rows);
+  let start = 0;
+  for (const [row, encoding] of encodings.entries()) {
+    const end = start + encoding.ids.length;
+    ids.set(encoding.ids, start);
+    typeIds.set(encoding.typeIds, start);
+    for (let token = start; token < end; token++) positions[token] = token - start;
+    starts[row] = start;
+    ends[row] = end;
+    start = end;
+  }
+  return {
+    input_ids: ids,
+    position_ids: positions,
+    token_type_ids: typeIds,
+    [sequenceInputs.starts]: starts,
+    [sequenceInputs.ends]: ends,
+  };
 }
 
 function labelArrays(

@@ -98,6 +98,24 @@ export function embed(tables: EmbeddingTables, indices: EmbeddingIndices): tf.Te
   );
 }
 
+/**
+ * The same where each token says its position: int32 [tokens] each, without a gradient.
+ * @returns [tokens, features]
+ */
+export function embedAt(
+  { words, positions, types }: EmbeddingTables,
+  indices: {
+    readonly ids: tf.Tensor;
+    readonly positionIds: tf.Tensor;
+    readonly typeIds: tf.Tensor;
+  },
+): tf.Tensor2D {
+  const rowsOf = (table: tf.Tensor, at: tf.Tensor) =>
+    tf.gather<tf.Tensor2D>(table as tf.Tensor2D, at as tf.Tensor1D);
+  const placed = tf.add(rowsOf(words, indices.ids), rowsOf(positions, indices.positionIds));
+  return tf.add(placed, rowsOf(types, indices.typeIds));
+}
+
 function learntPlaces(
   ids: tf.Tensor1D,
   places: tf.Tensor1D,

@@ -9,6 +9,7 @@ import type { LookedUp } from "./looked-up.ts";
 /** Name and form of one input that is fed at every run of a program. */
 export interface InputSpec {
   readonly name: string;
+  /** `anyLength` for a dimension that each run chooses. */
   readonly shape: readonly number[];
   readonly dtype: "float32" | "int32";
 }
@@ -112,6 +113,11 @@ export interface ModelOptions {
   readonly microbatchSize: number;
   /** Rows of an evaluation microbatch. */
   readonly evalMicrobatchSize: number;
+  /**
+   * Whether evaluations take sequences one behind the other, without padding, if the family can: kernels of ours are needed,
+   * for what they take the place of computes more, and is of one length. Default false.
+   */
+  readonly packEvaluation?: boolean;
   /** Sequence lengths that are compiled, ascending; without meaning where there are no sequences. */
   readonly bucketLengths: readonly number[];
   readonly maxLength: number;

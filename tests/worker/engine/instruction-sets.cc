@@ -61,6 +61,10 @@ static const int32_t seed[2] = {7, 9};
     for (const auto& more : {context, stats, dProjected, sums, y, inverse, dx, dResidual, gelu, blocks, weights, first, \
                              second})                                                                                   \
       results.add(more);                                                                                                \
+    const MixJob mix = {heads, features, projected.data(), dContext.data(), y.data()};                                  \
+    MixRoom mixRoom;                                                                                                    \
+    SET::mix(mix, 0, 1, length, mixRoom);                                                                               \
+    results.add(y);                                                                                                     \
     if (rate > 0) {                                                                                                     \
       std::vector<int16_t> drawn(8 * kNumbers);                                                                         \
       for (int64_t at = 0; at < 8 * kNumbers; at += SET::kDrawn)                                                        \

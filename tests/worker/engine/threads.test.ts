@@ -68,6 +68,7 @@ async function bitsWith(
     specs: family.tensors(config),
     microbatchSize: 8,
     evalMicrobatchSize: 8,
+    packEvaluation: isText,
     bucketLengths: isText ? [128] : [],
     maxLength: isText ? 128 : 1,
     precision,

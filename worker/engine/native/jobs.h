@@ -140,6 +140,20 @@ struct AttentionRoom {
   }
 };
 
+// For each sequence and head: softmax(query · rowsᵀ) · rows, over the sequence's rows.
+struct MixJob {
+  int64_t heads, features;
+  // [sequences, heads, features], and [tokens, features].
+  const float *queries, *rows;
+  // [sequences, heads, features].
+  float* mixed;
+};
+
+// One thread's room: a sequence's rows [length][features'], turned [features'][length'], and what is made of them by head.
+struct MixRoom {
+  Held<float> rows, turned, scores, mixed;
+};
+
 struct AttentionGradientJob {
   AttentionJob forward;
   const float *dContext, *context;

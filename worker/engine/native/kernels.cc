@@ -10,6 +10,7 @@
 #include "filter_gradient.h"
 #include "gelu.h"
 #include "layer_norm.h"
+#include "packed_attention.h"
 #include "product.h"
 #include "winograd.h"
 #include "write.h"

@@ -9,6 +9,7 @@ namespace RM_SET {
 #include "narrow_product_loops.h"
 #include "row_loops.h"
 #include "attention_loops.h"
+#include "mix_loops.h"
 #include "filter_gradient_loops.h"
 #include "winograd_loops.h"
 #include "batch_norm_loops.h"

@@ -38,7 +38,11 @@ function threadsDecideProducts(features: ReadonlySet<string>): boolean {
 }
 
 /** Kernels with products within, which take bfloat16 where they are told so. */
-const multiplyWithin = new Set(["RingmasterAttention", "RingmasterAttentionGradient"]);
+const multiplyWithin = new Set([
+  "RingmasterAttention",
+  "RingmasterAttentionGradient",
+  "RingmasterPackedAttention",
+]);
 
 /**
  * The recording with our own products in the place of float32 ones, in bfloat16 those within other kernels too. Values are the
