@@ -4,6 +4,7 @@
  */
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
+import { setImmediate } from "node:timers";
 
 type Callback = (error?: Error | null) => void;
 
@@ -20,14 +21,21 @@ export class ControlStream extends Duplex {
     this.#socket = socket;
     this.#written = written;
     socket.setNoDelay(true);
+    // Node's HTTP/2 must not see the end: it would shut its side down, and fail an assertion if it had anything to write meanwhile.
     socket.once("end", () => {
       this.#hasEnded = true;
-      this.push(null);
+      this.#leaveOnceRead();
+      this.on("data", () => this.#leaveOnceRead());
     });
     // What came before the end is still to be read; after a failure nothing is.
     socket.once("close", () => {
       if (!this.#hasEnded) this.destroy();
     });
+  }
+
+  /** Ends the connection when all that came has been read. A tick later, so that what was read last takes effect. */
+  #leaveOnceRead(): void {
+    if (this.readableLength === 0) setImmediate(() => this.destroy());
   }
 
   /** Whether the socket should be read no further for now; it is resumed by itself. */
