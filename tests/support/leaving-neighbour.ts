@@ -6,7 +6,6 @@ import { once } from "node:events";
 import { connect as openSession, type ServerHttp2Stream } from "node:http2";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
-import { ControlStream } from "../../worker/ring/control-stream.ts";
 import { serveConnection } from "../../worker/ring/served-connection.ts";
 
 const [, , moment = ""] = process.argv;
@@ -36,13 +35,14 @@ request.on("error", () => undefined);
 const stream = await opened;
 stream.on("error", () => undefined);
 if (moment === "while its own side is being shut") {
-  const { prototype } = ControlStream;
-  const shut = prototype._final;
-  prototype._final = function (callback): void {
+  const end = socket.end.bind(socket);
+  // As where the system is slow to send: only what waits for the end has a callback.
+  const slowEnd = (ended?: () => void): Socket => {
+    if (ended === undefined) return end();
     void answer(stream);
-    // As where the system is slow to send.
-    shut.call(this, (error) => void sleep(20).then(() => callback(error)));
+    return end(() => void sleep(20).then(ended));
   };
+  socket.end = slowEnd as Socket["end"];
 } else {
   socket.once("end", () => void answer(stream));
 }
