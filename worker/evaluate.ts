@@ -8,13 +8,17 @@ import {
 } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import type { Engine } from "./engine/engine.ts";
 import { abortable, Feed, type FedMicrobatch } from "./input/feed.ts";
-import type { PreparedJob } from "./job.ts";
+import type { Collating } from "./input/input-thread.ts";
 import type { Report, Session } from "./session/session.ts";
 
 /** What an evaluation works with. */
 export interface EvaluationMeans {
-  readonly job: Pick<PreparedJob, "engine" | "input" | "evalMicrobatchSize">;
-  readonly session: Session;
+  readonly job: {
+    readonly engine: Pick<Engine, "evaluate">;
+    readonly input: Collating;
+    readonly evalMicrobatchSize: number;
+  };
+  readonly session: Pick<Session, "readMicrobatches" | "report">;
   /** Of the dealing. */
   readonly generation: bigint;
 }
@@ -52,18 +56,29 @@ export async function evaluateSplit(
 async function evaluateAll(
   evaluation: bigint,
   means: {
-    readonly engine: Engine;
+    readonly engine: Pick<Engine, "evaluate">;
     readonly source: Feed;
     readonly report: (report: Report) => Promise<void>;
   },
   signal: AbortSignal,
 ): Promise<void> {
+  const failing = new AbortController();
+  const either = AbortSignal.any([signal, failing.signal]);
+  let reported = Promise.resolve();
   for (;;) {
-    const fed = await means.source.next(signal);
+    const fed = await means.source.next(either);
     if (fed === null) break;
-    const value = await evaluateOne(evaluation, fed, means.engine, signal);
-    await means.report({ case: "evaluatedMicrobatch", value });
+    const before = reported;
+    const evaluated = evaluateOne(evaluation, fed, means.engine, signal);
+    // Each is reported as soon as it is there, in order, while the engine goes on with the next.
+    reported = (async () => {
+      const [value] = await Promise.all([evaluated, before]);
+      await means.report({ case: "evaluatedMicrobatch", value });
+    })();
+    reported.catch((error: unknown) => failing.abort(error));
+    await before;
   }
+  await reported;
   await means.report({
     case: "evaluationDone",
     value: create(EvaluationDoneSchema, { evaluation }),
@@ -73,7 +88,7 @@ async function evaluateAll(
 async function evaluateOne(
   evaluation: bigint,
   { microbatch, batch }: FedMicrobatch,
-  engine: Engine,
+  engine: Pick<Engine, "evaluate">,
   signal: AbortSignal,
 ): Promise<EvaluatedMicrobatch> {
   const { logits, columns, lossSum, weight } = await abortable(engine.evaluate(batch), signal);

@@ -127,7 +127,10 @@ export interface UpdateOptions {
   readonly gradNorm?: number;
 }
 
-/** One worker's computing. Calls must not overlap, and no variable changes but in loadState and update. */
+/**
+ * One worker's computing. Calls must not overlap, but for `evaluate`, which may be asked again before it has answered: answers come in
+ * the order of the calls. No variable changes but in loadState and update.
+ */
 export interface Engine {
   prepare(options: PrepareOptions): Promise<PreparedPrograms>;
   loadState(state: EngineState): Promise<void>;
