@@ -38,7 +38,6 @@ export async function evaluateSplit(
       session.readMicrobatches({ generation, split, fromStep: 0n, evaluation }, over),
     collating: job.input,
     microbatchSize: job.evalMicrobatchSize,
-    use: "evaluate",
     ahead: evaluationAhead,
   });
   try {

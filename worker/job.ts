@@ -136,9 +136,9 @@ interface Closing {
   readonly engine: { close(): Promise<void> };
 }
 
-/** Whether evaluations take sequences without padding: kernels of ours are needed, which only recorded programs on a CPU have. */
-function packsEvaluation({ eager }: Prepare, { device }: Pick<JobStarters, "device">): boolean {
-  return device === "cpu" && !eager;
+/** Whether sequences lie without padding: kernels of ours are needed, which only recorded programs on a CPU have. */
+function isPacked({ eager, packed }: Prepare, { device }: Pick<JobStarters, "device">): boolean {
+  return packed && device === "cpu" && !eager;
 }
 
 function inputSettingsOf(prepare: Prepare, starters: Pick<JobStarters, "device">): InputSettings {
@@ -147,7 +147,7 @@ function inputSettingsOf(prepare: Prepare, starters: Pick<JobStarters, "device">
     configJson: prepare.modelConfigJson,
     tokenizerFiles: new Map(Object.entries(prepare.tokenizerFiles)),
     bucketLengths: prepare.bucketLengths,
-    packEvaluation: packsEvaluation(prepare, starters),
+    packed: isPacked(prepare, starters),
     maxLength: prepare.maxLength,
   };
 }
@@ -164,7 +164,7 @@ async function startProgrammedEngine(prepare: Prepare, starters: JobStarters) {
       optimizer: { beta1, beta2, epsilon, weightDecay, maxGradNorm },
       microbatchSize: prepare.microbatchSize,
       evalMicrobatchSize: prepare.evalMicrobatchSize,
-      packEvaluation: packsEvaluation(prepare, starters),
+      packed: isPacked(prepare, starters),
       bucketLengths: prepare.bucketLengths,
       maxLength: prepare.maxLength,
       labelSmoothing: prepare.labelSmoothing,

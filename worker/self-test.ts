@@ -49,7 +49,7 @@ export async function runSelfTest(
   const size = reductionParts.reduce((sum, part) => sum + part, 0);
   const into = allocateShared(size);
   const samples = fixedSamples(job.microbatchSize, family.labels(config).length);
-  const batch = await input.collate(samples, job.microbatchSize, "train");
+  const batch = await input.collate(samples, job.microbatchSize);
   const at = { step: 1, microbatch: 0, microbatchCount: 1 };
   await engine.runPhase(0, batch, at, { gathered: {}, into });
   const gradient = await hashOf(into, hasher, signal);

@@ -1,4 +1,5 @@
 /** Opens what a job names, data and model, and checks them against each other and the settings. Starts nothing. */
+import { packsSequences } from "../../foundation/job/packs-sequences.ts";
 import { BadInput } from "../../foundation/bad-input.ts";
 import { cacheFolder } from "../../foundation/cache/cache-folder.ts";
 import { resolveModel, type HubAccess } from "../../foundation/hub/hub.ts";
@@ -115,7 +116,8 @@ async function surveyed(
 ): Promise<LengthSurvey | null> {
   const { maxLength, bucketLengths, padding } = settings;
   if (model.tokenizerFiles.size === 0) return null;
-  const [given, isOneLength] = [bucketLengths.length > 0, padding === "max_length"];
+  const isOneLength = padding === "max_length" || packsSequences(settings);
+  const given = bucketLengths.length > 0;
   if (given && (bucketLengths.at(-1) !== maxLength || (isOneLength && bucketLengths.length > 1))) {
     throw new BadInput({
       flag: "--bucket-lengths",
@@ -127,8 +129,9 @@ async function surveyed(
   return surveyLengths(train, { settings, model, maxLength, signal });
 }
 
-function paddingNotes(survey: LengthSurvey | null): readonly string[] {
+function paddingNotes(survey: LengthSurvey | null, settings: JobSettings): readonly string[] {
   if (survey === null) return [];
+  if (packsSequences(settings)) return ["sequences lie one behind the other: no padding"];
   const { bucketLengths, paddingShare } = survey;
   const share = Math.round(100 * paddingShare);
   return [`sequences are padded to ${bucketLengths.join(", ")} tokens: about ${share} % padding`];
@@ -177,7 +180,7 @@ export async function openJob(
       data: { ...data, train: survey?.train ?? train },
       model,
       plan,
-      notes: [...data.notes, ...model.notes, ...notes, ...paddingNotes(survey)],
+      notes: [...data.notes, ...model.notes, ...notes, ...paddingNotes(survey, settings)],
     };
   } catch (error) {
     await closeData(data);

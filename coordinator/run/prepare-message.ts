@@ -1,6 +1,7 @@
 /** What a job means to a worker, as the Prepare directive says it. Pure. */
 import { create } from "@bufbuild/protobuf";
 import { BadInput } from "../../foundation/bad-input.ts";
+import { packsSequences } from "../../foundation/job/packs-sequences.ts";
 import type { JobSettings } from "../../foundation/job/settings.ts";
 import type { LoadedModel } from "../../foundation/model-files/load-model.ts";
 import type { PrecisionWish } from "../../foundation/precision.ts";
@@ -55,6 +56,7 @@ export function trainingPrepare(
     seed: BigInt(settings.seed),
     freeze: [...settings.freeze],
     labelSmoothing: settings.labelSmoothingFactor,
+    packed: packsSequences(settings),
     convolutionTable: settings.convolutionTable,
     eager: settings.eager,
     bf16: settings.bf16,
@@ -94,6 +96,7 @@ export function predictionPrepare(
     evalMicrobatchSize: microbatchSize,
     maxLength,
     bucketLengths: [...blindBuckets(maxLength)],
+    packed: true,
     threads: threads ?? 0,
     tableJson: serializeTable(table),
     microbatchesPerStep: 1,

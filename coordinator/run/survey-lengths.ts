@@ -2,6 +2,7 @@
  * What is known of a job's sequence lengths before its first step: a small data set is tokenised whole, of a large one
  * some records, so that no pass over it is needed. A trial epoch over them tells the lengths that are worth compiling.
  */
+import { packsSequences } from "../../foundation/job/packs-sequences.ts";
 import type { JobSettings } from "../../foundation/job/settings.ts";
 import type { LoadedModel } from "../../foundation/model-files/load-model.ts";
 import {
@@ -131,14 +132,16 @@ export async function surveyLengths(train: Dataset, options: SurveyOptions): Pro
   );
   const real = lengths.reduce((sum, tokens) => sum + tokens, 0);
   const rows = settings.perDeviceTrainBatchSize;
-  return { train: known, bucketLengths, paddingShare: 1 - real / (computed * rows) };
+  const paddingShare = packsSequences(settings) ? 0 : 1 - real / (computed * rows);
+  return { train: known, bucketLengths, paddingShare };
 }
 
 function bucketsOf(
   longest: readonly number[],
-  { padding, bucketLengths }: JobSettings,
+  settings: JobSettings,
   maxLength: number,
 ): readonly number[] {
-  if (padding === "max_length") return [maxLength];
+  const { padding, bucketLengths } = settings;
+  if (padding === "max_length" || packsSequences(settings)) return [maxLength];
   return bucketLengths.length > 0 ? bucketLengths : chooseBuckets(longest, maxLength);
 }

@@ -65,12 +65,12 @@ export const batchSettings = {
     aliases: ["max-seq-length"],
     defaultText: "the model's own limit",
   }),
-  padding: setting(z.enum(["bucket", "max_length"]).default("bucket"), {
+  padding: setting(z.enum(["none", "bucket", "max_length"]).default("none"), {
     group: "Batches and length",
     form: "text",
     placeholder: "to",
-    help: "pad to the next length bucket, or all to the maximum: bucket, max_length",
-    expected: "bucket or max_length",
+    help: "none: nothing, on a CPU (a GPU, and --eager, take buckets); bucket: to the next length bucket; max_length: all to the maximum",
+    expected: "none, bucket or max_length",
     onResume: "fixed",
   }),
   bucketLengths: setting(

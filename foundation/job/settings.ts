@@ -90,7 +90,7 @@ export interface JobSettings {
   readonly groupByLength: boolean;
   /** null takes the model's own limit. */
   readonly maxLength: number | null;
-  readonly padding: "bucket" | "max_length";
+  readonly padding: "none" | "bucket" | "max_length";
   /** Sequence lengths that are compiled, ascending, the last `maxLength`; empty until the data has been looked at. */
   readonly bucketLengths: readonly number[];
   /** Version of the table by which convolution kernels are chosen. */

@@ -77,7 +77,7 @@ function cut(job: Job, part: number, finer: number): MrpcFiles & { readonly scal
 async function ours(
   job: Job,
   part: number,
-  padding: "bucket" | "max_length",
+  padding: "none" | "max_length",
   extra: readonly string[] = [],
 ): Promise<EpochTime> {
   const { train, test, scale } = cut(job, part, 1);
@@ -142,9 +142,9 @@ function rowOf(name: string, times: readonly EpochTime[], beside: readonly Epoch
 }
 
 async function measure(job: Job, rounds: number, asked: readonly Variant[]) {
-  const own = { bucket: [] as EpochTime[], max_length: [] as EpochTime[] };
-  const paddings = (["bucket", "max_length"] as const).filter(
-    (padding) => padding === "bucket" || asked.includes(padding),
+  const own = { none: [] as EpochTime[], max_length: [] as EpochTime[] };
+  const paddings = (["none", "max_length"] as const).filter(
+    (padding) => padding === "none" || asked.includes(padding),
   );
   const peers = new Map<Variant, EpochTime[]>(asked.map((variant) => [variant, []]));
   let versions: { readonly torch: string; readonly transformers: string } | null = null;
@@ -163,11 +163,11 @@ async function measure(job: Job, rounds: number, asked: readonly Variant[]) {
     tellProgress(`round ${round + 1} of ${rounds}`);
   }
   const results = [
-    rowOf("Ringmaster", own.bucket, []),
+    rowOf("Ringmaster", own.none, []),
     ...paddings
       .filter((padding) => padding === "max_length")
       .map((padding) => rowOf("Ringmaster, padded to 128", own[padding], [])),
-    ...[...peers].map(([variant, times]) => rowOf(`Trainer, ${variant}`, times, own.bucket)),
+    ...[...peers].map(([variant, times]) => rowOf(`Trainer, ${variant}`, times, own.none)),
     ...[...peers]
       .filter(([variant]) => variant === "max_length")
       .map(([, times]) => rowOf("Trainer ÷ Ringmaster, both padded to 128", times, own.max_length)),

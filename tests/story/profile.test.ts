@@ -91,7 +91,7 @@ describe("a profiled run", () => {
         assert.ok(named("main", new RegExp(`^${name}`, "u")).length >= 3, name);
       }
       assert.ok(named("input", /collate/u).length >= 6);
-      assert.ok(named("ops", /^RingmasterAttention$/u).length >= 6);
+      assert.ok(named("ops", /^RingmasterPackedAttention$/u).length >= 6);
       // Every op lies within what the engine did.
       const engine = named("engine", /./u);
       for (const { ts, dur, name } of named("ops", /./u)) {

@@ -19,6 +19,8 @@ function byRow(sequences: number, rows: number) {
 }
 
 interface Form {
+  /** Tokens behind the last sequence; default none. */
+  readonly filling?: number;
   /** Tokens of each sequence. */
   readonly lengths: readonly number[];
   readonly rows: number;
@@ -26,9 +28,9 @@ interface Form {
 }
 
 /** The sequences one behind the other. */
-export function packedBatch({ lengths, rows, vocabulary }: Form): Batch {
+export function packedBatch({ lengths, rows, vocabulary, filling = 0 }: Form): Batch {
   const each = <T>(make: (row: number, place: number, length: number) => T): T[] =>
-    lengths.flatMap((length, row) =>
+    [...lengths, filling].flatMap((length, row) =>
       Array.from({ length }, (_, place) => make(row, place, length)),
     );
   const [starts, ends] = [new Int32Array(rows), new Int32Array(rows)];

@@ -7,7 +7,7 @@ import { parseTable } from "../../foundation/parameters/table.ts";
 import { someValues, sumStep } from "./engine-under-test.ts";
 import { packedBatch } from "./packed-batch.ts";
 
-/** Sequences of packed evaluations: many tokens and few, as products are divided by their number of rows. */
+/** Sequences of packed batches: many tokens and few, as products are divided by their number of rows. */
 const packedLengths = [
   [128, 100, 3, 77, 128, 12, 9, 128],
   [40, 8, 31, 17, 5, 22, 64, 11],
@@ -41,9 +41,13 @@ for (const { kind, offset, size } of table.entries) {
 const zeros = new Float32Array(table.trainableSize);
 await engine.loadState({ parameters, firstMoment: zeros, secondMoment: zeros, step: 0 });
 const [shapeKey = ""] = [...model.shapes("train").keys()].slice(-1);
-const batches = [0, 1].map((variant) =>
-  model.exampleBatch(shapeKey, "train", variant === 0 ? 0 : 1),
-);
+const packedForm = { rows: job.microbatchSize, vocabulary: 3000 };
+const batches =
+  shapeKey === "packed"
+    ? packedLengths
+        .slice(0, 2)
+        .map((lengths) => packedBatch({ ...packedForm, lengths, filling: 5 }))
+    : [0, 1].map((variant) => model.exampleBatch(shapeKey, "train", variant === 0 ? 0 : 1));
 const hashes: Record<string, string> = {};
 for (const step of [1, 2]) {
   const sums = await sumStep(engine, prepared, batches, step);

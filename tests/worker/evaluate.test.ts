@@ -105,7 +105,7 @@ describe("an evaluation", () => {
     await settle();
     assert.deepEqual(reports, ["microbatch 0", "microbatch 1"]);
     assert.equal(computing.length, 4);
-    for (const { resolve } of computing) resolve(result);
+    for (const each of computing) each.resolve(result);
     await over;
     assert.deepEqual(reports.slice(2), ["microbatch 2", "microbatch 3", "evaluationDone"]);
   });

@@ -29,8 +29,8 @@ export interface PrepareOptions {
   readonly optimizer: EngineOptimizer;
   readonly microbatchSize: number;
   readonly evalMicrobatchSize: number;
-  /** Whether evaluations take sequences without padding, where the family can; recorded programs on a CPU only. Default false. */
-  readonly packEvaluation?: boolean;
+  /** Whether sequences lie one behind the other, without padding, where the family can. Default false. */
+  readonly packed?: boolean;
   readonly bucketLengths: readonly number[];
   readonly maxLength: number;
   readonly labelSmoothing: number;

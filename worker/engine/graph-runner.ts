@@ -11,7 +11,7 @@ import type { Feeds, ProgramRunner, SumTarget, UpdateScalars } from "./program-r
 import { evaluationKey, phaseKey, type ProgramIndex } from "./program-index.ts";
 import { seedInput } from "./dropout-seed.ts";
 import { lossScaleInput } from "./loss-scale-input.ts";
-import { shapeOf } from "../model/input-shape.ts";
+import { isOpen, shapeOf } from "../model/input-shape.ts";
 import { layOutReduction, type ReductionLayout } from "./reduction-layout.ts";
 import { givenParts, rowsOfBatch } from "./row-tensors.ts";
 import { takeMoments, type ShareMoments } from "./share-moments.ts";
@@ -112,8 +112,7 @@ export class GraphRunner implements ProgramRunner {
   ): readonly TouchedRows[] {
     const { batch, touched } = this.#withRows(given);
     const key = phaseKey(phase, batch.shapeKey);
-    const parts = givenParts(this.#layout, this.#index.inputs[key] ?? []);
-    const size = parts.reduce((sum, part) => sum + part.size, 0);
+    const size = this.#givenSize(key, batch);
     this.#session.write(key, () => this.#feed(key, batch, feeds), into.subarray(0, size), marks);
     return touched;
   }
@@ -220,6 +219,15 @@ export class GraphRunner implements ProgramRunner {
   #dropReduced(): void {
     if (this.#reduced !== null) this.#session.drop([this.#reduced]);
     this.#reduced = null;
+  }
+
+  /** Elements of the vector that a program gives of a batch. */
+  #givenSize(key: string, { arrays }: Batch): number {
+    const inputs = (this.#index.inputs[key] ?? []).map((spec): InputSpec => {
+      const shape = shapeOf(spec, arrays[spec.name]?.length ?? 0);
+      return isOpen(spec) && shape !== null ? { ...spec, shape } : spec;
+    });
+    return givenParts(this.#layout, inputs).reduce((sum, { size }) => sum + (size ?? 0), 0);
   }
 
   #withRows(batch: Batch): { readonly batch: Batch; readonly touched: readonly TouchedRows[] } {

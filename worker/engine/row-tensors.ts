@@ -10,13 +10,15 @@ import {
   touchedRows,
   type LookedUp,
 } from "../model/looked-up.ts";
+import { isOpen } from "../model/input-shape.ts";
 import { layOutReduction, type ReductionLayout } from "./reduction-layout.ts";
 
 /** A tensor whose gradient is given by rows. */
 export interface RowTensor extends LookedUp, RowPart {}
 
-function sizeOf({ shape }: InputSpec): number {
-  return shape.reduce((product, size) => product * size, 1);
+/** Elements of an input; null where a run chooses. */
+function sizeOf(spec: InputSpec): number | null {
+  return isOpen(spec) ? null : spec.shape.reduce((product, size) => product * size, 1);
 }
 
 /** The tensors that train, are looked up, and have more rows than any training batch has ids; in table order. */
@@ -29,7 +31,8 @@ export function rowTensorsOf(model: Model, table: ParameterTable): readonly RowT
     const specs = shapes.map((specs) => specs.find((spec) => spec.name === lookedUp.ids));
     if (specs.includes(undefined))
       throw new Error(`Cannot look up ${name} as no input is named ${lookedUp.ids}`);
-    const capacity = Math.max(...specs.map((spec) => (spec === undefined ? 0 : sizeOf(spec))));
+    const sizes = specs.map((spec) => (spec === undefined ? 0 : sizeOf(spec)));
+    const capacity = Math.max(...sizes.map((size) => size ?? lookedUp.idsMax ?? rows));
     return capacity < rows ? [{ ...lookedUp, part, rows, capacity }] : [];
   });
 }
@@ -48,7 +51,8 @@ export function inputsOfRows(
 export interface GivenPart {
   /** Place among the parts of the reduction. */
   readonly part: number;
-  readonly size: number;
+  /** Elements; null where the run chooses, which the last part may. */
+  readonly size: number | null;
 }
 
 /**
@@ -66,7 +70,7 @@ export function givenParts(
     const entry = trainable[part];
     const rows = entry === undefined ? undefined : rowsOf.get(rowsInput(entry.name));
     if (rows === undefined) whole.push({ part, size });
-    else byRows.push({ part, size: (size / (entry?.shape[0] ?? 1)) * rows });
+    else byRows.push({ part, size: rows === null ? null : (size / (entry?.shape[0] ?? 1)) * rows });
   }
   return [...whole, ...byRows];
 }

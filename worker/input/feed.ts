@@ -3,7 +3,6 @@
  * them ready, in order. While it is full it does not read on, which is the back-pressure on the coordinator's stream.
  */
 import type { ReadMicrobatchesResponse } from "../../proto/gen/ringmaster/v1/run_pb.ts";
-import type { BatchUse } from "../model/collator.ts";
 import type { Batch } from "../model/model.ts";
 import { Signpost } from "../ring/signpost.ts";
 import type { Collating } from "./input-thread.ts";
@@ -23,8 +22,6 @@ export interface FeedOptions {
   readonly collating: Collating;
   /** Rows of a batch. */
   readonly microbatchSize: number;
-  /** What they are for. Default "train". */
-  readonly use?: BatchUse;
   /** Microbatches that are being collated or ready at any one time; at least 2. */
   readonly ahead: number;
 }
@@ -78,13 +75,13 @@ export class Feed {
   }
 
   async #pump(): Promise<void> {
-    const { source, collating, microbatchSize, use = "train", ahead } = this.#options;
+    const { source, collating, microbatchSize, ahead } = this.#options;
     const { signal } = this.#closing;
     for await (const { step, microbatch, samples } of source(signal)) {
       while (this.#held.length >= ahead && !signal.aborted) await this.#changed.reached(signal);
       signal.throwIfAborted();
       const fed = collating
-        .collate(samples, microbatchSize, use)
+        .collate(samples, microbatchSize)
         .then((batch) => ({ step: Number(step), microbatch, batch }));
       // Its failure is told when its turn comes.
       fed.catch(() => undefined);

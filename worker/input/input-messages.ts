@@ -1,7 +1,6 @@
 /** What the main thread and the input thread say to each other. */
 import { BadInput, type BadInputPlace } from "../../foundation/bad-input.ts";
 import type { SampleRecord } from "../../proto/gen/ringmaster/v1/run_pb.ts";
-import type { BatchUse } from "../model/collator.ts";
 import type { Batch } from "../model/model.ts";
 import type { Collation } from "./collation-log.ts";
 
@@ -11,8 +10,8 @@ export interface InputSettings {
   readonly configJson: string;
   readonly tokenizerFiles: ReadonlyMap<string, Uint8Array>;
   readonly bucketLengths: readonly number[];
-  /** Whether evaluations take sequences without padding. Default false. */
-  readonly packEvaluation?: boolean;
+  /** Whether sequences lie one behind the other, without padding. Default false. */
+  readonly packed?: boolean;
   /** Tokens. */
   readonly maxLength: number;
 }
@@ -23,7 +22,6 @@ export interface CollateRequest {
   readonly samples: readonly SampleRecord[];
   /** Rows of the batch; missing samples become padding rows. */
   readonly microbatchSize: number;
-  readonly use: BatchUse;
 }
 
 /** An error that can cross threads. */

@@ -32,10 +32,10 @@ function buffersOf(arrays: Readonly<Record<string, Float32Array | Int32Array>>):
 const settings = workerData as InputSettings;
 try {
   const collator = await createCollator(settings.family, settings);
-  port.on("message", ({ ticket, samples, microbatchSize, use }: CollateRequest) => {
+  port.on("message", ({ ticket, samples, microbatchSize }: CollateRequest) => {
     try {
       const startMs = nowMs();
-      const batch = collator.collate(samples, microbatchSize, use);
+      const batch = collator.collate(samples, microbatchSize);
       const collation = { startMs, endMs: nowMs() };
       answer({ kind: "collated", ticket, batch, collation }, buffersOf(batch.arrays));
     } catch (error) {

@@ -1,7 +1,6 @@
 /** The input thread as the main thread sees it: collates microbatches in the order in which they are handed over. */
 import { Worker } from "node:worker_threads";
 import type { SampleRecord } from "../../proto/gen/ringmaster/v1/run_pb.ts";
-import type { BatchUse } from "../model/collator.ts";
 import type { Batch } from "../model/model.ts";
 import { CollationLog } from "./collation-log.ts";
 import { unpackError, type CollateAnswer, type InputSettings } from "./input-messages.ts";
@@ -9,7 +8,7 @@ import { unpackError, type CollateAnswer, type InputSettings } from "./input-mes
 /** Turns samples into batches, somewhere else. */
 export interface Collating {
   /** Rejects with BadInput when a sample cannot be used. */
-  collate(samples: readonly SampleRecord[], microbatchSize: number, use?: BatchUse): Promise<Batch>;
+  collate(samples: readonly SampleRecord[], microbatchSize: number): Promise<Batch>;
 }
 
 /** A running input thread. */
@@ -63,12 +62,12 @@ export async function startInputThread(settings: InputSettings): Promise<InputTh
   await ready;
   return {
     log,
-    collate(samples, microbatchSize, use = "train") {
+    collate(samples, microbatchSize) {
       if (ended !== null) return Promise.reject(ended);
       const ticket = tickets++;
       return new Promise<Batch>((resolve, reject) => {
         pending.set(ticket, { resolve, reject });
-        thread.postMessage({ ticket, samples, microbatchSize, use });
+        thread.postMessage({ ticket, samples, microbatchSize });
       });
     },
     async close() {

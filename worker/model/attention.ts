@@ -70,8 +70,7 @@ export function attend(
       const kernel = kernelOf("Attention", attributes);
       const given = [projected, bias, mask, dropping.seed];
       const made = context.block(kernel, given, () => {
-        const { v, scores, kept } = forwardOf(projected, bias, form, dropping);
-        return [merge(tf.matMul(kept, v), shape), statsOf(scores)];
+        return valueAndStats(attentionOf(projected, bias, form, dropping), shape);
       });
       const saved = [projected, bias, mask, dropping.seed, at(made, 0), at(made, 1)];
       return { value: at(made, 0) as tf.Tensor2D, saved };
@@ -80,28 +79,15 @@ export function attend(
       const kernel = kernelOf("AttentionGradient", attributes);
       return context.block(kernel, [dy, ...saved], () => {
         const own = { ...form, mask: at(saved, 2) as tf.Tensor4D };
-        const forward = forwardOf(at(saved, 0), at(saved, 1), own, dropping);
-        return gradientOf({ dy, value: at(saved, 4) }, forward, form, dropping);
+        const forward = attentionOf(at(saved, 0), at(saved, 1), own, dropping);
+        return attentionGradient({ dy, value: at(saved, 4) }, forward, form, dropping);
       });
     },
   );
 }
 
-/**
- * The same, composed of tfjs's ops and without a gradient of its own.
- * @param form its mask may be of any shape that broadcasts to the scores', [batch, heads, length, length]
- */
-export function composedAttention(
-  projected: tf.Tensor2D,
-  bias: tf.Tensor,
-  form: AttentionForm,
-  dropping: Dropping,
-): tf.Tensor2D {
-  const { v, kept } = forwardOf(projected, bias, form, dropping);
-  return merge(tf.matMul(kept, v), form.shape);
-}
-
-function forwardOf(
+/** What attention is composed of: all that its value and its gradient need. Masks may be of any shape that broadcasts to scores'. */
+export function attentionOf(
   projected: tf.Tensor,
   bias: tf.Tensor,
   { shape, mask }: AttentionForm,
@@ -118,16 +104,21 @@ function forwardOf(
   return { q, k, v, scores, probabilities, kept: dropping.mask(probabilities) };
 }
 
-/** What the kernel keeps of each row of scores: the largest, and 1 ÷ the sum of exponentials. */
-function statsOf(scores: tf.Tensor): tf.Tensor {
+/** The value, and what the kernel keeps of each row of scores: the largest, and 1 ÷ the sum of exponentials. */
+export function valueAndStats(
+  { v, scores, kept }: ReturnType<typeof attentionOf>,
+  shape: AttentionShape,
+): tf.Tensor[] {
   const largest = tf.max(scores, -1, true);
   const inverse = tf.div(1, tf.sum(tf.exp(tf.sub(scores, largest)), -1, true));
-  return tf.reshape(tf.concat([largest, inverse], -1), [-1]);
+  const stats = tf.reshape(tf.concat([largest, inverse], -1), [-1]);
+  return [merge(tf.matMul(kept, v), shape), stats];
 }
 
-function gradientOf(
+/** Slopes of `projected` and of its bias. */
+export function attentionGradient(
   { dy, value }: { readonly dy: tf.Tensor; readonly value: tf.Tensor },
-  forward: ReturnType<typeof forwardOf>,
+  forward: ReturnType<typeof attentionOf>,
   { shape }: AttentionForm,
   dropping: Dropping,
 ): tf.Tensor[] {
@@ -193,7 +184,7 @@ export function queriesByHead(
  * Each head's value of what it has mixed of the layer's input: [batch, heads, features] to [batch, features].
  * @param share what the probabilities sum to, [batch, heads, 1]; null for one
  */
-export function valuesByHead(
+function valuesByHead(
   mixed: tf.Tensor,
   value: LayerWeights,
   share: tf.Tensor | null,

@@ -3,7 +3,7 @@ import * as tf from "@tensorflow/tfjs";
 import { bertTensors } from "../../foundation/families/bert.ts";
 import { parseBertConfig } from "../../foundation/families/bert-config.ts";
 import { exampleBatch, packedExample } from "./bert-example.ts";
-import { bertInputs, packedInputs, packedKey } from "./bert-inputs.ts";
+import { bertInputs, packedInputs, packedKey, packedLength } from "./bert-inputs.ts";
 import { bertLogits, wordEmbeddings } from "./bert-network.ts";
 import { inputOf, variableGradients } from "./gradients.ts";
 import { lossSum } from "./losses.ts";
@@ -29,10 +29,15 @@ export function createBert(config: unknown, options: ModelOptions): Model {
   return {
     family: "bert",
     tensors: bertTensors(bert),
-    lookedUp: [{ tensor: wordEmbeddings, ids: "input_ids" }],
+    lookedUp: [
+      {
+        tensor: wordEmbeddings,
+        ids: "input_ids",
+        idsMax: packedLength(options.microbatchSize * options.maxLength),
+      },
+    ],
     shapes: (use) => {
-      if (use === "evaluate" && options.packEvaluation === true)
-        return new Map([[packedKey, packedInputs(bert, options.evalMicrobatchSize)]]);
+      if (options.packed === true) return new Map([[packedKey, packedInputs(bert, rows(use))]]);
       return new Map(
         options.bucketLengths.map((length) => [
           String(length),
@@ -47,7 +52,7 @@ export function createBert(config: unknown, options: ModelOptions): Model {
     },
     exampleBatch: (shapeKey, use, variant) =>
       shapeKey === packedKey
-        ? packedExample(bert, options.evalMicrobatchSize, variant)
+        ? packedExample(bert, rows(use), variant)
         : exampleBatch(bert, { rows: rows(use), length: lengthOf(shapeKey, options) }, variant),
   };
 }

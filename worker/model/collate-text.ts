@@ -4,7 +4,7 @@
 import { parseBertConfig, type BertConfig } from "../../foundation/families/bert-config.ts";
 import { openTextTokenizer, type Encoding } from "../../foundation/tokenizer/text-tokenizer.ts";
 import type { SampleRecord } from "../../proto/gen/ringmaster/v1/run_pb.ts";
-import { packedKey } from "./bert-inputs.ts";
+import { packedKey, packedLength } from "./bert-inputs.ts";
 import type { Collator } from "./collator.ts";
 import type { CollatorOptions } from "./collators.ts";
 import { sequenceInputs } from "./sequence-inputs.ts";
@@ -16,7 +16,7 @@ export function createTextCollator(config: unknown, options: CollatorOptions): C
   const tokenizer = openTextTokenizer(options.tokenizerFiles, source);
   const padId = bert.padTokenId ?? tokenizer.padId;
   return {
-    collate: (samples, microbatchSize, use) => {
+    collate: (samples, microbatchSize) => {
       if (samples.length === 0 || samples.length > microbatchSize) {
         throw new RangeError(
           `Cannot collate ${samples.length} samples into ${microbatchSize} rows`,
@@ -33,9 +33,10 @@ export function createTextCollator(config: unknown, options: CollatorOptions): C
         truncated: encodings.filter(({ truncated }) => truncated).length,
       };
       const labels = labelArrays(samples, rows, bert);
-      if (use === "evaluate" && options.packEvaluation === true) {
-        const arrays = { ...packedArrays(encodings, { rows, tokens }), ...labels };
-        return { ...batch, shapeKey: packedKey, arrays, paddedTokens: tokens };
+      if (options.packed === true) {
+        const filledUp = packedLength(tokens);
+        const arrays = { ...packedArrays(encodings, { rows, tokens: filledUp }), ...labels };
+        return { ...batch, shapeKey: packedKey, arrays, paddedTokens: filledUp };
       }
       const length = bucketOf(encodings, options.bucketLengths);
       const arrays = { ...tokenArrays(encodings, { rows, length, padId }), ...labels };
@@ -74,7 +75,7 @@ function tokenArrays(
   return { input_ids: ids, attention_mask: mask, token_type_ids: typeIds };
 }
 
-/** Sequences one behind the other, without padding. */
+/** Sequences one behind the other; what fills up behind the last is its beginning again, so that no other word is touched. */
 function packedArrays(
   encodings: readonly Encoding[],
   { rows, tokens }: { readonly rows: number; readonly tokens: number },
@@ -94,6 +95,7 @@ function packedArrays(
     ends[row] = end;
     start = end;
   }
+  ids.fill(ids[0] ?? 0, start);
   return {
     input_ids: ids,
     position_ids: positions,

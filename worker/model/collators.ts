@@ -9,8 +9,8 @@ export interface CollatorOptions {
   readonly configJson: string;
   /** Tokenizer files by name. */
   readonly tokenizerFiles: ReadonlyMap<string, Uint8Array>;
-  /** Whether evaluations take sequences without padding; as in `ModelOptions`. Default false. */
-  readonly packEvaluation?: boolean;
+  /** Whether sequences lie one behind the other, without padding; as in `ModelOptions`. Default false. */
+  readonly packed?: boolean;
   /** Sequence lengths that are compiled, ascending. */
   readonly bucketLengths: readonly number[];
   /** Longest sequence in tokens; longer samples are cut. */

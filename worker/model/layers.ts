@@ -3,6 +3,7 @@
  * Weights are [out, in] as PyTorch keeps them; the transposition happens inside the matrix product.
  */
 import * as tf from "@tensorflow/tfjs";
+import { kernelOf, type BlockContext } from "./blocks.ts";
 import { at, differentiable } from "./differentiable.ts";
 
 /** Weight and bias of one layer. */
@@ -98,22 +99,48 @@ export function embed(tables: EmbeddingTables, indices: EmbeddingIndices): tf.Te
   );
 }
 
-/**
- * The same where each token says its position: int32 [tokens] each, without a gradient.
- * @returns [tokens, features]
- */
+/** What is looked up where tokens lie one behind the other, and each says its position: int32 [tokens] each. */
+export interface TokenIndices extends EmbeddingIndices {
+  readonly positionIds: tf.Tensor;
+  /** The rows of `words` that there are, by number; null where `words` is whole. */
+  readonly among: tf.Tensor | null;
+}
+
+/** The same for these, [tokens, features]. */
 export function embedAt(
+  context: BlockContext,
   { words, positions, types }: EmbeddingTables,
-  indices: {
-    readonly ids: tf.Tensor;
-    readonly positionIds: tf.Tensor;
-    readonly typeIds: tf.Tensor;
-  },
+  { ids, places, among, positionIds, typeIds, padTokenId }: TokenIndices,
 ): tf.Tensor2D {
-  const rowsOf = (table: tf.Tensor, at: tf.Tensor) =>
-    tf.gather<tf.Tensor2D>(table as tf.Tensor2D, at as tf.Tensor1D);
-  const placed = tf.add(rowsOf(words, indices.ids), rowsOf(positions, indices.positionIds));
-  return tf.add(placed, rowsOf(types, indices.typeIds));
+  const rowsOf = (table: tf.Tensor, indices: tf.Tensor) =>
+    tf.gather<tf.Tensor2D>(table as tf.Tensor2D, indices as tf.Tensor1D);
+  const sumsOf = (dy: tf.Tensor, indices: tf.Tensor, table: tf.Tensor): tf.Tensor =>
+    tf.unsortedSegmentSum(dy, indices as tf.Tensor1D, table.shape[0] ?? 0);
+  return differentiable(
+    [words, positions, types],
+    () => {
+      const placed = tf.add(rowsOf(words, places), rowsOf(positions, positionIds));
+      const value = tf.add(placed, rowsOf(types, typeIds));
+      return { value: value as tf.Tensor2D, saved: [ids, places, positionIds, typeIds] };
+    },
+    (dy, saved) => {
+      const learnt = learntOf(at(saved, 0), at(saved, 1), padTokenId);
+      const ofWords = (): tf.Tensor[] => [sumsOf(dy, learnt, among ?? words)];
+      const kernel = kernelOf("RowSums");
+      return [
+        at(among === null ? ofWords() : context.block(kernel, [dy, learnt, among], ofWords), 0),
+        sumsOf(dy, at(saved, 2), positions),
+        sumsOf(dy, at(saved, 3), types),
+      ];
+    },
+  );
+}
+
+/** Places of words, −1 for the one without a gradient: by arithmetic, as that asks for no length. */
+function learntOf(ids: tf.Tensor, places: tf.Tensor, padTokenId: number | null): tf.Tensor {
+  if (padTokenId === null) return places;
+  const isPad = tf.cast(tf.equal(ids, tf.scalar(padTokenId, "int32")), "int32");
+  return tf.sub(tf.mul(places, tf.sub(tf.scalar(1, "int32"), isPad)), isPad);
 }
 
 function learntPlaces(

@@ -2,6 +2,7 @@
  * Parameters that are looked up by row, as embeddings are: a microbatch touches few of their rows, so programs are given
  * those rows in the whole's place, and ids' places among them. Pure.
  */
+import { anyLength, isOpen } from "./input-shape.ts";
 import type { InputSpec } from "./model.ts";
 
 /** A parameter of which every use looks up the rows that one input names. */
@@ -10,6 +11,8 @@ export interface LookedUp {
   readonly tensor: string;
   /** The int32 input of row numbers. */
   readonly ids: string;
+  /** Row numbers of a microbatch at most; needed where the input is open. */
+  readonly idsMax?: number;
 }
 
 /** Input that holds the numbers of the touched rows, filled up with row 0. */
@@ -26,7 +29,7 @@ export function placesInput(tensor: string): string {
 export function rowInputs(tensor: string, ids: InputSpec): readonly InputSpec[] {
   const count = ids.shape.reduce((product, size) => product * size, 1);
   return [
-    { name: rowsInput(tensor), shape: [count], dtype: "int32" },
+    { name: rowsInput(tensor), shape: [isOpen(ids) ? anyLength : count], dtype: "int32" },
     { name: placesInput(tensor), shape: ids.shape, dtype: "int32" },
   ];
 }

@@ -114,10 +114,10 @@ export interface ModelOptions {
   /** Rows of an evaluation microbatch. */
   readonly evalMicrobatchSize: number;
   /**
-   * Whether evaluations take sequences one behind the other, without padding, if the family can: kernels of ours are needed,
-   * for what they take the place of computes more, and is of one length. Default false.
+   * Whether sequences lie one behind the other, without padding, if the family can: kernels of ours are needed, for what they
+   * take the place of computes more, and is of one length. Default false.
    */
-  readonly packEvaluation?: boolean;
+  readonly packed?: boolean;
   /** Sequence lengths that are compiled, ascending; without meaning where there are no sequences. */
   readonly bucketLengths: readonly number[];
   readonly maxLength: number;

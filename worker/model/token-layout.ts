@@ -7,9 +7,9 @@ import { attend, attendFirstRow, maskBias } from "./attention.ts";
 import type { DropoutSite } from "./blocks.ts";
 import { inputOf } from "./gradients.ts";
 import { embed, embedAt, type EmbeddingTables, type LayerWeights } from "./layers.ts";
-import { placesInput } from "./looked-up.ts";
+import { placesInput, rowsInput } from "./looked-up.ts";
 import type { PhaseContext } from "./model.ts";
-import { attendPacked, attendPackedFirstRow } from "./packed-attention.ts";
+import { attendPacked, attendPackedFirstRow, packedFirstRows } from "./packed-attention.ts";
 import { sequenceInputs } from "./sequence-inputs.ts";
 
 /** A microbatch's layout. Rows are [tokens, features], those of a sequence one behind the other. */
@@ -70,19 +70,24 @@ function paddedLayout(context: PhaseContext, options: LayoutOptions): TokenLayou
   };
 }
 
-function packedLayout(context: PhaseContext, { heads, headSize }: LayoutOptions): TokenLayout {
-  if (context.training) throw new Error("Cannot train on packed tokens: they have no gradient");
+function packedLayout(context: PhaseContext, options: LayoutOptions): TokenLayout {
+  const { heads, headSize, wordTable } = options;
+  const ids = inputOf(context, "input_ids");
   const starts = inputOf(context, sequenceInputs.starts);
   const form = { heads, headSize, starts, ends: inputOf(context, sequenceInputs.ends) };
   return {
-    embed: (tables) =>
-      embedAt(tables, {
-        ids: inputOf(context, "input_ids"),
+    embed: (tables, padTokenId) =>
+      embedAt(context, tables, {
+        ids,
+        places: context.inputs[placesInput(wordTable)] ?? ids,
+        among: context.inputs[rowsInput(wordTable)] ?? null,
         positionIds: inputOf(context, "position_ids"),
         typeIds: inputOf(context, "token_type_ids"),
+        padTokenId,
       }),
-    attend: (projected, bias) => attendPacked(context, projected, bias, form),
-    firstRows: (rows) => tf.gather<tf.Tensor2D>(rows, starts as tf.Tensor1D),
-    attendFirstRow: (from, weights) => attendPackedFirstRow(context, from, weights, form),
+    attend: (projected, bias, dropout) => attendPacked(context, projected, bias, { form, dropout }),
+    firstRows: (rows) => packedFirstRows(context, rows, form),
+    attendFirstRow: (from, weights, dropout) =>
+      attendPackedFirstRow(context, from, weights, { form, dropout }),
   };
 }

@@ -69,8 +69,7 @@ describe("coordinator train", () => {
     assert.equal(code, 0, `${stdout}\n${stderr}`);
     assert.match(stdout, /step 4\/4/);
     assert.match(stdout, /validation after step 2/);
-    // "c d e f" and "a b" with [CLS] and [SEP] are 6 and 4 tokens; 8 are computed.
-    assert.match(stdout, /sequences are padded to 8, 32 tokens: about 38 % padding/);
+    assert.match(stdout, /sequences lie one behind the other: no padding/);
     assert.match(stdout, /lengths: no sample was cut; padding was \d+ % of the computed tokens/);
     assert.match(stdout, /the model is in out\n/);
     assert.match(stdout, /coordinator predict --model out/);
@@ -105,17 +104,10 @@ describe("coordinator train", () => {
       );
     assert.deepEqual(losses(resumed), losses(whole));
     const lengths = await Promise.all(["out", "again"].map(bucketLengthsOf));
-    assert.deepEqual(
-      lengths,
-      [
-        ["8", "32"],
-        ["8", "32"],
-      ],
-      "chosen once, then the checkpoint's",
-    );
+    assert.deepEqual(lengths, [["32"], ["32"]], "chosen once, then the checkpoint's");
     const other = await coordinator(...resume, "--bucket-lengths", "16", "32");
     assert.equal(other.code, 2);
-    assert.match(other.stderr, /--bucket-lengths: expected the checkpoint's \[8,32\], or nothing/);
+    assert.match(other.stderr, /--bucket-lengths: expected the checkpoint's \[32\], or nothing/);
     assert.equal(whole.length, resumed.length);
   });
 

@@ -37,6 +37,17 @@ describe("the Prepare directive", () => {
       assert.equal(prepare.convolutionTable, 1);
       assert.deepEqual(prepare.bucketLengths, [8, 32]);
       assert.equal(prepare.threads, 3);
+      assert.equal(prepare.packed, false, "lengths are given");
+      const packedWith = (changes: object): boolean =>
+        trainingPrepare(
+          { ...settings, bucketLengths: [32], ...changes },
+          model,
+          layOutTable(model.specs),
+          3,
+        ).packed;
+      assert.equal(packedWith({}), true);
+      for (const change of [{ padding: "bucket" }, { device: "gpu" }, { eager: true }])
+        assert.equal(packedWith(change), false, JSON.stringify(change));
     } finally {
       await rm(folder, { recursive: true, force: true });
     }

@@ -52,7 +52,7 @@ describe("surveyLengths", () => {
     const texts = Array.from({ length: 64 }, (_, index) =>
       index % 2 === 0 ? "a b" : "abcdefghij",
     );
-    const { train, bucketLengths, paddingShare } = await survey(texts, {});
+    const { train, bucketLengths, paddingShare } = await survey(texts, { padding: "bucket" });
     assert.deepEqual([train.lengthOf(0), train.lengthOf(1)], [4, 12]);
     assert.deepEqual(bucketLengths, [8, 16, 32]);
     // Every second sample is a third as long; microbatches of both kinds are few.
@@ -64,15 +64,22 @@ describe("surveyLengths", () => {
     assert.deepEqual(given.bucketLengths, [10, 32]);
     const fixed = await survey(["a", "b"], { padding: "max_length" });
     assert.deepEqual(fixed.bucketLengths, [32]);
+    const packed = await survey(["a", "abcdefghij"], {});
+    assert.deepEqual([packed.bucketLengths, packed.paddingShare], [[32], 0]);
+    const eager = await survey(["a", "abcdefghij"], { eager: "true" });
+    assert.deepEqual(eager.bucketLengths, [16, 32], "has no kernels for what is not padded");
   });
 
   it("samples large data, the same for every seed", async () => {
     const texts = Array.from({ length: 30_000 }, (_, index) => "ab ".repeat(1 + (index % 19)));
-    const first = await survey(texts, { seed: 1 });
+    const first = await survey(texts, { seed: 1, padding: "bucket" });
     const { data } = await folder.train("u.tsv", "text\tlabel\na b c d\t0\nb\t1\n");
     assert.equal(data.train!.lengthOf(0), 4);
     assert.equal(first.train.lengthOf(18), 19, "an estimate: words, not tokens");
-    assert.deepEqual((await survey(texts, { seed: 2 })).bucketLengths, first.bucketLengths);
+    assert.deepEqual(
+      (await survey(texts, { seed: 2, padding: "bucket" })).bucketLengths,
+      first.bucketLengths,
+    );
     assert.equal(first.bucketLengths.at(-1), 32);
     assert.ok(first.bucketLengths.length > 2 && first.paddingShare < 0.2);
   });
@@ -111,8 +118,8 @@ describe("surveyLengths", () => {
       }
       return computed / known.size;
     };
-    const grouped = await computedPerPair({});
-    const random = await computedPerPair({ "group-by-length": "false" });
+    const grouped = await computedPerPair({ padding: "bucket" });
+    const random = await computedPerPair({ padding: "bucket", "group-by-length": "false" });
     const whole = await computedPerPair({ padding: "max_length" });
     process.stderr.write(`MRPC: ${grouped} grouped, ${random} random, ${whole} padded\n`);
     // 53.2 are real; the last microbatch has rows of padding.

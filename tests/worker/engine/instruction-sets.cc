@@ -61,10 +61,18 @@ static const int32_t seed[2] = {7, 9};
     for (const auto& more : {context, stats, dProjected, sums, y, inverse, dx, dResidual, gelu, blocks, weights, first, \
                              second})                                                                                   \
       results.add(more);                                                                                                \
-    const MixJob mix = {heads, features, projected.data(), dContext.data(), y.data()};                                  \
+    const MixJob mix = {heads, features, rows, dropout, projected.data(), dContext.data(), y.data()};                   \
+    std::vector<float> dQueries(heads * features), dMixed(rows * features), rowTotals(5 * features);                    \
+    const MixGradientJob mixSlopes = {mix, projected.data() + 9, dQueries.data(), dMixed.data()};                       \
     MixRoom mixRoom;                                                                                                    \
     SET::mix(mix, 0, 1, length, mixRoom);                                                                               \
-    results.add(y);                                                                                                     \
+    SET::mixGradient(mixSlopes, 0, 1, length, mixRoom);                                                                 \
+    std::vector<int32_t> places(rows);                                                                                  \
+    for (int64_t i = 0; i < rows; i++) places[i] = i % 6 - 1;                                                           \
+    const RowSumsJob summed = {rows, features, 5, dContext.data(), places.data(), rowTotals.data()};                    \
+    SET::rowSums(summed, 0, features / 2);                                                                              \
+    SET::rowSums(summed, features / 2, features);                                                                       \
+    for (const auto& more : {y, dQueries, dMixed, rowTotals}) results.add(more);                                        \
     if (rate > 0) {                                                                                                     \
       std::vector<int16_t> drawn(8 * kNumbers);                                                                         \
       for (int64_t at = 0; at < 8 * kNumbers; at += SET::kDrawn)                                                        \

@@ -74,7 +74,12 @@ describe("packed evaluation", { skip: deviceUnderTest === "gpu" && "kernels are 
 
   for (const form of forms) {
     it(`gives the logits and the loss of padded sequences: ${form.name}`, async () => {
-      const cases = casesOf(form.longest).map((lengths) => ({ lengths, rows, vocabulary }));
+      const cases = casesOf(form.longest).map((lengths, index) => ({
+        lengths,
+        rows,
+        vocabulary,
+        filling: 2 * index,
+      }));
       await load(form, { eager: true });
       const expected: EvaluationResult[] = [];
       for (const one of cases) expected.push(await engine.evaluate(paddedBatch(one, form.longest)));
@@ -82,7 +87,7 @@ describe("packed evaluation", { skip: deviceUnderTest === "gpu" && "kernels are 
         ["fp32", 1e-5],
         ["bf16", 0.05],
       ] as const) {
-        await load(form, { packEvaluation: true, precision });
+        await load(form, { packed: true, precision });
         for (const [index, one] of cases.entries()) {
           const { logits, lossSum, weight, columns } = await engine.evaluate(packedBatch(one));
           const reference = expected[index]!;
@@ -100,13 +105,13 @@ describe("packed evaluation", { skip: deviceUnderTest === "gpu" && "kernels are 
     });
   }
 
-  it("refuses sequences that overlap, leave tokens out, or reach too far", async () => {
+  it("refuses sequences that overlap, leave tokens out between them, or reach too far", async () => {
     const [form] = forms;
-    await load(form, { packEvaluation: true });
+    await load(form, { packed: true });
     const good = packedBatch({ lengths: [4, 3], rows, vocabulary });
     const wrong: readonly (readonly [string, readonly number[], readonly number[], RegExp])[] = [
       ["overlap", [0, 3, 0, 0, 0], [4, 7, 0, 0, 0], /sequence 1 from 3 to 7/],
-      ["left out", [0, 0, 0, 0, 0], [4, 0, 0, 0, 0], /3 tokens belong to no sequence/],
+      ["left out", [0, 5, 0, 0, 0], [4, 7, 0, 0, 0], /sequence 1 from 5 to 7/],
       ["too far", [0, 4, 0, 0, 0], [4, 8, 0, 0, 0], /sequence 1 from 4 to 8 of 7/],
       ["backwards", [0, 4, 0, 0, 0], [4, 2, 0, 0, 0], /sequence 1 from 4 to 2/],
     ];

@@ -102,6 +102,7 @@ describe("the programs' cache", () => {
       { evalMicrobatchSize: 3 },
       { microbatchesPerStep: 3 },
       { bucketLengths: [4] },
+      { packed: true },
       { labelSmoothing: 0.1 },
       { convolutionTable: 1 },
       { precision: "bf16" },

@@ -58,6 +58,7 @@ async function bitsWith(
   threads: number,
   configJson: string,
   precision: Precision = "fp32",
+  packed = false,
 ): Promise<unknown> {
   const config = parseJsonObject(configJson, "config.json");
   const family = familyOf(configJson);
@@ -68,7 +69,7 @@ async function bitsWith(
     specs: family.tensors(config),
     microbatchSize: 8,
     evalMicrobatchSize: 8,
-    packEvaluation: isText,
+    packed,
     bucketLengths: isText ? [128] : [],
     maxLength: isText ? 128 : 1,
     precision,
@@ -91,6 +92,19 @@ describe("threads that compute", () => {
       assert.deepEqual(await bitsWith(threads, bert), one, `${threads} threads`);
     }
   });
+
+  for (const precision of ["fp32", "bf16"] as const) {
+    it(`give BERT the same bits where sequences are packed, ${precision}`, async (t) => {
+      if (precision === "bf16" && !multipliesBfloat16(processorFeatures())) {
+        t.skip("this processor has no bfloat16 instructions");
+        return;
+      }
+      const one = await bitsWith(1, bert, precision, true);
+      for (const threads of [2, 3, 4, 8]) {
+        assert.deepEqual(await bitsWith(threads, bert, precision, true), one, `${threads} threads`);
+      }
+    });
+  }
 
   for (const [name, config] of Object.entries({ BERT: bert, ResNet: resnet })) {
     it(`give ${name} the same bits in bfloat16 too, which are others than float32's`, async (t) => {

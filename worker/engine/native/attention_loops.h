@@ -67,7 +67,7 @@ RM_INLINE void scoreRows(const AttentionJob& job, int64_t first, int64_t count, 
   }
 }
 
-// Place of a row's first element in the tensor of probabilities, [batch, heads, length, length].
+// Place of a row among those of all heads, [batch, heads, length].
 RM_INLINE int64_t rowIndex(const AttentionJob& job, int64_t item, int64_t row) { return item * job.length + row; }
 
 static void attend(const AttentionJob& job, float* context, int64_t item, AttentionRoom& room) {
@@ -96,7 +96,7 @@ static void attend(const AttentionJob& job, float* context, int64_t item, Attent
       job.stats[2 * place] = top;
       job.stats[2 * place + 1] = inverse;
       if (job.dropout.drops)
-        dropoutFactors(job.dropout, place * job.length, job.length, room.factors.data(), room.numbers.data());
+        dropoutFactors(job.dropout, job.dropoutPlace(item, first + i), job.length, room.factors.data(), room.numbers.data());
       for (int64_t j = 0; j < wide; j += kLanes) {
         V p = load(row + j) * inverse;
         if (job.dropout.drops) p = p * load(room.factors.data() + j);
@@ -194,7 +194,7 @@ static void attendGradient(const AttentionGradientJob& job, int64_t item, Attent
       const int64_t place = rowIndex(f, item, first + i);
       const float top = f.stats[2 * place], inverse = f.stats[2 * place + 1];
       if (f.dropout.drops)
-        dropoutFactors(f.dropout, place * f.length, f.length, room.factors.data(), room.numbers.data());
+        dropoutFactors(f.dropout, f.dropoutPlace(item, first + i), f.length, room.factors.data(), room.numbers.data());
       if (f.narrow) {
         slopesOfPairs(f, top, inverse, row, slope, room);
         continue;

@@ -105,8 +105,14 @@ struct AttentionJob {
   const float* mask;
   // Whether what is multiplied is rounded to bfloat16.
   bool narrow;
+  // Of packed sequences: all tokens, and the first of this one. Probabilities are then dropped out as those of all tokens to all others.
+  int64_t tokens = 0, start = 0;
 
   int64_t features() const { return heads * size; }
+  // Place of a row's first probability in the tensor of which elements are dropped out.
+  int64_t dropoutPlace(int64_t item, int64_t row) const {
+    return tokens == 0 ? (item * length + row) * length : (item * tokens + start + row) * tokens + start;
+  }
 };
 
 // One thread's room. Rows and columns are padded, to size' and length'.
@@ -140,18 +146,37 @@ struct AttentionRoom {
   }
 };
 
-// For each sequence and head: softmax(query · rowsᵀ) · rows, over the sequence's rows.
+// For each sequence and head: softmax(query · rowsᵀ), dropped out, times [rows | 1], over the sequence's rows.
 struct MixJob {
-  int64_t heads, features;
+  int64_t heads, features, tokens;
+  Dropout dropout;
   // [sequences, heads, features], and [tokens, features].
   const float *queries, *rows;
-  // [sequences, heads, features].
+  // [sequences, heads, features + 1].
   float* mixed;
+};
+
+struct MixGradientJob {
+  MixJob forward;
+  // Of what was mixed.
+  const float* slopes;
+  // [sequences, heads, features], and [tokens, features].
+  float *dQueries, *dRows;
 };
 
 // One thread's room: a sequence's rows [length][features'], turned [features'][length'], and what is made of them by head.
 struct MixRoom {
-  Held<float> rows, turned, scores, mixed;
+  Held<float> rows, turned, scores, kept, slopes, heads, queries, result, factors;
+  std::vector<int16_t> numbers;
+};
+
+// Rows of a gradient added up by the place that each has in the result, in their order; places below zero are left out.
+struct RowSumsJob {
+  int64_t rows, features, places;
+  const float* dy;
+  const int32_t* place;
+  // [places, features].
+  float* sums;
 };
 
 struct AttentionGradientJob {

@@ -1,5 +1,5 @@
-// Attention of sequences that lie one behind the other in a matrix of tokens, with no padding between them: forward alone, as an
-// evaluation has it. A sequence's tokens are the rows from its start to before its end; one without tokens gets zeros.
+// Attention of sequences that lie one behind the other in a matrix of tokens, with no padding between them. A sequence's tokens are
+// the rows from its start to before its end; one without tokens gets zeros, and so do tokens behind the last sequence.
 #pragma once
 #include <optional>
 
@@ -9,17 +9,19 @@ namespace ringmaster {
 struct Sequences {
   const int32_t *starts, *ends;
   int64_t count;
+  // Tokens of all sequences; what follows fills the matrix up.
+  int64_t tokens;
 
   int64_t length(int64_t sequence) const { return ends[sequence] - starts[sequence]; }
 };
 
-// Fails where a sequence reaches beyond the tokens, or where tokens that follow a sequence belong to none.
+// Fails where a sequence does not begin where the one before it ends, or reaches beyond the tokens.
 inline absl::Status takeSequences(OpKernelContext* context, int input, int64_t tokens, Sequences* sequences) {
   const int64_t count = context->input(input).NumElements();
   if (context->input(input + 1).NumElements() != count)
     return tensorflow::errors::InvalidArgument("sequences have ", count, " starts and another number of ends");
-  *sequences = {integers(context, input), integers(context, input + 1), count};
-  int64_t covered = 0;
+  *sequences = {integers(context, input), integers(context, input + 1), count, 0};
+  int64_t& covered = sequences->tokens;
   for (int64_t i = 0; i < count; i++) {
     const int64_t start = sequences->starts[i], end = sequences->ends[i];
     if (start == end && start == 0) continue;
@@ -27,26 +29,65 @@ inline absl::Status takeSequences(OpKernelContext* context, int input, int64_t t
       return tensorflow::errors::InvalidArgument("sequence ", i, " from ", start, " to ", end, " of ", tokens, " tokens");
     covered = end;
   }
-  if (covered != tokens) return tensorflow::errors::InvalidArgument(tokens - covered, " tokens belong to no sequence");
   return absl::OkStatus();
 }
 
+// Scores of all sequences, and tokens of the longest.
+struct SequenceSizes {
+  int64_t scores = 0, longest = 0;
+
+  explicit SequenceSizes(const Sequences& sequences) {
+    for (int64_t i = 0; i < sequences.count; i++) {
+      scores += sequences.length(i) * sequences.length(i);
+      longest = std::max(longest, sequences.length(i));
+    }
+  }
+};
+
+// Calls body(job, sequence, head, room) for each head of each sequence, whose job has that sequence alone.
+template <class Body>
+void byHead(OpKernelContext* context, const Sequences& sequences, const AttentionJob& all, int64_t cost, const Body& body) {
+  const SequenceSizes sizes(sequences);
+  const std::vector<float> mask(sizes.longest, 0.f);
+  const int64_t mean = sizes.scores / std::max<int64_t>(1, sequences.count);
+  inParallel(context, sequences.count * all.heads, mean * cost, [&](int64_t first, int64_t end) {
+    std::optional<AttentionRoom> room;
+    for (int64_t item = first; item < end; item++) {
+      const int64_t sequence = item / all.heads, head = item % all.heads, length = sequences.length(sequence);
+      if (length == 0) continue;
+      // What lies behind a shorter sequence's rows and columns has to be as it is in a fresh room.
+      if (item == first || head == 0) room.emplace(length, all.size, all.narrow);
+      AttentionJob job = all;
+      job.batch = 1;
+      job.length = length;
+      job.start = sequences.starts[sequence];
+      job.projected += job.start * 3 * all.features();
+      job.stats += job.start * all.heads * 2;
+      job.mask = mask.data();
+      body(job, sequence, head, *room);
+    }
+  });
+}
+
 REGISTER_OP("RingmasterPackedAttention")
-    .Input("projected: float").Input("bias: float").Input("starts: int32").Input("ends: int32")
-    .Attr("heads: int").Attr("narrow: bool = false")
-    .Output("context: float")
+    .Input("projected: float").Input("bias: float").Input("starts: int32").Input("ends: int32").Input("seed: int32")
+    .Attr("heads: int").Attr("rate: float").Attr("narrow: bool = false")
+    .Output("context: float").Output("stats: float")
     .SetShapeFn([](Inference* c) {
       c->set_output(0, c->UnknownShapeOfRank(2));
+      c->set_output(1, c->UnknownShapeOfRank(1));
       return absl::OkStatus();
     });
 
 class PackedAttention : public OpKernel {
   tensorflow::int64 heads_;
+  float rate_;
   bool narrow_;
 
  public:
   explicit PackedAttention(OpKernelConstruction* context) : OpKernel(context) {
     OP_REQUIRES_OK(context, context->GetAttr("heads", &heads_));
+    OP_REQUIRES_OK(context, context->GetAttr("rate", &rate_));
     OP_REQUIRES_OK(context, context->GetAttr("narrow", &narrow_));
   }
   void Compute(OpKernelContext* context) override {
@@ -55,63 +96,202 @@ class PackedAttention : public OpKernel {
     Sequences sequences;
     OP_REQUIRES_OK(context, takeSequences(context, 2, rows, &sequences));
     RM_OUTPUT(context, 0, TensorShape({rows, features}), out)
-    int64_t scores = 0, longest = 0;
-    for (int64_t i = 0; i < sequences.count; i++) {
-      scores += sequences.length(i) * sequences.length(i);
-      longest = std::max(longest, sequences.length(i));
-    }
-    const std::vector<float> mask(longest, 0.f);
-    const int64_t cost = scores / std::max<int64_t>(1, sequences.count) * (size / 8 + 4);
-    inParallel(context, sequences.count * heads_, cost, [&](int64_t first, int64_t end) {
-      std::optional<AttentionRoom> room;
-      std::vector<float> stats;
-      for (int64_t item = first; item < end; item++) {
-        const int64_t sequence = item / heads_, head = item % heads_, length = sequences.length(sequence);
-        if (length == 0) continue;
-        if (item == first || head == 0) {
-          // What lies behind a shorter sequence's rows and columns has to be as it is in a fresh room.
-          room.emplace(length, size, narrow_);
-          stats.resize(heads_ * length * 2);
-        }
-        const int64_t start = sequences.starts[sequence];
-        const AttentionJob job = {1, length, heads_, size, 1 / std::sqrt((float)size), stats.data(), Dropout{},
-                                  floats(context, 0) + start * 3 * features, floats(context, 1), mask.data(), narrow_};
-        RM_CALL_TILES(attend, job, out + start * features, head, *room);
-      }
+    RM_OUTPUT(context, 1, TensorShape({rows * heads_ * 2}), stats)
+    std::fill(out + sequences.tokens * features, out + rows * features, 0.f);
+    const AttentionJob all = {sequences.count, 0, heads_, size, 1 / std::sqrt((float)size), stats,
+                              plain::dropoutOf(integers(context, 4), rate_), floats(context, 0), floats(context, 1), nullptr,
+                              narrow_, rows};
+    byHead(context, sequences, all, size / 8 + 4, [&](const AttentionJob& job, int64_t, int64_t head, AttentionRoom& room) {
+      RM_CALL_TILES(attend, job, out + job.start * features, head, room);
     });
   }
 };
 REGISTER_KERNEL_BUILDER(Name("RingmasterPackedAttention").Device(tensorflow::DEVICE_CPU), PackedAttention);
 
-// For each sequence and head: softmax(query · rowsᵀ) · rows, over the sequence's rows. Of queries [sequences, heads, features] and rows
-// [tokens, features]: [sequences, heads, features].
-REGISTER_OP("RingmasterPackedMix")
-    .Input("queries: float").Input("rows: float").Input("starts: int32").Input("ends: int32")
-    .Output("mixed: float")
+REGISTER_OP("RingmasterPackedAttentionGradient")
+    .Input("dcontext: float").Input("projected: float").Input("bias: float").Input("starts: int32").Input("ends: int32")
+    .Input("seed: int32").Input("context: float").Input("stats: float")
+    .Attr("heads: int").Attr("rate: float").Attr("narrow: bool = false")
+    .Output("dprojected: float").Output("dbias: float")
     .SetShapeFn([](Inference* c) {
-      c->set_output(0, c->input(0));
+      c->set_output(0, c->input(1));
+      c->set_output(1, c->input(2));
       return absl::OkStatus();
     });
 
-class PackedMix : public OpKernel {
+class PackedAttentionGradient : public OpKernel {
+  tensorflow::int64 heads_;
+  float rate_;
+  bool narrow_;
+
  public:
-  explicit PackedMix(OpKernelConstruction* context) : OpKernel(context) {}
+  explicit PackedAttentionGradient(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("heads", &heads_));
+    OP_REQUIRES_OK(context, context->GetAttr("rate", &rate_));
+    OP_REQUIRES_OK(context, context->GetAttr("narrow", &narrow_));
+  }
   void Compute(OpKernelContext* context) override {
-    const auto& shape = context->input(0).shape();
-    const int64_t heads = shape.dim_size(1), features = shape.dim_size(2), tokens = context->input(1).dim_size(0);
+    const auto& shape = context->input(1).shape();
+    const int64_t rows = shape.dim_size(0), features = shape.dim_size(1) / 3, size = features / heads_;
     Sequences sequences;
-    OP_REQUIRES_OK(context, takeSequences(context, 2, tokens, &sequences));
-    OP_REQUIRES(context, shape.dim_size(0) == sequences.count && context->input(1).dim_size(1) == features,
-                tensorflow::errors::InvalidArgument("queries and rows do not fit together"));
-    RM_OUTPUT(context, 0, shape, mixed)
-    const MixJob job = {heads, features, floats(context, 0), floats(context, 1), mixed};
-    const int64_t cost = tokens / std::max<int64_t>(1, sequences.count) * heads * features / 8;
-    inParallel(context, sequences.count, cost, [&](int64_t first, int64_t end) {
+    OP_REQUIRES_OK(context, takeSequences(context, 3, rows, &sequences));
+    RM_OUTPUT(context, 0, shape, dProjected)
+    RM_OUTPUT(context, 1, TensorShape({3 * features}), dBias)
+    std::fill(dProjected + sequences.tokens * 3 * features, dProjected + rows * 3 * features, 0.f);
+    std::vector<float> parts(sequences.count * 3 * features, 0.f);
+    const AttentionJob all = {sequences.count, 0, heads_, size, 1 / std::sqrt((float)size), const_cast<float*>(floats(context, 7)),
+                              plain::dropoutOf(integers(context, 5), rate_), floats(context, 1), floats(context, 2), nullptr,
+                              narrow_, rows};
+    const auto gradient = [&](const AttentionJob& job, int64_t sequence, int64_t head, AttentionRoom& room) {
+      const AttentionGradientJob own = {job, floats(context, 0) + job.start * features, floats(context, 6) + job.start * features,
+                                        dProjected + job.start * 3 * features, parts.data() + sequence * 3 * features};
+      RM_CALL_TILES(attendGradient, own, head, room);
+    };
+    byHead(context, sequences, all, size / 3 + 8, gradient);
+    addBlocks(parts.data(), sequences.count, 3 * features, dBias);
+  }
+};
+REGISTER_KERNEL_BUILDER(Name("RingmasterPackedAttentionGradient").Device(tensorflow::DEVICE_CPU), PackedAttentionGradient);
+
+// For each sequence and head: softmax(query · rowsᵀ), dropped out, times [rows | 1], over the sequence's rows. Of queries
+// [sequences, heads, features] and rows [tokens, features]: [sequences, heads, features + 1].
+REGISTER_OP("RingmasterPackedMix")
+    .Input("queries: float").Input("rows: float").Input("starts: int32").Input("ends: int32").Input("seed: int32")
+    .Attr("rate: float")
+    .Output("mixed: float")
+    .SetShapeFn([](Inference* c) {
+      c->set_output(0, c->UnknownShapeOfRank(3));
+      return absl::OkStatus();
+    });
+
+// What both take: sequences, and the job of the forward pass, which writes nothing.
+struct MixInputs {
+  Sequences sequences;
+  MixJob job;
+  int64_t cost;
+};
+
+inline absl::Status takeMixInputs(OpKernelContext* context, int first, float rate, MixInputs* inputs) {
+  const Tensor &queries = context->input(first), &rows = context->input(first + 1);
+  const int64_t tokens = rows.dim_size(0), heads = queries.dim_size(1), features = queries.dim_size(2);
+  const absl::Status taken = takeSequences(context, first + 2, tokens, &inputs->sequences);
+  if (!taken.ok()) return taken;
+  if (queries.dim_size(0) != inputs->sequences.count || rows.dim_size(1) != features)
+    return tensorflow::errors::InvalidArgument("queries and rows do not fit together");
+  inputs->job = {heads, features, tokens, plain::dropoutOf(integers(context, first + 4), rate), floats(context, first),
+                 floats(context, first + 1), nullptr};
+  inputs->cost = tokens / std::max<int64_t>(1, inputs->sequences.count) * heads * features / 8;
+  return absl::OkStatus();
+}
+
+class PackedMix : public OpKernel {
+  float rate_;
+
+ public:
+  explicit PackedMix(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("rate", &rate_));
+  }
+  void Compute(OpKernelContext* context) override {
+    MixInputs inputs;
+    OP_REQUIRES_OK(context, takeMixInputs(context, 0, rate_, &inputs));
+    const auto& [sequences, job, cost] = inputs;
+    RM_OUTPUT(context, 0, TensorShape({sequences.count, job.heads, job.features + 1}), mixed)
+    MixJob own = job;
+    own.mixed = mixed;
+    inParallel(context, sequences.count, cost, [&, &sequences = sequences](int64_t first, int64_t end) {
       MixRoom room;
-      for (int64_t i = first; i < end; i++) RM_CALL(mix, job, i, sequences.starts[i], sequences.length(i), room);
+      for (int64_t i = first; i < end; i++) RM_CALL(mix, own, i, sequences.starts[i], sequences.length(i), room);
     });
   }
 };
 REGISTER_KERNEL_BUILDER(Name("RingmasterPackedMix").Device(tensorflow::DEVICE_CPU), PackedMix);
+
+REGISTER_OP("RingmasterPackedMixGradient")
+    .Input("slopes: float").Input("queries: float").Input("rows: float").Input("starts: int32").Input("ends: int32")
+    .Input("seed: int32")
+    .Attr("rate: float")
+    .Output("dqueries: float").Output("drows: float")
+    .SetShapeFn([](Inference* c) {
+      c->set_output(0, c->input(1));
+      c->set_output(1, c->input(2));
+      return absl::OkStatus();
+    });
+
+class PackedMixGradient : public OpKernel {
+  float rate_;
+
+ public:
+  explicit PackedMixGradient(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("rate", &rate_));
+  }
+  void Compute(OpKernelContext* context) override {
+    MixInputs inputs;
+    OP_REQUIRES_OK(context, takeMixInputs(context, 1, rate_, &inputs));
+    const auto& [sequences, job, cost] = inputs;
+    RM_OUTPUT(context, 0, context->input(1).shape(), dQueries)
+    RM_OUTPUT(context, 1, context->input(2).shape(), dRows)
+    std::fill(dRows + sequences.tokens * job.features, dRows + job.tokens * job.features, 0.f);
+    const MixGradientJob own = {job, floats(context, 0), dQueries, dRows};
+    inParallel(context, sequences.count, 3 * cost, [&, &sequences = sequences](int64_t first, int64_t end) {
+      MixRoom room;
+      for (int64_t i = first; i < end; i++) RM_CALL(mixGradient, own, i, sequences.starts[i], sequences.length(i), room);
+    });
+  }
+};
+REGISTER_KERNEL_BUILDER(Name("RingmasterPackedMixGradient").Device(tensorflow::DEVICE_CPU), PackedMixGradient);
+
+// Slopes of the first row of each sequence [sequences, features], each in its place among zeros [tokens, features].
+REGISTER_OP("RingmasterFirstRowsGradient")
+    .Input("dfirst: float").Input("rows: float").Input("starts: int32").Input("ends: int32")
+    .Output("drows: float")
+    .SetShapeFn([](Inference* c) {
+      c->set_output(0, c->input(1));
+      return absl::OkStatus();
+    });
+
+class FirstRowsGradient : public OpKernel {
+ public:
+  explicit FirstRowsGradient(OpKernelConstruction* context) : OpKernel(context) {}
+  void Compute(OpKernelContext* context) override {
+    const auto& shape = context->input(1).shape();
+    const int64_t tokens = shape.dim_size(0), features = shape.dim_size(1);
+    Sequences sequences;
+    OP_REQUIRES_OK(context, takeSequences(context, 2, tokens, &sequences));
+    RM_OUTPUT(context, 0, shape, dRows)
+    std::fill(dRows, dRows + tokens * features, 0.f);
+    const float* from = floats(context, 0);
+    for (int64_t i = 0; i < sequences.count; i++)
+      if (sequences.length(i) > 0)
+        std::memcpy(dRows + sequences.starts[i] * features, from + i * features, features * sizeof(float));
+  }
+};
+REGISTER_KERNEL_BUILDER(Name("RingmasterFirstRowsGradient").Device(tensorflow::DEVICE_CPU), FirstRowsGradient);
+
+// Rows of dy [rows, features] added up by place; as many places as there are in `among`, [places, features].
+REGISTER_OP("RingmasterRowSums")
+    .Input("dy: float").Input("place: int32").Input("among: int32")
+    .Output("sums: float")
+    .SetShapeFn([](Inference* c) {
+      c->set_output(0, c->UnknownShapeOfRank(2));
+      return absl::OkStatus();
+    });
+
+class RowSums : public OpKernel {
+ public:
+  explicit RowSums(OpKernelConstruction* context) : OpKernel(context) {}
+  void Compute(OpKernelContext* context) override {
+    const auto& shape = context->input(0).shape();
+    const int64_t rows = shape.dim_size(0), features = shape.dim_size(1), places = context->input(2).NumElements();
+    OP_REQUIRES(context, context->input(1).NumElements() == rows,
+                tensorflow::errors::InvalidArgument("rows and their places do not fit together"));
+    RM_OUTPUT(context, 0, TensorShape({places, features}), sums)
+    const RowSumsJob job = {rows, features, places, floats(context, 0), integers(context, 1), sums};
+    const int64_t blocks = (features + kMostLanes - 1) / kMostLanes;
+    inParallel(context, blocks, (rows + places) * 4, [&](int64_t first, int64_t end) {
+      RM_CALL(rowSums, job, first * kMostLanes, std::min(features, end * kMostLanes));
+    });
+  }
+};
+REGISTER_KERNEL_BUILDER(Name("RingmasterRowSums").Device(tensorflow::DEVICE_CPU), RowSums);
 
 }  // namespace ringmaster

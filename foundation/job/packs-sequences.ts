@@ -1,0 +1,13 @@
+/** Whether a job computes sequences without padding. Pure. */
+import type { JobSettings } from "./settings.ts";
+
+/** What decides it. */
+type Deciding = Pick<JobSettings, "padding" | "bucketLengths" | "device" | "eager">;
+
+/**
+ * Whether sequences lie one behind the other: where nothing else is asked for, several lengths included, and kernels compute it,
+ * which a GPU and eager runs lack.
+ */
+export function packsSequences({ padding, bucketLengths, device, eager }: Deciding): boolean {
+  return padding === "none" && bucketLengths.length <= 1 && device === "cpu" && !eager;
+}
