@@ -2,18 +2,16 @@
 import type { PlacedRange } from "../../foundation/parameters/shares.ts";
 import type { ParameterTable } from "../../foundation/parameters/table.ts";
 import type { TouchedRows } from "../exact/slots.ts";
-import type { Batch, InputSpec } from "../model/model.ts";
-import type { TensorFlowBinding, TensorValues } from "./binding.ts";
+import type { Batch } from "../model/model.ts";
+import type { TensorFlowBinding } from "./binding.ts";
 import type { EngineState } from "./engine.ts";
 import { graphNames, updateScalarNames, type Section } from "./graph-names.ts";
 import { GraphSession, type Fed, type RunTracer } from "./graph-session.ts";
 import type { Feeds, ProgramRunner, SumTarget, UpdateScalars } from "./program-runner.ts";
 import { evaluationKey, phaseKey, type ProgramIndex } from "./program-index.ts";
-import { seedInput } from "./dropout-seed.ts";
-import { lossScaleInput } from "./loss-scale-input.ts";
-import { isOpen, shapeOf } from "../model/input-shape.ts";
+import { valuesOf } from "./fed-values.ts";
 import { layOutReduction, type ReductionLayout } from "./reduction-layout.ts";
-import { givenParts, rowsOfBatch } from "./row-tensors.ts";
+import { givenSize, rowsOfBatch } from "./row-tensors.ts";
 import { takeMoments, type ShareMoments } from "./share-moments.ts";
 import { alignedLength, alignedView, allocateShared } from "./shared-vector.ts";
 import { WriteMarks } from "./write-marks.ts";
@@ -112,7 +110,8 @@ export class GraphRunner implements ProgramRunner {
   ): readonly TouchedRows[] {
     const { batch, touched } = this.#withRows(given);
     const key = phaseKey(phase, batch.shapeKey);
-    const size = this.#givenSize(key, batch);
+    const inputs = this.#index.inputs[key] ?? [];
+    const size = givenSize(this.#layout, inputs, batch.arrays);
     this.#session.write(key, () => this.#feed(key, batch, feeds), into.subarray(0, size), marks);
     return touched;
   }
@@ -221,15 +220,6 @@ export class GraphRunner implements ProgramRunner {
     this.#reduced = null;
   }
 
-  /** Elements of the vector that a program gives of a batch. */
-  #givenSize(key: string, { arrays }: Batch): number {
-    const inputs = (this.#index.inputs[key] ?? []).map((spec): InputSpec => {
-      const shape = shapeOf(spec, arrays[spec.name]?.length ?? 0);
-      return isOpen(spec) && shape !== null ? { ...spec, shape } : spec;
-    });
-    return givenParts(this.#layout, inputs).reduce((sum, { size }) => sum + (size ?? 0), 0);
-  }
-
   #withRows(batch: Batch): { readonly batch: Batch; readonly touched: readonly TouchedRows[] } {
     const { arrays, touched } = rowsOfBatch(this.#index.rowTensors, batch.arrays);
     return { batch: { ...batch, arrays: { ...batch.arrays, ...arrays } }, touched };
@@ -278,29 +268,4 @@ function aligned(vector: Float32Array): Float32Array {
   const copy = allocateShared(alignedLength(vector.length));
   copy.set(vector);
   return copy;
-}
-
-/** What the host makes for each run. */
-function hostValues(name: string, feeds: Feeds | null): TensorValues | undefined {
-  if (name === seedInput.name) return feeds?.seed;
-  return name === lossScaleInput.name && feeds !== null
-    ? Float32Array.of(feeds.lossScale)
-    : undefined;
-}
-
-/** What an input is fed, and its shape in this run. Throws for values that do not fit. */
-function valuesOf(
-  spec: InputSpec,
-  batch: Batch,
-  feeds: Feeds | null,
-): { readonly values: TensorValues; readonly shape: readonly number[] } {
-  const { name } = spec;
-  const values = hostValues(name, feeds) ?? batch.arrays[name] ?? feeds?.gathered[name];
-  const shape = values === undefined ? null : shapeOf(spec, values.length);
-  if (values === undefined || shape === null) {
-    throw new Error(
-      `Cannot feed ${name}: expected ${spec.shape.join(" × ")} values, found ${values?.length ?? "none"}`,
-    );
-  }
-  return { values, shape };
 }

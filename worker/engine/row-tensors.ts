@@ -10,7 +10,7 @@ import {
   touchedRows,
   type LookedUp,
 } from "../model/looked-up.ts";
-import { isOpen } from "../model/input-shape.ts";
+import { isOpen, shapeOf } from "../model/input-shape.ts";
 import { layOutReduction, type ReductionLayout } from "./reduction-layout.ts";
 
 /** A tensor whose gradient is given by rows. */
@@ -73,6 +73,19 @@ export function givenParts(
     else byRows.push({ part, size: rows === null ? null : (size / (entry?.shape[0] ?? 1)) * rows });
   }
   return [...whole, ...byRows];
+}
+
+/** Elements of the vector that a program of these inputs gives of a batch. @param arrays of the batch, rows included */
+export function givenSize(
+  layout: ReductionLayout,
+  inputs: readonly InputSpec[],
+  arrays: Readonly<Record<string, Float32Array | Int32Array>>,
+): number {
+  const resolved = inputs.map((spec): InputSpec => {
+    const shape = isOpen(spec) ? shapeOf(spec, arrays[spec.name]?.length ?? 0) : null;
+    return shape === null ? spec : { ...spec, shape };
+  });
+  return givenParts(layout, resolved).reduce((sum, { size }) => sum + (size ?? 0), 0);
 }
 
 /** What a batch's ids make: arrays to feed, and the rows that they touch, by tensor. */
