@@ -47,7 +47,7 @@ function escape(text) {
 /** @param {TraceEvent} event */
 function colourOf({ name, cat, args }) {
   if (cat === "ops") {
-    if (name.startsWith("RingmasterAttention")) return colours.attention;
+    if (/^Ringmaster(Packed)?Attention/u.test(name)) return colours.attention;
     if (name === "RingmasterAdamW") return colours.update;
     return args?.["flops"] === undefined ? colours.otherOp : colours.product;
   }

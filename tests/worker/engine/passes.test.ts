@@ -1,5 +1,6 @@
 /** Passes over recordings: outputs stay what they were, less is computed. */
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import type { GraphNode } from "../../../worker/engine/graph-node.ts";
 import { fuseBlocks } from "../../../worker/engine/passes/fuse-blocks.ts";
@@ -164,12 +165,21 @@ describe("ownProducts", () => {
     ]);
   });
 
-  it("tells attention to multiply in bfloat16", () => {
-    const attention = { ...op("context", "RingmasterAttention", "input/x"), attributes: turned };
-    const recording = recordingOf([attention], { loss: "context" });
-    assert.deepEqual(ownProducts(recording, "fp32").nodes, [attention]);
-    const [told] = ownProducts(recording, "bf16").nodes;
-    assert.deepEqual(told?.attributes, { ...turned, narrow: bool(true) });
+  it("tells every kernel that can to multiply in bfloat16, gradients as their forward passes", () => {
+    const folder = new URL("../../../worker/engine/native/", import.meta.url);
+    const kernels = readdirSync(folder)
+      .map((name) => readFileSync(new URL(name, folder), "utf8"))
+      .flatMap((text) => text.split("REGISTER_OP(").slice(1))
+      .filter((text) => /^[^;]*Attr\("narrow: bool/u.test(text))
+      .map((text) => /^"(\w+)"/u.exec(text)?.[1] ?? "");
+    assert.ok(kernels.includes("RingmasterPackedAttentionGradient"), kernels.join());
+    for (const kernel of kernels) {
+      const attention = { ...op("context", kernel, "input/x"), attributes: turned };
+      const recording = recordingOf([attention], { loss: "context" });
+      assert.deepEqual(ownProducts(recording, "fp32").nodes, [attention]);
+      const [told] = ownProducts(recording, "bf16").nodes;
+      assert.deepEqual(told?.attributes, { ...turned, narrow: bool(true) }, kernel);
+    }
   });
 
   it("is for processors whose float32 products TensorFlow divides by threads", () => {

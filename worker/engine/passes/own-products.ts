@@ -42,6 +42,7 @@ const multiplyWithin = new Set([
   "RingmasterAttention",
   "RingmasterAttentionGradient",
   "RingmasterPackedAttention",
+  "RingmasterPackedAttentionGradient",
 ]);
 
 /**
