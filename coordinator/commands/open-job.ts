@@ -1,9 +1,9 @@
 /** Opens what a job names, data and model, and checks them against each other and the settings. Starts nothing. */
-import { packsSequences } from "../../foundation/job/packs-sequences.ts";
 import { BadInput } from "../../foundation/bad-input.ts";
 import { cacheFolder } from "../../foundation/cache/cache-folder.ts";
 import { resolveModel, type HubAccess } from "../../foundation/hub/hub.ts";
 import { frozenNames } from "../../foundation/job/freeze.ts";
+import { packsSequences } from "../../foundation/job/packs-sequences.ts";
 import { planRun, totalStepsOf, withWholeIntervals, type Plan } from "../../foundation/job/plan.ts";
 import type { DataSettings, JobSettings } from "../../foundation/job/settings.ts";
 import { createMetricTally } from "../../foundation/metrics/metric-tally.ts";

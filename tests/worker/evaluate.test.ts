@@ -13,17 +13,9 @@ import {
 } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import type { EvaluationResult } from "../../worker/engine/engine.ts";
 import { evaluateSplit } from "../../worker/evaluate.ts";
-import type { Batch } from "../../worker/model/model.ts";
+import { anyBatch } from "../support/any-batch.ts";
 import type { Report } from "../../worker/session/session.ts";
 
-const batch: Batch = {
-  shapeKey: "any",
-  arrays: {},
-  samples: 1,
-  tokens: 1,
-  paddedTokens: 1,
-  truncated: 0,
-};
 const result: EvaluationResult = {
   logits: Float32Array.of(1, 2),
   columns: 2,
@@ -52,7 +44,7 @@ function stage(records: () => AsyncGenerator<ReadMicrobatchesResponse>) {
               computing.push({ resolve, reject });
             }),
         },
-        input: { collate: () => Promise.resolve(batch) },
+        input: { collate: () => Promise.resolve(anyBatch) },
         evalMicrobatchSize: 1,
       },
       session: {

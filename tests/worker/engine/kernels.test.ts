@@ -6,7 +6,8 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import type { TfjsEngine } from "../../../worker/engine/tfjs-engine.ts";
 import { batchOf, programs, startEngine, tableOf } from "../../parity/engine-under-test.ts";
-import { relativeDifference, someValues } from "../../support/engine-under-test.ts";
+import { relativeDifference } from "../../support/engine-under-test.ts";
+import { smallBertConfig, smallBertParameters } from "../../support/small-bert.ts";
 import { wholeVector } from "../../support/whole-vector.ts";
 
 const forms = [
@@ -21,24 +22,6 @@ const forms = [
     inner: 128,
   },
 ] as const;
-
-function configOf(form: (typeof forms)[number], dropout: number): string {
-  return JSON.stringify({
-    model_type: "bert",
-    vocab_size: 50,
-    hidden_size: form.hidden,
-    num_hidden_layers: 3,
-    num_attention_heads: form.heads,
-    intermediate_size: form.inner,
-    max_position_embeddings: 80,
-    type_vocab_size: 2,
-    hidden_act: "gelu",
-    layer_norm_eps: 1e-12,
-    hidden_dropout_prob: dropout,
-    attention_probs_dropout_prob: dropout,
-    id2label: { 0: "no", 1: "yes" },
-  });
-}
 
 function exampleOf({ rows, length }: (typeof forms)[number]) {
   const table = <T>(make: (row: number, place: number) => T): T[][] =>
@@ -73,17 +56,14 @@ describe("kernels equal the composed blocks", () => {
       seed = 5,
     }: { readonly given?: Float32Array | null; readonly seed?: number } = {},
   ) {
-    const configJson = configOf(form, dropout);
+    const configJson = smallBertConfig(form, dropout);
     const table = tableOf(configJson);
     const prepared = await engine.prepare({
       ...programs(configJson, form.rows, form.length),
       eager: how === "eager",
       precision: how === "bf16" || how === "fp16" ? how : "fp32",
     });
-    const parameters = someValues(table.stateSize, seed).map((value) => value * 0.2);
-    for (const { name, offset, size } of table.entries) {
-      if (name.endsWith("LayerNorm.weight")) parameters.fill(1, offset, offset + size);
-    }
+    const parameters = smallBertParameters(table, { seed, scale: 0.2 });
     await engine.loadState({ parameters, step: 0 });
     const into = new Float32Array(prepared.reductionSize);
     const place = { step: 3, microbatch: 2, microbatchCount: 4 };

@@ -16,8 +16,8 @@ import {
   engineUnderTest,
   jobOf,
   relativeDifference,
-  someValues,
 } from "../../support/engine-under-test.ts";
+import { smallBertConfig, smallBertParameters } from "../../support/small-bert.ts";
 import { packedBatch, paddedBatch } from "../../support/packed-batch.ts";
 
 const vocabulary = 50;
@@ -27,22 +27,6 @@ const forms = [
   { name: "a head wider than a register", hidden: 48, heads: 2, inner: 33, longest: 40 },
   { name: "more rows than are held at a time", hidden: 64, heads: 2, inner: 128, longest: 80 },
 ] as const;
-
-function configOf({ hidden, heads, inner }: (typeof forms)[number]): string {
-  return JSON.stringify({
-    model_type: "bert",
-    vocab_size: vocabulary,
-    hidden_size: hidden,
-    num_hidden_layers: 3,
-    num_attention_heads: heads,
-    intermediate_size: inner,
-    max_position_embeddings: 80,
-    type_vocab_size: 2,
-    hidden_act: "gelu",
-    layer_norm_eps: 1e-12,
-    id2label: { 0: "no", 1: "yes" },
-  });
-}
 
 /** Lengths from a single token to the longest; all rows used, some, one. */
 function casesOf(longest: number): readonly (readonly number[])[] {
@@ -62,13 +46,10 @@ describe("packed evaluation", { skip: deviceUnderTest === "gpu" && "kernels are 
   after(async () => engine.close());
 
   async function load(form: (typeof forms)[number], how: object): Promise<void> {
-    const configJson = configOf(form);
+    const configJson = smallBertConfig(form, 0);
     await engine.prepare({ ...programs(configJson, rows, form.longest), training: false, ...how });
     const table = tableOf(configJson);
-    const parameters = someValues(table.stateSize, 5).map((value) => value * 0.2);
-    for (const { name, offset, size } of table.entries) {
-      if (name.endsWith("LayerNorm.weight")) parameters.fill(1, offset, offset + size);
-    }
+    const parameters = smallBertParameters(table, { seed: 5, scale: 0.2 });
     await engine.loadState({ parameters, step: 0 });
   }
 

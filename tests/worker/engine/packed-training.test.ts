@@ -7,11 +7,8 @@ import { after, before, describe, it } from "node:test";
 import type { TfjsEngine } from "../../../worker/engine/tfjs-engine.ts";
 import type { Batch } from "../../../worker/model/model.ts";
 import { programs, startEngine, tableOf } from "../../parity/engine-under-test.ts";
-import {
-  deviceUnderTest,
-  relativeDifference,
-  someValues,
-} from "../../support/engine-under-test.ts";
+import { deviceUnderTest, relativeDifference } from "../../support/engine-under-test.ts";
+import { smallBertConfig, smallBertParameters } from "../../support/small-bert.ts";
 import { packedBatch, paddedBatch } from "../../support/packed-batch.ts";
 import { wholeVector } from "../../support/whole-vector.ts";
 
@@ -31,25 +28,8 @@ const forms = [
 
 type Form = (typeof forms)[number];
 
-function configOf({ hidden, heads, inner, vocabulary }: Form, dropout: number): string {
-  return JSON.stringify({
-    model_type: "bert",
-    vocab_size: vocabulary,
-    hidden_size: hidden,
-    num_hidden_layers: 3,
-    num_attention_heads: heads,
-    intermediate_size: inner,
-    max_position_embeddings: 80,
-    type_vocab_size: 2,
-    hidden_act: "gelu",
-    layer_norm_eps: 1e-12,
-    hidden_dropout_prob: dropout,
-    attention_probs_dropout_prob: dropout,
-    // A word of the texts, so that it shows whether its gradient is left out.
-    pad_token_id: 8,
-    id2label: { 0: "no", 1: "yes" },
-  });
-}
+/** A word of the texts, so that it shows whether its gradient is left out. */
+const padding = { pad_token_id: 8 };
 
 function casesOf(longest: number): readonly (readonly number[])[] {
   return [
@@ -68,14 +48,11 @@ describe("packed training", { skip: deviceUnderTest === "gpu" && "kernels are a 
 
   /** Gradients, loss and weight of batches, one after the other with one set of programs. */
   async function vectorsOf(form: Form, dropout: number, how: object, batches: readonly Batch[]) {
-    const configJson = configOf(form, dropout);
+    const configJson = smallBertConfig(form, dropout, padding);
     const job = { ...programs(configJson, rows, form.longest), ...how };
     const prepared = await engine.prepare(job);
     const table = tableOf(configJson);
-    const parameters = someValues(table.stateSize, 6).map((value) => value * 0.1);
-    for (const { name, offset, size } of table.entries) {
-      if (name.endsWith("LayerNorm.weight")) parameters.fill(1, offset, offset + size);
-    }
+    const parameters = smallBertParameters(table, { seed: 6, scale: 0.1 });
     await engine.loadState({ parameters, step: 0 });
     const vectors: Float32Array[] = [];
     for (const batch of batches) {

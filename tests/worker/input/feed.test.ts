@@ -9,18 +9,10 @@ import {
 } from "../../../proto/gen/ringmaster/v1/run_pb.ts";
 import { Feed } from "../../../worker/input/feed.ts";
 import type { Batch } from "../../../worker/model/model.ts";
+import { anyBatch as batch } from "../../support/any-batch.ts";
 import { StepFeed } from "../../../worker/step-feed.ts";
 
 const forever = new AbortController().signal;
-
-const batch: Batch = {
-  shapeKey: "any",
-  arrays: {},
-  samples: 1,
-  tokens: 1,
-  paddedTokens: 1,
-  truncated: 0,
-};
 
 function response(step: number, microbatch: number): ReadMicrobatchesResponse {
   return create(ReadMicrobatchesResponseSchema, { step: BigInt(step), microbatch });

@@ -70,6 +70,25 @@ RM_INLINE void scoreRows(const AttentionJob& job, int64_t first, int64_t count, 
 // Place of a row among those of all heads, [batch, heads, length].
 RM_INLINE int64_t rowIndex(const AttentionJob& job, int64_t item, int64_t row) { return item * job.length + row; }
 
+// The largest of a row of scores, and 1 ÷ the sum of the exponentials that take its place.
+struct RowStats {
+  float top, inverse;
+};
+
+// @param wide length of the row, with padding that is far below all scores
+RM_INLINE RowStats exponentials(float* row, int64_t wide) {
+  V most = load(row);
+  for (int64_t j = kLanes; j < wide; j += kLanes) most = larger(most, load(row + j));
+  const float top = largest(most);
+  V total{};
+  for (int64_t j = 0; j < wide; j += kLanes) {
+    const V e = exponential(load(row + j) - top);
+    total += e;
+    store(row + j, e);
+  }
+  return {top, 1 / sum(total)};
+}
+
 static void attend(const AttentionJob& job, float* context, int64_t item, AttentionRoom& room) {
   const int64_t sample = item / job.heads, head = item % job.heads;
   const int64_t wide = heldWidth(job.length), narrow = heldWidth(job.size), features = job.features();
@@ -82,17 +101,8 @@ static void attend(const AttentionJob& job, float* context, int64_t item, Attent
     for (int64_t i = 0; i < count; i++) {
       float* row = room.scores.data() + i * wide;
       fetchRow(job, item + 1, first + i, nullptr);
-      V most = load(row);
-      for (int64_t j = kLanes; j < wide; j += kLanes) most = larger(most, load(row + j));
-      const float top = largest(most);
-      V total{};
-      for (int64_t j = 0; j < wide; j += kLanes) {
-        const V e = exponential(load(row + j) - top);
-        total += e;
-        store(row + j, e);
-      }
+      const auto [top, inverse] = exponentials(row, wide);
       const int64_t place = rowIndex(job, item, first + i);
-      const float inverse = 1 / sum(total);
       job.stats[2 * place] = top;
       job.stats[2 * place + 1] = inverse;
       if (job.dropout.drops)

@@ -11,6 +11,7 @@
 #include "gelu.h"
 #include "layer_norm.h"
 #include "packed_attention.h"
+#include "packed_rows.h"
 #include "product.h"
 #include "winograd.h"
 #include "write.h"

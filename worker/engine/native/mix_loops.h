@@ -18,16 +18,7 @@ RM_INLINE void takeMix(const MixJob& job, int64_t sequence, int64_t start, int64
   for (int64_t head = 0; head < job.heads; head++) {
     float *row = room.scores.data() + head * wide, *kept = room.kept.data() + head * wide, *factors = room.factors.data() + head * wide;
     std::fill(row + length, row + wide, -1e30f);
-    V most = load(row);
-    for (int64_t j = kLanes; j < wide; j += kLanes) most = larger(most, load(row + j));
-    const float top = largest(most);
-    V total{};
-    for (int64_t j = 0; j < wide; j += kLanes) {
-      const V e = exponential(load(row + j) - top);
-      total += e;
-      store(row + j, e);
-    }
-    const float inverse = 1 / sum(total);
+    const float inverse = exponentials(row, wide).inverse;
     if (job.dropout.drops)
       dropoutFactors(job.dropout, (sequence * job.heads + head) * job.tokens + start, length, factors, room.numbers.data());
     for (int64_t j = 0; j < wide; j += kLanes) {
