@@ -1,5 +1,6 @@
 /** Which programs a job needs, recorded from its model; and what can be kept of them on disk. */
 import type { ParameterTable } from "../../foundation/parameters/table.ts";
+import { isOpen } from "../model/input-shape.ts";
 import type { Model } from "../model/model.ts";
 import type { PhaseInfo, PrepareOptions } from "./engine.ts";
 import { ownProductsHere } from "./own-products-here.ts";
@@ -52,6 +53,16 @@ export function phaseInfos(model: Model, table: ParameterTable): readonly PhaseI
     .map(({ name, collective, gathered }) => ({ name, collective, gathered: [...gathered] }));
 }
 
+/** Throws where a program of any length would keep its blocks, which have the length that they were recorded with. */
+export function refuseOpenBlocks(
+  sources: ReadonlyMap<string, Pick<ProgramSource, "name" | "inputs">>,
+  kernels: boolean,
+): void {
+  const open = [...sources.values()].find(({ inputs }) => inputs.some(isOpen));
+  if (open !== undefined && !kernels)
+    throw new Error(`Cannot record ${open.name} for any length: this device has no kernels`);
+}
+
 /** Records every program of a model and assembles them to one graph. */
 export function recordProgramSet(
   backend: TensorFlowBackend,
@@ -60,12 +71,13 @@ export function recordProgramSet(
   options: PrepareOptions,
 ): ProgramSet {
   const sources = programSources(model, table, options);
+  const kernels = !backend.recorder.real.isUsingGpuDevice();
+  refuseOpenBlocks(sources, kernels);
   const recordings = recordPrograms(backend, table, sources);
   const programs = [...sources].flatMap(([key, { inputs, gives }]): RecordedProgram[] => {
     const recording = recordings.get(key);
     return recording === undefined ? [] : [{ key, inputs, gives, recording }];
   });
-  const kernels = !backend.recorder.real.isUsingGpuDevice();
   const nodes = assembleGraph(table, programs, {
     optimizer: options.training ? options.optimizer : null,
     zeroStage: options.zeroStage ?? 0,

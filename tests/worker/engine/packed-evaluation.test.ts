@@ -9,7 +9,8 @@ import type { Engine, EvaluationResult } from "../../../worker/engine/engine.ts"
 import type { TfjsEngine } from "../../../worker/engine/tfjs-engine.ts";
 import { inputOf, variableOf } from "../../../worker/model/gradients.ts";
 import { anyLength } from "../../../worker/model/input-shape.ts";
-import type { Model } from "../../../worker/model/model.ts";
+import type { InputSpec, Model } from "../../../worker/model/model.ts";
+import { refuseOpenBlocks } from "../../../worker/engine/program-set.ts";
 import { programs, startEngine, tableOf } from "../../parity/engine-under-test.ts";
 import {
   deviceUnderTest,
@@ -38,7 +39,9 @@ function casesOf(longest: number): readonly (readonly number[])[] {
   ];
 }
 
-describe("packed evaluation", { skip: deviceUnderTest === "gpu" && "kernels are a CPU's" }, () => {
+const skip = deviceUnderTest === "gpu" && "kernels are a CPU's";
+
+describe("packed evaluation", { skip }, () => {
   let engine: TfjsEngine;
   before(async () => {
     engine = await startEngine();
@@ -112,7 +115,7 @@ describe("packed evaluation", { skip: deviceUnderTest === "gpu" && "kernels are 
   });
 });
 
-describe("a program of any length", () => {
+describe("a program of any length", { skip }, () => {
   const specs = [{ name: "w", shape: [3, 2], kind: "parameter", decay: true }] as const;
   const modelOf = (make: (sum: tf.Tensor2D, tokens: number) => tf.Tensor2D): Model => {
     const shapes = new Map([
@@ -160,6 +163,14 @@ describe("a program of any length", () => {
       await evaluated(model, 5),
       Float32Array.from([9, 12, 9, 12, 9, 12, 9, 12, 9, 12]),
     );
+  });
+
+  it("is refused on a device without kernels, where blocks would keep it", () => {
+    const open = { name: "values", shape: [anyLength, 3], dtype: "float32" } as const;
+    const sources = (...inputs: InputSpec[]) => new Map([["p", { name: "evaluate", inputs }]]);
+    assert.throws(() => refuseOpenBlocks(sources(open), false), /evaluate for any length/);
+    refuseOpenBlocks(sources(open), true);
+    refuseOpenBlocks(sources({ ...open, shape: [4, 3] }), false);
   });
 
   it("is refused where it would keep the number of tokens that it was recorded with", async () => {
