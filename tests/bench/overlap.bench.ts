@@ -68,6 +68,7 @@ async function main(): Promise<void> {
     rounds: 3,
     steps: 4,
     short: false,
+    "no-peer": false,
   });
   const rows = bucketCounts(flags.buckets).map((buckets): Row => ({
     buckets,
