@@ -1,18 +1,29 @@
-/** What exact sums ask of a ring, over a place of a memory ring. */
+/** What exact sums ask of a ring, over a place of a memory ring or over shared boards. */
 import type { ExactRing } from "../../worker/exact/group-sum.ts";
 import { maxBytes, sumIntegers } from "../../worker/ring/accumulate.ts";
-import { collectivesOver, type Place } from "../../worker/ring/collectives.ts";
+import { collectivesOver, type Collectives, type Place } from "../../worker/ring/collectives.ts";
 import { narrowSumOver } from "../../worker/ring/narrow-sum.ts";
+import type { SharedCollectives } from "../../worker/ring/shared-collectives.ts";
+
+type HearsIntegers = (count: number) => void;
 
 /** @param onIntegers hears how many integers are summed, wide or narrow */
-export function exactRingOver(
-  place: Place,
-  onIntegers: (count: number) => void = () => undefined,
-): ExactRing {
-  const collectives = collectivesOver(place);
+export function exactRingOver(place: Place, onIntegers?: HearsIntegers): ExactRing {
+  return { ...integersOver(collectivesOver(place), onIntegers), shared: null };
+}
+
+/** @param onIntegers hears how many integers are summed: those that owners make are not */
+export function exactRingShared(shared: SharedCollectives, onIntegers?: HearsIntegers): ExactRing {
+  return { ...integersOver(shared, onIntegers), shared };
+}
+
+function integersOver(
+  collectives: Collectives,
+  onIntegers: HearsIntegers = () => undefined,
+): Omit<ExactRing, "shared"> {
   const narrow = narrowSumOver(collectives);
   return {
-    worldSize: place.rankCount,
+    worldSize: collectives.rankCount,
     sumIntegers(vector, signal) {
       onIntegers(vector.length);
       return collectives.allReduce(vector, sumIntegers, signal);

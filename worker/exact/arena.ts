@@ -37,6 +37,8 @@ export function kernelsOf(view: ArrayBufferView): ArenaKernels | null {
 /** One memory for vectors that threads and kernels share. */
 export class Arena {
   readonly kernels: ExactKernels;
+  /** As that of `ArenaKernels`. */
+  readonly operand: Uint8Array;
   readonly #memory: WebAssembly.Memory;
   #top = firstFree;
 
@@ -45,10 +47,10 @@ export class Arena {
     const pages = Math.ceil((arenaOwnBytes + bytes) / pageBytes);
     this.#memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.kernels = loadKernels(this.#memory);
-    const operand = this.bytes(operandBytesMax);
+    this.operand = this.bytes(operandBytesMax);
     kernelsByMemory.set(this.#memory.buffer, {
       kernels: this.kernels,
-      operand,
+      operand: this.operand,
       memory: this.#memory,
     });
   }

@@ -43,6 +43,7 @@ export class ExactSum implements GradientSum {
   readonly #slots: Slots;
   readonly #grid: Omit<Grid, "filled">;
   readonly #kernels: ExactKernels;
+  readonly #scratch: Uint8Array;
   readonly #groupSize: number;
   #proof: SumProof | null = null;
   #current: Sum;
@@ -93,6 +94,7 @@ export class ExactSum implements GradientSum {
     };
     this.pieces = cutPieces(layout, given);
     this.#kernels = arena.kernels;
+    this.#scratch = arena.operand;
     this.#groupSize = groupMicrobatches(length, wire.form);
   }
 
@@ -218,6 +220,7 @@ export class ExactSum implements GradientSum {
       slots: this.#slots,
       kernels: this.#kernels,
       grid: { ...this.#grid, filled },
+      scratch: this.#scratch,
       vector,
       held,
       groupCount,

@@ -6,6 +6,7 @@ import { magnitudeBits } from "./block-layout.ts";
 import type { Bucket } from "./buckets.ts";
 import type { OpenGroup } from "./gradient-sum.ts";
 import type { ExactKernels, Grid, Run } from "./kernels.ts";
+import { canBeOwned, sumByOwners, type SharedReduction } from "./owner-sums.ts";
 import type { Ownership, Region } from "./ownership.ts";
 import type { Segment } from "../ring/segments.ts";
 import type { WireForm } from "../../foundation/gradient-wire.ts";
@@ -28,6 +29,8 @@ export interface ExactRing {
   ): Promise<void>;
   /** Keeps the largest byte of all ranks at each place. */
   maxBytes(bytes: Uint8Array, signal: AbortSignal): Promise<void>;
+  /** Where all ranks share a host's memory; null elsewhere. */
+  readonly shared: SharedReduction | null;
 }
 
 /** What a group is added up with. */
@@ -37,6 +40,8 @@ export interface GroupGround {
   readonly slots: Slots;
   readonly kernels: ExactKernels;
   readonly grid: Grid;
+  /** Memory of the kernels' for what other ranks show. */
+  readonly scratch: Uint8Array;
   /** The step's sum. */
   readonly vector: Float32Array;
   /** Slots that this worker fills. */
@@ -63,6 +68,8 @@ export class GroupSum implements OpenGroup {
   /** Bits of a magnitude. */
   readonly #narrow: number;
   readonly #wide: number;
+  /** Slots that each rank fills, once they have told each other. */
+  #held: readonly number[] | null = null;
 
   constructor(ground: GroupGround) {
     this.#ground = ground;
@@ -78,22 +85,50 @@ export class GroupSum implements OpenGroup {
     const { whole, rows } = slots.runs(held, bucket);
     for (const run of rows) kernels.raiseExponents(run, grid);
     const alone = ring.worldSize === 1;
+    // Whole parts whose sums are made without integers in memory leave their exponents at 0, so they take no places.
+    const isMade = alone || (await this.#makeByOwners(whole, ring, signal));
     if (alone) {
       for (const run of whole) kernels.sumAlone(vector, run, { grid, bits: bitsOf(run) });
     } else {
-      for (const run of whole) kernels.raiseExponents(run, grid);
-      await ring.maxBytes(grid.exponents.subarray(...this.#agreed(bucket)), signal);
+      if (!isMade) for (const run of whole) kernels.raiseExponents(run, grid);
+      const agreed = isMade ? this.#rowBlocks(bucket) : this.#agreed(bucket);
+      if (agreed !== null) await ring.maxBytes(grid.exponents.subarray(...agreed), signal);
     }
     const places = this.#place(bucket);
     const { start, wholeEnd, end } = places;
     if (held === 0) sums.fill(0, start, wholeEnd);
-    else if (!alone)
+    else if (!isMade)
       for (const run of whole) kernels.quantise(sums, run, { grid, bits: bitsOf(run), add: false });
     sums.fill(0, wholeEnd, end);
     for (const run of rows) kernels.quantise(sums, run, { grid, bits: bitsOf(run), add: true });
     if (!alone) await this.#exchange(bucket, places, ring, signal);
     for (const blocks of alone ? this.#blocks(bucket) : this.#ownBlocks(bucket))
       this.#scaleBack(...blocks);
+  }
+
+  /**
+   * Has owners make the sums of whole parts where every rank reads what the others hold. What a rank with several microbatches
+   * would have to show is more than their integers' sum, so there integers travel. @returns false where owners make none
+   */
+  async #makeByOwners(
+    whole: readonly Run[],
+    ring: ExactRing,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const { shared } = ring;
+    const { ownership, wire, scratch, groupCount, held } = this.#ground;
+    if (shared === null || ownership !== null || wire.bits !== 32) return false;
+    if (groupCount > shared.rankCount || !canBeOwned(shared.rankCount, scratch)) return false;
+    if (this.#held === null) {
+      const told = Array.from({ length: shared.rankCount }, () => Uint8Array.of(held));
+      await shared.fillParts(told, signal);
+      this.#held = told.map(([count = 0]) => count);
+    }
+    if (this.#held.some((count) => count > 1)) return false;
+    const ground = { ...this.#ground, bits: this.#wide };
+    const givers = this.#held.map((count) => count === 1);
+    for (const run of joinRuns(whole)) await sumByOwners(run, ground, { givers, shared }, signal);
+    return true;
   }
 
   /** Sums the integers over all ranks: those of few bits and the others apart. */
@@ -112,11 +147,11 @@ export class GroupSum implements OpenGroup {
       for (const region of this.#regions(bucket)) await this.#scatter(region, ring, signal);
       return;
     }
+    // What is empty is so on all ranks.
     if (bits === 32) {
-      await ring.sumIntegers(sums.subarray(start, end), signal);
+      if (end > start) await ring.sumIntegers(sums.subarray(start, end), signal);
       return;
     }
-    // What is empty is so on all ranks.
     if (wholeEnd > wideAt) await ring.sumIntegers(sums.subarray(wideAt, wholeEnd), signal);
     for (const narrow of [sums.subarray(start, wideAt), sums.subarray(wholeEnd, end)]) {
       if (narrow.length > 0) await ring.sumNarrow(narrow, bits, signal);
@@ -218,6 +253,15 @@ export class GroupSum implements OpenGroup {
     return [blocks[0]?.[0] ?? 0, blocks.at(-1)?.[1] ?? 0];
   }
 
+  /** The blocks from a bucket's first row part to its last; null where it has none. */
+  #rowBlocks({ isLast }: Bucket): readonly [number, number] | null {
+    const { rowParts, layout } = this.#ground.form;
+    const parts = rowParts.map(({ part }) => part);
+    if (!isLast || parts.length === 0) return null;
+    const { firstBlocks } = layout;
+    return [firstBlocks[Math.min(...parts)] ?? 0, firstBlocks[Math.max(...parts) + 1] ?? 0];
+  }
+
   #scaleBack(first: number, end: number): void {
     const { kernels, grid, slots, vector, form } = this.#ground;
     const wideBlock = form.layout.firstBlocks[form.wideFrom] ?? 0;
@@ -231,4 +275,21 @@ export class GroupSum implements OpenGroup {
     const wide = { first: wideBlock - first, bits: this.#wide };
     kernels.scaleBack(vector, slots.sums, { grid: part, bits: this.#narrow, wide });
   }
+}
+
+/** Runs whose blocks follow one another, as one. */
+function joinRuns(runs: readonly Run[]): readonly Run[] {
+  const joined: Run[] = [];
+  for (const run of runs) {
+    const before = joined.at(-1);
+    const follows = before !== undefined && (before.blocks.at(-1) ?? -1) + 1 === run.blocks[0];
+    if (!follows) {
+      joined.push(run);
+      continue;
+    }
+    const { buffer, byteOffset, length } = before.blocks;
+    const blocks = new Uint32Array(buffer, byteOffset, length + run.blocks.length);
+    joined[joined.length - 1] = { ...before, blocks };
+  }
+  return joined;
 }

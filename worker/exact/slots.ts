@@ -154,7 +154,7 @@ export class Slots {
       }),
     );
     const rows = bucket.isLast ? slots.flatMap((slot, k) => this.#rowRuns(slot, k)) : [];
-    return { whole: held === 0 ? [] : whole, rows };
+    return { whole, rows };
   }
 
   #keyOf({ key }: Slot, k: number): number {

@@ -1,4 +1,5 @@
 /** Notes what the main thread does in one step that is profiled, the ring's collectives and rounds among it. */
+import type { SharedReduction } from "../exact/owner-sums.ts";
 import type { Ring } from "../ring/ring.ts";
 import { plainSpan, type Span } from "./span.ts";
 
@@ -13,6 +14,7 @@ export type StepRing = Pick<
   | "sumFloats"
   | "maxBytes"
   | "allGather"
+  | "shared"
   | "counters"
 >;
 
@@ -101,6 +103,24 @@ export class StepRecorder {
       allGather: (own, sizes, signal) =>
         this.#collective("gather", `${own.byteLength} bytes own`, () =>
           ring.allGather(own, sizes, signal),
+        ),
+      shared: ring.shared === null ? null : this.#watchShared(ring.shared),
+    };
+  }
+
+  #watchShared(shared: SharedReduction): SharedReduction {
+    const { rank, rankCount, pieceBytes } = shared;
+    return {
+      rank,
+      rankCount,
+      pieceBytes,
+      makeShares: (shares, signal) =>
+        this.#collective("sum by owners", `${shares.target.byteLength} bytes`, () =>
+          shared.makeShares(shares, signal),
+        ),
+      fillParts: (parts, signal) =>
+        this.#collective("gather", `${parts[rank]?.byteLength ?? 0} bytes own`, () =>
+          shared.fillParts(parts, signal),
         ),
     };
   }

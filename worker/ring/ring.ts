@@ -10,6 +10,7 @@ import type { Segment } from "./segments.ts";
 import { shareHost } from "./share-host.ts";
 import { SharedCollectives } from "./shared-collectives.ts";
 import { sharedMemoryFolder } from "./shared-memory.ts";
+import type { SharedReduction } from "../exact/owner-sums.ts";
 
 export { startRingServer, type RingServer } from "./ring-server.ts";
 
@@ -48,6 +49,8 @@ export interface Ring extends Pick<
   ): Promise<void>;
   /** Keeps the largest byte of all ranks at each place. */
   maxBytes(bytes: Uint8Array, signal: AbortSignal): Promise<void>;
+  /** What ranks can do besides where they share the memory of one host; null elsewhere. */
+  readonly shared: SharedReduction | null;
   readonly counters: RingCounters;
   /** Leaves the ring; calls under way reject with LinkBroken. */
   close(): Promise<void>;
@@ -115,6 +118,7 @@ export async function joinRing(server: RingServer, options: JoinRingOptions): Pr
     worldSize: members.length,
     generation,
     sharesHost: shared !== null,
+    shared,
     sumFloats: (vector, abort) => collectives.allReduce(vector, sumFloats, abort),
     sumIntegers: (vector, abort) => collectives.allReduce(vector, sumIntegers, abort),
     sumNarrow: (vector, bits, abort) =>

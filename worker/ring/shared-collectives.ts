@@ -14,6 +14,7 @@ import type { Collectives, Vector } from "./collectives.ts";
 import { LinkBroken, type Link } from "./link.ts";
 import { cutSegments, type Segment } from "./segments.ts";
 import { SharedRounds, type Boards } from "./shared-rounds.ts";
+import type { SharedReduction, Shares, ShownOperand } from "../exact/owner-sums.ts";
 
 /** Payload bytes so far: what others have been shown to take, each of them, and what was taken from them. */
 export interface SharedCounters {
@@ -26,9 +27,10 @@ function bytesOf(vector: Vector): Uint8Array {
 }
 
 /** The collectives over boards. */
-export class SharedCollectives implements Collectives {
+export class SharedCollectives implements Collectives, SharedReduction {
   readonly rank: number;
   readonly rankCount: number;
+  readonly pieceBytes: number;
   readonly counters: SharedCounters = { sentBytes: 0, receivedBytes: 0 };
   readonly #boards: Boards;
   readonly #rounds: SharedRounds;
@@ -39,6 +41,7 @@ export class SharedCollectives implements Collectives {
     this.#rounds = new SharedRounds(boards, onRound);
     this.rank = boards.rank;
     this.rankCount = boards.rankCount;
+    this.pieceBytes = boards.pieceBytes;
   }
 
   /** Watches the link of a ring that sends nothing any more: it breaks when the left neighbour leaves. */
@@ -138,6 +141,38 @@ export class SharedCollectives implements Collectives {
     );
   }
 
+  async makeShares(shares: Shares, signal: AbortSignal): Promise<void> {
+    const { operand, target, rounds } = shares;
+    const partsOf = (bytes: Uint8Array, index: number): readonly Uint8Array[] =>
+      (rounds[index] ?? []).map(({ start, end }) => bytes.subarray(start, end));
+    await this.#rounds.run(
+      rounds.length,
+      {
+        publish: (round, index) => {
+          if (operand !== null) this.#publish(round, partsOf(operand, index));
+        },
+        reduce: (round, index) => {
+          shares.make(index, this.#shown(round, shares.givers));
+          const own = partsOf(target, index)[this.rank];
+          if (own !== undefined) this.#showResult(round, own, 0);
+        },
+        collect: (round, index) => this.#takeResults(round, partsOf(target, index)),
+      },
+      signal,
+    );
+  }
+
+  /** What the others show to this rank in a round. @param givers which of them do, by rank; all by default */
+  #shown(round: number, givers: readonly boolean[] = []): readonly ShownOperand[] {
+    const of = { publishedTo: this.rank };
+    return this.#boards.others
+      .filter((other, rank) => other !== null && givers[rank] !== false)
+      .map((other) => (into, offset) => {
+        other?.read({ round, of, offset }, into);
+        this.counters.receivedBytes += into.byteLength;
+      });
+  }
+
   async #walk<V extends Vector>(
     vector: V,
     halves: {
@@ -198,14 +233,7 @@ export class SharedCollectives implements Collectives {
     },
   ): void {
     const { round } = how;
-    const of = { publishedTo: this.rank };
-    const sources = this.#boards.others
-      .filter((other) => other !== null)
-      .map((other) => (target: Uint8Array, offset: number) => {
-        other.read({ round, of, offset }, target);
-        this.counters.receivedBytes += target.byteLength;
-      });
-    combineInto(own, how.combination, sources, (piece, offset) => {
+    combineInto(own, how.combination, this.#shown(round), (piece, offset) => {
       if (how.show) this.#showResult(round, piece, offset);
     });
   }

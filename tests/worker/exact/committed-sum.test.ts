@@ -12,6 +12,7 @@ describe("the committed step's sum", () => {
     sumNarrow: () => Promise.resolve(),
     scatterIntegers: () => Promise.resolve(),
     maxBytes: () => Promise.resolve(),
+    shared: null,
   };
 
   async function reduce(sum: ExactSum, value: number): Promise<void> {

@@ -9,7 +9,8 @@ import { exactWires, wireForms, type GradientWire } from "../../../foundation/gr
 import { ExactSum } from "../../../worker/exact/exact-sum.ts";
 import { createMemoryRing } from "../../../worker/ring/memory-link.ts";
 import { bytesByPart } from "../../support/bytes-by-part.ts";
-import { exactRingOver } from "../../support/exact-ring.ts";
+import { exactRingOver, exactRingShared } from "../../support/exact-ring.ts";
+import { shareBoards } from "../../support/shared-boards.ts";
 
 /** [row part of 9 × 20 | 33 | row part of 5 × 1030 | 7 | 1]: rows shorter and longer than a block. */
 const tables = [
@@ -104,13 +105,15 @@ interface SumForm {
   readonly wire?: GradientWire;
   /** With several, each bucket's whole parts are there just before it is added, as while a program runs; rubbish before. */
   readonly buckets?: number;
+  /** Bytes of a piece of the boards that the ranks share; over memory links where it is absent, or a rank is alone. */
+  readonly pieceBytes?: number;
 }
 
 /** Sums steps over a ring; gives each step's vector on every rank, as bytes. */
 async function sumSteps(
   worldSize: number,
   steps: readonly Step[],
-  { byRows, wire = "int32", buckets = 1 }: SumForm,
+  { byRows, wire = "int32", buckets = 1, pieceBytes = 0 }: SumForm,
 ) {
   const rowParts = tables.map(({ part, rows }) => ({
     part,
@@ -118,12 +121,16 @@ async function sumSteps(
     capacity: byRows ? capacity : rows,
   }));
   let sent = 0;
+  const count = (integers: number): void => {
+    sent += integers;
+  };
+  const boards = pieceBytes > 0 && worldSize > 1 ? shareBoards(worldSize, pieceBytes) : null;
   const ranks = await Promise.all(
     createMemoryRing(worldSize).map(async (link, rank) => {
       const place = { rank, rankCount: worldSize, link, collective: 0 };
-      const ring = exactRingOver(place, (count) => {
-        sent += count;
-      });
+      const shared = boards?.[rank];
+      const ring =
+        shared === undefined ? exactRingOver(place, count) : exactRingShared(shared, count);
       const sum = new ExactSum(partSizes, 6, rowParts, { form: wireForms[wire], wideFrom: 3 });
       const results: Buffer[] = [];
       const hashed: Buffer[] = [];
@@ -160,6 +167,7 @@ async function sumSteps(
       return { results, hashed };
     }),
   );
+  for (const board of boards ?? []) board.close();
   return {
     ranks: ranks.map(({ results }) => results),
     hashed: ranks.map(({ hashed }) => Buffer.concat(hashed)),
@@ -241,6 +249,32 @@ describe("row parts", () => {
       );
     });
   }
+
+  it("come to the same bits where owners make sums of what all ranks show", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.array(microbatches, { minLength: 1, maxLength: 6 }), {
+          minLength: 1,
+          maxLength: 3,
+        }),
+        fc.record({
+          buckets: fc.integer({ min: 1, max: 4 }),
+          pieceBytes: fc.constantFrom(12_288, 65_536),
+          wire: fc.constantFrom(...exactWires),
+        }),
+        fc.integer({ min: 2, max: 5 }),
+        async (steps, { wire, ...how }, worldSize) => {
+          for (const byRows of [false, true]) {
+            const alone = await sumSteps(1, steps, { byRows, wire });
+            const { ranks, hashed } = await sumSteps(worldSize, steps, { byRows, wire, ...how });
+            for (const results of ranks) assert.deepEqual(results, alone.ranks[0]);
+            for (const bytes of hashed) assert.ok(bytes.equals(alone.hashed[0]!));
+          }
+        },
+      ),
+      { numRuns: 25 },
+    );
+  });
 
   it("send the rows that somebody touches, and nothing of what is zero everywhere", async () => {
     const touching = (...rows: number[][]): Microbatch => ({ rows, room: capacity, seed: 3 });

@@ -1,0 +1,154 @@
+/** Goal: sums that owners make from what all ranks show are those of integers that travel, bit by bit, for any shares. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { layOutBlocks } from "../../../worker/exact/block-layout.ts";
+import { ExactSum } from "../../../worker/exact/exact-sum.ts";
+import { canBeOwned, cutShares } from "../../../worker/exact/owner-sums.ts";
+import { createMemoryRing } from "../../../worker/ring/memory-link.ts";
+import { exactRingOver, exactRingShared } from "../../support/exact-ring.ts";
+import { shareBoards } from "../../support/shared-boards.ts";
+
+const never = new AbortController().signal;
+const partSizes = [1500, 7, 1, 0, 9000, 33, 2];
+const length = partSizes.reduce((sum, size) => sum + size, 0);
+
+/** What is in every ninth block; elsewhere plain values, and blocks of zeros. */
+type Special = "zeros" | "denormals" | "spike" | "NaN" | "infinity";
+
+function gradientOf(microbatch: number, special: Special): Float32Array {
+  return Float32Array.from({ length }, (_, i) => {
+    const block = Math.floor(i / 1024);
+    if (block % 9 === 3) return 0;
+    const value = Math.sin(i * 12.9898 + microbatch * 78.233) * 10 ** ((i % 9) - 6);
+    if (block % 9 !== 4) return value;
+    if (special === "denormals") return value * 1e-42;
+    if (special === "zeros") return i % 2 === 0 ? 0 : -0;
+    if (i % 1024 !== 17 || microbatch !== 1) return value;
+    return { spike: 1e30, NaN: Number.NaN, infinity: Number.POSITIVE_INFINITY }[special];
+  });
+}
+
+interface Sums {
+  /** Bytes of the vector, by rank. */
+  readonly vectors: readonly Buffer[];
+  /** Σ x² of each piece, by rank. */
+  readonly squares: readonly (readonly number[])[];
+  readonly sentBytes: number;
+  /** How many integers all ranks have handed to the ring. */
+  readonly integers: number;
+}
+
+/** Two steps of groups, the second after the first was committed. */
+async function sumOver(
+  rankCount: number,
+  microbatchCount: number,
+  { special, shares }: { readonly special: Special; readonly shares: boolean },
+): Promise<Sums> {
+  const boards = shares ? shareBoards(rankCount, 16_384) : [];
+  let integers = 0;
+  const count = (added: number): void => {
+    integers += added;
+  };
+  const ranks = await Promise.all(
+    createMemoryRing(rankCount).map(async (link, rank) => {
+      const shared = boards[rank];
+      const place = { rank, rankCount, link, collective: 0 };
+      const ring = shared === undefined ? exactRingOver(place) : exactRingShared(shared, count);
+      const sum = new ExactSum(partSizes, Math.ceil(microbatchCount / rankCount), []);
+      for (const step of [0, 1]) {
+        sum.begin();
+        for (const [first, end] of sum.groups(microbatchCount)) {
+          let held = 0;
+          for (let m = first; m < end; m++) {
+            if (m % rankCount === rank) sum.slot(held++).set(gradientOf(m + step, special));
+          }
+          await sum.addGroup(held, end - first, ring, never);
+        }
+        sum.commit(step);
+      }
+      return {
+        vector: Buffer.from(sum.vector.slice().buffer),
+        squares: sum.pieces.map((_, piece) => sum.squaresOf(piece)),
+      };
+    }),
+  );
+  for (const board of boards) board.close();
+  return {
+    vectors: ranks.map(({ vector }) => vector),
+    squares: ranks.map(({ squares }) => squares),
+    integers,
+    sentBytes: Math.max(0, ...boards.map(({ counters }) => counters.sentBytes)),
+  };
+}
+
+describe("sums by owners", () => {
+  for (const special of ["zeros", "denormals", "spike", "NaN", "infinity"] as const) {
+    it(`are those of one rank, with squares, also where some have no microbatch or integers travel: ${special}`, async () => {
+      for (const microbatchCount of [2, 3, 8]) {
+        const alone = await sumOver(1, microbatchCount, { special, shares: false });
+        for (const rankCount of [2, 3, 4, 7]) {
+          const owned = await sumOver(rankCount, microbatchCount, { special, shares: true });
+          for (const vector of owned.vectors) assert.ok(vector.equals(alone.vectors[0]!));
+          for (const squares of owned.squares) assert.deepEqual(squares, alone.squares[0]);
+          assert.equal(owned.integers === 0, microbatchCount <= rankCount);
+        }
+      }
+    });
+  }
+
+  it("move 2·K·(N−1)/N bytes each way where each rank has one microbatch", async () => {
+    const { sentBytes } = await sumOver(4, 4, { special: "spike", shares: true });
+    const steps = 2;
+    const ring = (steps * 2 * length * 4 * 3) / 4;
+    // Shares are cut at blocks; the squares and the counts come to some bytes a block.
+    assert.ok(sentBytes > 0.9 * ring && sentBytes < 1.25 * ring, `${sentBytes} of ${ring}`);
+  });
+
+  it("are left to integers that travel where more ranks show something than the kernels' memory holds", () => {
+    const scratch = new Uint8Array(128 * 1024);
+    assert.ok(canBeOwned(32, scratch));
+    assert.ok(!canBeOwned(33, scratch));
+  });
+});
+
+describe("cutShares", () => {
+  it("gives every block to one rank once, in order, in rounds that hold no more than they may", () => {
+    const sizes = fc.array(fc.nat(5000), { minLength: 1, maxLength: 8 });
+    fc.assert(
+      fc.property(
+        sizes,
+        fc.record({
+          rankCount: fc.integer({ min: 1, max: 9 }),
+          elementsMax: fc.integer({ min: 1024, max: 4096 }),
+        }),
+        fc.nat(3),
+        (parts, how, skipped) => {
+          const { bounds, firstBlocks } = layOutBlocks(parts);
+          const first = firstBlocks[Math.min(skipped, parts.length - 1)]!;
+          const end = bounds.length - 1;
+          const { shares, rounds } = cutShares(bounds, { first, end }, how);
+          assert.equal(shares.length, how.rankCount);
+          let at = first;
+          for (const [rank, share] of shares.entries()) {
+            assert.equal(share.first, at);
+            for (const round of rounds) {
+              const piece = round[rank]!;
+              assert.ok(bounds[piece.end]! - bounds[piece.first]! <= how.elementsMax);
+              if (piece.end === piece.first) continue;
+              assert.equal(piece.first, at);
+              at = piece.end;
+            }
+            assert.equal(share.end, at);
+          }
+          assert.equal(at, end);
+          const total = bounds[end]! - bounds[first]!;
+          for (const share of shares) {
+            const elements = bounds[share.end]! - bounds[share.first]!;
+            assert.ok(Math.abs(elements - total / how.rankCount) <= 1024 + 1);
+          }
+        },
+      ),
+    );
+  });
+});
