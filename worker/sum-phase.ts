@@ -32,7 +32,7 @@ export async function runSumPhase(
   for (const [index, [first, end]] of groups.entries()) {
     const own = runStep.microbatches.filter((number) => number >= first && number < end);
     const last = await computeButLast(course, phase, own, signal);
-    if (index === 0) sum.begin();
+    if (index === 0) sum.begin(ring.worldSize === 1 && groups.length === 1);
     const group = sum.openGroup(own.length, end - first, means.ownership);
     const isLastGroup = index === groups.length - 1;
     for (const [place, bucket] of buckets.entries()) {

@@ -1,8 +1,8 @@
 /** What a place in a ring needs for training: the batches dealt to it, read ahead, and the sum over the global batch. */
+import { groupMicrobatches } from "../foundation/gradient-wire.ts";
 import type { Share } from "../foundation/parameters/shares.ts";
 import type { ParameterTable } from "../foundation/parameters/table.ts";
 import type { FormRing } from "../proto/gen/ringmaster/v1/run_pb.ts";
-import { groupMicrobatches } from "./exact/block-layout.ts";
 import { ExactSum } from "./exact/exact-sum.ts";
 import { FloatSum } from "./exact/float-sum.ts";
 import type { GradientSum } from "./exact/gradient-sum.ts";

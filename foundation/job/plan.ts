@@ -1,6 +1,6 @@
 /** What a run will be, worked out before it starts: steps, parameters, bytes exchanged, memory. Pure. */
 import { z } from "zod";
-import { wireBytes, wireForms, type GradientWire } from "../gradient-wire.ts";
+import { groupMicrobatches, wireBytes, wireForms, type GradientWire } from "../gradient-wire.ts";
 import type { ParameterTable } from "../parameters/table.ts";
 import { warmupStepsOf } from "./schedule.ts";
 import type { JobSettings } from "./settings.ts";
@@ -148,6 +148,23 @@ function weightBytes(elements: number, workers: number): number {
   return Math.round((elements * floatBytes * (workers - 1)) / workers);
 }
 
+/**
+ * Bytes of the vectors of `elements` that one worker has: its microbatches of a group, this step's sum, and the last step's. A
+ * worker that is alone sums a step's only group where its microbatch lies, and keeps no sum; of plain floats only one sum is kept.
+ */
+function gradientBytes(
+  elements: number,
+  microbatches: number,
+  { workers, wire }: { readonly workers: number; readonly wire: GradientWire },
+): number {
+  const form = wireForms[wire];
+  const group = groupMicrobatches(elements, form);
+  const slots = Math.min(Math.ceil(microbatches / workers), group);
+  const inPlace = workers === 1 && microbatches <= group;
+  const sums = inPlace ? 0 : 2;
+  return (slots + (form.exact ? sums : 1)) * elements * floatBytes;
+}
+
 /** Plans a run. */
 export function planRun(input: PlanInput): Plan {
   const { settings, workers, trainSize, table } = input;
@@ -179,8 +196,8 @@ export function planRun(input: PlanInput): Plan {
     memoryPerWorker: {
       weights: table.stateSize * floatBytes,
       optimizer: sharesOut ? Math.ceil(moments / workers) : moments,
-      // This step's sum, the last step's, and a microbatch's; rows that no batch has touched take no memory.
-      gradients: 3 * reduced * floatBytes,
+      // At most: rows that no batch has touched take no memory.
+      gradients: gradientBytes(reduced, trainBatchSize / microbatch, { workers, wire }),
       activations: activationBytes(input.configJson, {
         microbatch,
         length: input.maxLength,

@@ -2,21 +2,6 @@
 
 import { wireForms, type WireForm } from "../../foundation/gradient-wire.ts";
 
-/** float32 elements of gradients that a worker may hold while it waits for their exponents: 1.6 GB. */
-const heldElementsMax = 400_000_000;
-
-/**
- * Microbatches whose gradients are summed with common exponents. It depends on the vector's length and the wire format only: on
- * nothing that may change while a job runs.
- */
-export function groupMicrobatches(
-  vectorLength: number,
-  { microbatchesMax }: Pick<WireForm, "microbatchesMax"> = wireForms.int32,
-): number {
-  const held = Math.floor(heldElementsMax / Math.max(1, vectorLength));
-  return Math.min(microbatchesMax, Math.max(4, held));
-}
-
 /** A part of the vector whose blocks are rows, because few rows of it are not zero. */
 export interface RowPart {
   /** Place among the parts. */

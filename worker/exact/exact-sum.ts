@@ -2,9 +2,9 @@
  * The exact sum of a step's microbatches over all workers: holds the microbatches' vectors of a group, has them added up
  * (`group-sum.ts`), and keeps the sum of the step that was committed last.
  */
-import { wireForms, type WireForm } from "../../foundation/gradient-wire.ts";
+import { groupMicrobatches, wireForms, type WireForm } from "../../foundation/gradient-wire.ts";
 import { Arena, arenaBytes, arenaBytesMax, arenaOwnBytes } from "./arena.ts";
-import { groupMicrobatches, layOutBlocks, microbatchGroups, type RowPart } from "./block-layout.ts";
+import { layOutBlocks, microbatchGroups, type RowPart } from "./block-layout.ts";
 import { cutBuckets, type Bucket } from "./buckets.ts";
 import type { GradientSum } from "./gradient-sum.ts";
 import { GroupSum, type ExactRing } from "./group-sum.ts";
@@ -25,6 +25,8 @@ export interface SumWire {
 interface Sum {
   readonly vector: Float32Array;
   readonly filled: Uint8Array;
+  /** Whether its whole parts are those of slot 0. */
+  readonly inPlace: boolean;
 }
 
 /** The sum of a step that was committed. */
@@ -46,11 +48,13 @@ export class ExactSum implements GradientSum {
   readonly #scratch: Uint8Array;
   readonly #groupSize: number;
   #proof: SumProof | null = null;
-  #current: Sum;
-  /** The other vector, or the same where there is no room for two. */
-  #other: Sum;
-  /** The last committed step, and whether `#current` is its sum (or `#other`). */
-  #committed: { readonly step: number; readonly isCurrent: boolean } | null = null;
+  /** Two in turn, so that the last committed one stays; one where there is no room for two. */
+  readonly #kept: readonly [Sum, ...Sum[]];
+  /** That of a rank that is alone; null where rows lie between whole parts, or there is no room. */
+  readonly #inPlace: Sum | null;
+  /** This step's. */
+  #sum: Sum;
+  #committed: { readonly step: number; readonly sum: Sum } | null = null;
 
   /**
    * @param partSizes elements of each part of the vector (tensors, buffers, scalars); no block crosses a part
@@ -77,13 +81,26 @@ export class ExactSum implements GradientSum {
     const sumBytes = arenaBytes(length * 4) + arenaBytes(blocks);
     const gridBytes =
       2 * arenaBytes(bounds.byteLength) + arenaBytes(blocks) + arenaBytes(blocks * 8);
-    const bytes = slotBytes(this.#form, slots) + gridBytes + sumBytes;
-    const keepsTwo = arenaOwnBytes + bytes + sumBytes <= arenaBytesMax;
-    const arena = new Arena(keepsTwo ? bytes + sumBytes : bytes);
-    const makeSum = (): Sum => ({ vector: arena.floats(length), filled: arena.bytes(blocks) });
-    this.#current = makeSum();
-    this.#other = keepsTwo ? makeSum() : this.#current;
-    this.#slots = new Slots(arena, this.#form, slots);
+    const bytes = slotBytes(this.#form, slots) + arenaBytes(length * 4) + gridBytes + sumBytes;
+    const inRows = elementsInFront(this.#form);
+    const inPlaceBytes = inRows === null ? 0 : arenaBytes(inRows * 4) + arenaBytes(blocks);
+    const fits = (more: number): boolean => arenaOwnBytes + bytes + more <= arenaBytesMax;
+    const keepsTwo = fits(sumBytes);
+    const sumsInPlace = inRows !== null && fits(sumBytes + inPlaceBytes);
+    // What is never written takes no memory: with one rank those are the two sums that follow, with several the rows in front.
+    const arena = new Arena(bytes + (keepsTwo ? sumBytes : 0) + (sumsInPlace ? inPlaceBytes : 0));
+    const front = sumsInPlace ? arena.floats(inRows) : null;
+    const first = arena.floats(length);
+    this.#slots = new Slots(arena, this.#form, first, slots);
+    const makeSum = (): Sum => ({
+      vector: arena.floats(length),
+      filled: arena.bytes(blocks),
+      inPlace: false,
+    });
+    this.#kept = keepsTwo ? [makeSum(), makeSum()] : [makeSum()];
+    const vector = front === null ? null : new Float32Array(front.buffer, front.byteOffset, length);
+    this.#inPlace = vector && { vector, filled: arena.bytes(blocks), inPlace: true };
+    [this.#sum] = this.#kept;
     const placed = arena.words(bounds.length);
     placed.set(bounds);
     this.#grid = {
@@ -100,7 +117,7 @@ export class ExactSum implements GradientSum {
 
   /** The sum over the global batch after the last group; shared with the engine's thread. */
   get vector(): Float32Array {
-    return this.#current.vector;
+    return this.#sum.vector;
   }
 
   get proof(): SumProof | null {
@@ -113,7 +130,7 @@ export class ExactSum implements GradientSum {
 
   /** The same bytes whatever the number of workers. */
   bytesOf(piece: number): readonly Uint8Array[] {
-    const { vector, filled } = this.#current;
+    const { vector, filled } = this.#sum;
     const { rowParts, layout } = this.#form;
     const { bounds } = layout;
     const { part, firstBlock, endBlock } = pieceAt(this.pieces, piece);
@@ -130,7 +147,7 @@ export class ExactSum implements GradientSum {
   }
 
   squaresOf(piece: number): number {
-    const { filled } = this.#current;
+    const { filled } = this.#sum;
     const { squares } = this.#grid;
     const { firstBlock, endBlock } = pieceAt(this.pieces, piece);
     let sum = 0;
@@ -159,34 +176,38 @@ export class ExactSum implements GradientSum {
     this.#slots.roundBy(k, key);
   }
 
-  /** Begins a step. The last committed step's sum stays; one that was not committed is forgotten. */
-  begin(): void {
-    if (this.#committed?.isCurrent === true) {
-      const { step } = this.#committed;
-      this.#committed = this.#other === this.#current ? null : { step, isCurrent: false };
-      [this.#current, this.#other] = [this.#other, this.#current];
-    }
+  /**
+   * Begins a step. The last committed step's sum stays, but not where this rank is alone: then whole parts are summed where slot
+   * 0 has them, and nobody is there to ask for it. One that was not committed is forgotten.
+   */
+  begin(isAlone = false): void {
     this.#proof = null;
-    const { filled } = this.#current;
+    const [first, second = first] = this.#kept;
+    const kept = this.#committed?.sum === first ? second : first;
+    this.#sum = (isAlone ? this.#inPlace : null) ?? kept;
+    if (this.#sum.inPlace || this.#sum === this.#committed?.sum) this.#committed = null;
+    const { filled, inPlace } = this.#sum;
     for (let block = 0; block < filled.length; block++) if (filled[block] !== 0) filled[block] = 2;
+    // The microbatch has been written over all of them.
+    if (inPlace) filled.fill(2, this.#form.layout.firstBlocks[this.#form.rowParts.length]);
   }
 
-  /** Keeps the sum that `vector` holds until the next step is committed. */
+  /** Keeps the sum that `vector` holds until the next step is committed; of a rank that is alone, nothing. */
   commit(step: number): void {
-    this.#committed = { step, isCurrent: true };
+    this.#committed = this.#sum.inPlace ? null : { step, sum: this.#sum };
   }
 
   /** Something else has been written to `vector`: no sum is kept, and no block of it is zero. */
   overwritten(): void {
-    this.#current.filled.fill(2);
+    this.#sum.filled.fill(2);
     this.#committed = null;
   }
 
-  /** The sum of the last committed step; null before the first, and where there is no room to keep it. */
+  /** The sum of the last committed step; null before the first, and where it is not kept. */
   get committed(): CommittedSum | null {
     if (this.#committed === null) return null;
-    const { step, isCurrent } = this.#committed;
-    return { step, vector: (isCurrent ? this.#current : this.#other).vector };
+    const { step, sum } = this.#committed;
+    return { step, vector: sum.vector };
   }
 
   /** Keeps what another sum over the same parts has kept. */
@@ -194,8 +215,8 @@ export class ExactSum implements GradientSum {
     const { committed } = from;
     if (committed === null) return;
     this.begin();
-    this.#current.vector.set(committed.vector);
-    this.#current.filled.fill(1);
+    this.#sum.vector.set(committed.vector);
+    this.#sum.filled.fill(1);
     this.commit(committed.step);
   }
 
@@ -211,7 +232,7 @@ export class ExactSum implements GradientSum {
    * @param ownership who is to end with what; null where every rank is to have all
    */
   openGroup(held: number, groupCount: number, ownership: Ownership | null = null): GroupSum {
-    const { vector, filled } = this.#current;
+    const { vector, filled, inPlace } = this.#sum;
     if (ownership !== null)
       this.#proof ??= new SumProof(ownership.regions.length, ownership.rankCount);
     return new GroupSum({
@@ -222,6 +243,7 @@ export class ExactSum implements GradientSum {
       grid: { ...this.#grid, filled },
       scratch: this.#scratch,
       vector,
+      inPlace,
       held,
       groupCount,
       ownership,
@@ -244,4 +266,12 @@ export class ExactSum implements GradientSum {
   finish(): Promise<void> {
     return Promise.resolve();
   }
+}
+
+/** Elements of row parts where they lie in front of all whole parts and what follows is aligned; null elsewhere. */
+function elementsInFront({ layout, rowParts }: SlotForm): number | null {
+  const { bounds, firstBlocks } = layout;
+  if (!rowParts.every(({ part }, index) => part === index)) return null;
+  const elements = bounds[firstBlocks[rowParts.length] ?? 0] ?? 0;
+  return arenaBytes(elements * 4) === elements * 4 ? elements : null;
 }

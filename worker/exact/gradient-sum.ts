@@ -44,8 +44,11 @@ export interface GradientSum {
   touch(k: number, touched: readonly TouchedRows[]): void;
   /** Says by which key the k-th slot's values are rounded (`roundingKey`); not needed where nothing is rounded at random. */
   roundBy(k: number, key: number): void;
-  /** Begins a step; one that was not committed is forgotten. */
-  begin(): void;
+  /**
+   * Begins a step; one that was not committed is forgotten. Until here the slots may have been filled.
+   * @param isAlone whether there are no other ranks, and one group: nobody will ask for the sum of the step before
+   */
+  begin(isAlone: boolean): void;
   /**
    * What can be added by itself, in order; about `count` buckets, or one where there is no use in more.
    * @param microbatches of a step over all ranks

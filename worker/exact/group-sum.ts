@@ -44,6 +44,8 @@ export interface GroupGround {
   readonly scratch: Uint8Array;
   /** The step's sum. */
   readonly vector: Float32Array;
+  /** Whether the vector's whole parts are slot 0's: there is no other rank then, and no other group. */
+  readonly inPlace: boolean;
   /** Slots that this worker fills. */
   readonly held: number;
   /** Microbatches of the group over all ranks. */
@@ -214,12 +216,14 @@ export class GroupSum implements OpenGroup {
 
   /**
    * Gives every block of a bucket that is not zero its place among the integers: whole parts first, rows behind them. A
-   * bucket's integers take the memory of its own values; the last bucket's may take all, because nothing else is left.
+   * bucket's integers take the memory of its own values; the last bucket's may take all, because nothing else is left, or, where
+   * sums lie there already, that of slot 0's rows.
    */
   #place(bucket: Bucket): Places {
-    const { form, slots, grid } = this.#ground;
+    const { form, slots, grid, inPlace } = this.#ground;
     const { firstBlocks } = form.layout;
-    const start = bucket.isLast ? 0 : slots.offsetOf(bucket);
+    const ofRows = inPlace ? slots.wholeLength : 0;
+    const start = bucket.isLast ? ofRows : slots.offsetOf(bucket);
     let place = start;
     const placeAll = (first: number, end: number): void => {
       for (let block = first; block < end; block++) {

@@ -58,10 +58,10 @@ function roomOf(form: SlotForm) {
   };
 }
 
-/** Bytes of an arena that slots take. */
+/** Bytes of an arena that slots take beside the first one's vector. */
 export function slotBytes(form: SlotForm, slotCount: number): number {
-  const { length, given, rows, rowBlocks, blocks } = roomOf(form);
-  const words = [length, rows, blocks].map((count) => arenaBytes(count * 4));
+  const { given, rows, rowBlocks, blocks } = roomOf(form);
+  const words = [rows, blocks].map((count) => arenaBytes(count * 4));
   const further = (slotCount - 1) * arenaBytes(given * 4) + slotCount * arenaBytes(rowBlocks * 4);
   return words.reduce((sum, bytes) => sum + bytes, further);
 }
@@ -77,12 +77,12 @@ export class Slots {
   readonly #allBlocks: Uint32Array;
   readonly #offsets: readonly number[];
 
-  constructor(arena: Arena, form: SlotForm, slotCount: number) {
+  /** @param first memory of slot 0, of the arena: as long as the whole vector */
+  constructor(arena: Arena, form: SlotForm, first: Float32Array, slotCount: number) {
     this.#form = form;
     this.#offsets = wholeOffsets(form);
-    const { length, given, rows, rowBlocks, blocks } = roomOf(form);
-    const first = arena.floats(length);
-    this.sums = new Int32Array(first.buffer, first.byteOffset, length);
+    const { given, rows, rowBlocks, blocks } = roomOf(form);
+    this.sums = new Int32Array(first.buffer, first.byteOffset, first.length);
     this.#slots = Array.from({ length: slotCount }, (_, k) => ({
       vector: k === 0 ? first.subarray(0, given) : arena.floats(given),
       rowBlocks: arena.words(rowBlocks),
@@ -129,6 +129,11 @@ export class Slots {
     this.#slot(k).key = key;
   }
 
+  /** Elements of all whole parts: rows lie behind them. */
+  get wholeLength(): number {
+    return this.#offsets.at(-1) ?? 0;
+  }
+
   /** Elements before a bucket's whole parts in a slot. */
   offsetOf({ first }: Bucket): number {
     return this.#offsets[first] ?? 0;
@@ -171,7 +176,7 @@ export class Slots {
     const keys = form.byKeys ? [this.#keyOf(slot, k)] : null;
     let listed = 0;
     let put = 0;
-    let offset = this.#offsets.at(-1) ?? 0;
+    let offset = this.wholeLength;
     return form.rowParts.map((row, index): Run => {
       const { rows, room } = touched[index] ?? { rows: new Int32Array(0), room: 0 };
       const perRow = blocksOfRow(form, row);

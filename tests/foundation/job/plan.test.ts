@@ -88,6 +88,25 @@ describe("planRun", () => {
     assert.equal(plan.memoryPerWorker.copies, 158 * 4);
   });
 
+  it("counts the vectors that a worker holds: its microbatches, and its sums where it is not alone", () => {
+    const gradients = (workers: number, flags: Record<string, string> = {}): number =>
+      planRun({
+        settings: settingsOf({ "per-device-train-batch-size": "2", ...flags }),
+        workers,
+        trainSize: 1000,
+        table: layOutTable(specs, new Set(["b.weight"])),
+        configJson: "{}",
+        maxLength: 128,
+      }).memoryPerWorker.gradients / 440;
+    // Sixteen microbatches.
+    assert.equal(gradients(1), 16);
+    assert.equal(gradients(2), 8 + 2);
+    assert.equal(gradients(3), 6 + 2);
+    assert.equal(gradients(2, { "gradient-wire": "float32" }), 1 + 1);
+    // Two groups of eight.
+    assert.equal(gradients(1, { "gradient-wire": "int8-block" }), 8 + 2);
+  });
+
   it("counts no copies of the optimiser's state where no checkpoint is written", () => {
     const plan = planRun({
       settings: settingsOf({ "save-strategy": "no" }),
