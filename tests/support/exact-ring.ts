@@ -1,26 +1,32 @@
-/** What exact sums ask of a ring, over a place of a memory ring or over shared boards. */
+/** What exact sums ask of a ring, over a place of a ring or over shared boards. */
 import type { ExactRing } from "../../worker/exact/group-sum.ts";
 import { maxBytes, sumIntegers } from "../../worker/ring/accumulate.ts";
 import { collectivesOver, type Collectives, type Place } from "../../worker/ring/collectives.ts";
 import { narrowSumOver } from "../../worker/ring/narrow-sum.ts";
+import { pairReduction } from "../../worker/ring/pair-reduction.ts";
 import type { SharedCollectives } from "../../worker/ring/shared-collectives.ts";
 
 type HearsIntegers = (count: number) => void;
 
 /** @param onIntegers hears how many integers are summed, wide or narrow */
 export function exactRingOver(place: Place, onIntegers?: HearsIntegers): ExactRing {
-  return { ...integersOver(collectivesOver(place), onIntegers), shared: null };
+  return { ...integersOver(collectivesOver(place), onIntegers), direct: null };
+}
+
+/** The same of a ring of two, in which both reach each other. */
+export function exactRingOfTwo(place: Place, onIntegers?: HearsIntegers): ExactRing {
+  return { ...integersOver(collectivesOver(place), onIntegers), direct: pairReduction(place) };
 }
 
 /** @param onIntegers hears how many integers are summed: those that owners make are not */
 export function exactRingShared(shared: SharedCollectives, onIntegers?: HearsIntegers): ExactRing {
-  return { ...integersOver(shared, onIntegers), shared };
+  return { ...integersOver(shared, onIntegers), direct: shared };
 }
 
 function integersOver(
   collectives: Collectives,
   onIntegers: HearsIntegers = () => undefined,
-): Omit<ExactRing, "shared"> {
+): Omit<ExactRing, "direct"> {
   const narrow = narrowSumOver(collectives);
   return {
     worldSize: collectives.rankCount,

@@ -6,7 +6,7 @@ import { magnitudeBits } from "./block-layout.ts";
 import type { Bucket } from "./buckets.ts";
 import type { OpenGroup } from "./gradient-sum.ts";
 import type { ExactKernels, Grid, Run } from "./kernels.ts";
-import { canBeOwned, sumByOwners, type SharedReduction } from "./owner-sums.ts";
+import { canBeOwned, sumByOwners, type DirectReduction } from "./owner-sums.ts";
 import type { Ownership, Region } from "./ownership.ts";
 import type { Segment } from "../ring/segments.ts";
 import type { WireForm } from "../../foundation/gradient-wire.ts";
@@ -29,8 +29,8 @@ export interface ExactRing {
   ): Promise<void>;
   /** Keeps the largest byte of all ranks at each place. */
   maxBytes(bytes: Uint8Array, signal: AbortSignal): Promise<void>;
-  /** Where all ranks share a host's memory; null elsewhere. */
-  readonly shared: SharedReduction | null;
+  /** Where ranks reach each other directly; null elsewhere. */
+  readonly direct: DirectReduction | null;
 }
 
 /** What a group is added up with. */
@@ -109,7 +109,7 @@ export class GroupSum implements OpenGroup {
   }
 
   /**
-   * Has owners make the sums of whole parts where every rank reads what the others hold. What a rank with several microbatches
+   * Has owners make the sums of whole parts where ranks reach each other directly. What a rank with several microbatches
    * would have to show is more than their integers' sum, so there integers travel. @returns false where owners make none
    */
   async #makeByOwners(
@@ -117,19 +117,19 @@ export class GroupSum implements OpenGroup {
     ring: ExactRing,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const { shared } = ring;
+    const { direct } = ring;
     const { ownership, wire, scratch, groupCount, held } = this.#ground;
-    if (shared === null || ownership !== null || wire.bits !== 32) return false;
-    if (groupCount > shared.rankCount || !canBeOwned(shared.rankCount, scratch)) return false;
+    if (direct === null || ownership !== null || wire.bits !== 32) return false;
+    if (groupCount > direct.rankCount || !canBeOwned(direct.rankCount, scratch)) return false;
     if (this.#held === null) {
-      const told = Array.from({ length: shared.rankCount }, () => Uint8Array.of(held));
-      await shared.fillParts(told, signal);
+      const told = Array.from({ length: direct.rankCount }, () => Uint8Array.of(held));
+      await direct.fillParts(told, signal);
       this.#held = told.map(([count = 0]) => count);
     }
     if (this.#held.some((count) => count > 1)) return false;
     const ground = { ...this.#ground, bits: this.#wide };
     const givers = this.#held.map((count) => count === 1);
-    for (const run of joinRuns(whole)) await sumByOwners(run, ground, { givers, shared }, signal);
+    for (const run of joinRuns(whole)) await sumByOwners(run, ground, { givers, direct }, signal);
     return true;
   }
 

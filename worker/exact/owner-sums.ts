@@ -1,5 +1,5 @@
 /**
- * Exact sums where every rank can read what the others hold: a share of the blocks has one owner, who reads all microbatches' floats of
+ * Exact sums where every rank reaches every other one directly (boards of one host's memory, or a ring of two): a share of the blocks has one owner, who reads all microbatches' floats of
  * it and makes exponents, integers and their sum scaled back in one pass over its processor's cache, as a rank that is alone does.
  * The others take the result. So exponents need not be agreed on, and neither integers nor sums pass through memory on their way.
  *
@@ -18,18 +18,18 @@ export interface Shares {
   /** Which ranks give something, by rank. */
   readonly givers: readonly boolean[];
   readonly target: Uint8Array;
-  /** Which bytes of `target` each rank makes in each round, by rank, at most `pieceBytes`; the same on all of them. */
+  /** Which bytes of `target` each rank makes in each round, by rank, `pieceBytes` at most; the same on all of them. */
   readonly rounds: readonly (readonly Segment[])[];
   /** Makes this rank's bytes of a round in `target`. @param others what the other givers have of those bytes */
   make(round: number, others: readonly ShownOperand[]): void;
 }
 
-/** What ranks that share a host's memory can do beyond the collectives. */
-export interface SharedReduction {
+/** What ranks that reach each other directly can do beyond the collectives. */
+export interface DirectReduction {
   readonly rank: number;
   readonly rankCount: number;
-  /** Bytes that a rank can show another in a round. */
-  readonly pieceBytes: number;
+  /** Bytes that a rank is to show another in a round, at most, where so many are reduced in all. */
+  pieceBytes(bytes: number): number;
   /** Has every rank make its shares and take the others'. */
   makeShares(shares: Shares, signal: AbortSignal): Promise<void>;
   /** Fills the other ranks' parts in place; the own one is given. */
@@ -121,16 +121,16 @@ function bytesOf(view: Float32Array | Float64Array): Uint8Array {
 export async function sumByOwners(
   run: Run,
   ground: OwnerGround,
-  { givers, shared }: { readonly givers: readonly boolean[]; readonly shared: SharedReduction },
+  { givers, direct }: { readonly givers: readonly boolean[]; readonly direct: DirectReduction },
   signal: AbortSignal,
 ): Promise<void> {
   const { kernels, grid, vector, scratch, bits } = ground;
   const { bounds, filled, squares } = grid;
-  const { rank, rankCount, pieceBytes } = shared;
+  const { rank, rankCount } = direct;
   const first = run.blocks[0] ?? 0;
   const end = first + run.blocks.length;
   const [start = 0, stop = 0] = [bounds[first], bounds[end]];
-  const elementsMax = pieceBytes / Float32Array.BYTES_PER_ELEMENT;
+  const elementsMax = Math.floor(direct.pieceBytes((stop - start) * 4) / 4);
   const { shares, rounds } = cutShares(bounds, { first, end }, { rankCount, elementsMax });
   const chunkBytes = Math.floor(scratch.byteLength / rankCount / 64) * 64;
   const bytesAt = (block: number): number => ((bounds[block] ?? 0) - start) * 4;
@@ -149,7 +149,7 @@ export async function sumByOwners(
   };
 
   const [source] = run.sources;
-  await shared.makeShares(
+  await direct.makeShares(
     {
       operand: source === undefined ? null : bytesOf(source.subarray(0, stop - start)),
       givers,
@@ -172,7 +172,7 @@ export async function sumByOwners(
     if (filled[block] !== 1) squares[block] = 0;
   for (const [of, share] of shares.entries())
     if (of !== rank) filled.fill(1, share.first, share.end);
-  await shared.fillParts(
+  await direct.fillParts(
     shares.map((share) => bytesOf(squares.subarray(share.first, share.end))),
     signal,
   );

@@ -1,5 +1,5 @@
 /** Notes what the main thread does in one step that is profiled, the ring's collectives and rounds among it. */
-import type { SharedReduction } from "../exact/owner-sums.ts";
+import type { DirectReduction } from "../exact/owner-sums.ts";
 import type { Ring } from "../ring/ring.ts";
 import { plainSpan, type Span } from "./span.ts";
 
@@ -14,7 +14,7 @@ export type StepRing = Pick<
   | "sumFloats"
   | "maxBytes"
   | "allGather"
-  | "shared"
+  | "direct"
   | "counters"
 >;
 
@@ -104,23 +104,23 @@ export class StepRecorder {
         this.#collective("gather", `${own.byteLength} bytes own`, () =>
           ring.allGather(own, sizes, signal),
         ),
-      shared: ring.shared === null ? null : this.#watchShared(ring.shared),
+      direct: ring.direct === null ? null : this.#watchDirect(ring.direct),
     };
   }
 
-  #watchShared(shared: SharedReduction): SharedReduction {
-    const { rank, rankCount, pieceBytes } = shared;
+  #watchDirect(direct: DirectReduction): DirectReduction {
+    const { rank, rankCount } = direct;
     return {
       rank,
       rankCount,
-      pieceBytes,
+      pieceBytes: (bytes) => direct.pieceBytes(bytes),
       makeShares: (shares, signal) =>
         this.#collective("sum by owners", `${shares.target.byteLength} bytes`, () =>
-          shared.makeShares(shares, signal),
+          direct.makeShares(shares, signal),
         ),
       fillParts: (parts, signal) =>
         this.#collective("gather", `${parts[rank]?.byteLength ?? 0} bytes own`, () =>
-          shared.fillParts(parts, signal),
+          direct.fillParts(parts, signal),
         ),
     };
   }

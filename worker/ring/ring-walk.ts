@@ -37,7 +37,8 @@ const chunksOfPart = 4;
 /** Chunks are whole elements and whole pages. */
 const chunkStepBytes = 64 * 1024;
 
-function chunkBytesOf(partBytes: number): number {
+/** Bytes of the chunks that a part is cut into. */
+export function chunkBytesOf(partBytes: number): number {
   const share = Math.ceil(partBytes / chunksOfPart / chunkStepBytes) * chunkStepBytes;
   return Math.min(ringChunkBytes, Math.max(chunkBytesMin, share));
 }

@@ -7,10 +7,11 @@ import { LinkBroken, type Link } from "./link.ts";
 import type { RingServer } from "./ring-server.ts";
 import { narrowSumOver } from "./narrow-sum.ts";
 import type { Segment } from "./segments.ts";
+import { pairReduction } from "./pair-reduction.ts";
 import { shareHost } from "./share-host.ts";
 import { SharedCollectives } from "./shared-collectives.ts";
 import { sharedMemoryFolder } from "./shared-memory.ts";
-import type { SharedReduction } from "../exact/owner-sums.ts";
+import type { DirectReduction } from "../exact/owner-sums.ts";
 
 export { startRingServer, type RingServer } from "./ring-server.ts";
 
@@ -49,8 +50,8 @@ export interface Ring extends Pick<
   ): Promise<void>;
   /** Keeps the largest byte of all ranks at each place. */
   maxBytes(bytes: Uint8Array, signal: AbortSignal): Promise<void>;
-  /** What ranks can do besides where they share the memory of one host; null elsewhere. */
-  readonly shared: SharedReduction | null;
+  /** What ranks can do besides where they share the memory of one host, or are two; null elsewhere. */
+  readonly direct: DirectReduction | null;
   readonly counters: RingCounters;
   /** Leaves the ring; calls under way reject with LinkBroken. */
   close(): Promise<void>;
@@ -118,7 +119,7 @@ export async function joinRing(server: RingServer, options: JoinRingOptions): Pr
     worldSize: members.length,
     generation,
     sharesHost: shared !== null,
-    shared,
+    direct: shared ?? (members.length === 2 ? pairReduction(place) : null),
     sumFloats: (vector, abort) => collectives.allReduce(vector, sumFloats, abort),
     sumIntegers: (vector, abort) => collectives.allReduce(vector, sumIntegers, abort),
     sumNarrow: (vector, bits, abort) =>

@@ -14,7 +14,7 @@ import type { Collectives, Vector } from "./collectives.ts";
 import { LinkBroken, type Link } from "./link.ts";
 import { cutSegments, type Segment } from "./segments.ts";
 import { SharedRounds, type Boards } from "./shared-rounds.ts";
-import type { SharedReduction, Shares, ShownOperand } from "../exact/owner-sums.ts";
+import type { DirectReduction, Shares, ShownOperand } from "../exact/owner-sums.ts";
 
 /** Payload bytes so far: what others have been shown to take, each of them, and what was taken from them. */
 export interface SharedCounters {
@@ -27,10 +27,9 @@ function bytesOf(vector: Vector): Uint8Array {
 }
 
 /** The collectives over boards. */
-export class SharedCollectives implements Collectives, SharedReduction {
+export class SharedCollectives implements Collectives, DirectReduction {
   readonly rank: number;
   readonly rankCount: number;
-  readonly pieceBytes: number;
   readonly counters: SharedCounters = { sentBytes: 0, receivedBytes: 0 };
   readonly #boards: Boards;
   readonly #rounds: SharedRounds;
@@ -41,7 +40,6 @@ export class SharedCollectives implements Collectives, SharedReduction {
     this.#rounds = new SharedRounds(boards, onRound);
     this.rank = boards.rank;
     this.rankCount = boards.rankCount;
-    this.pieceBytes = boards.pieceBytes;
   }
 
   /** Watches the link of a ring that sends nothing any more: it breaks when the left neighbour leaves. */
@@ -139,6 +137,10 @@ export class SharedCollectives implements Collectives, SharedReduction {
       },
       signal,
     );
+  }
+
+  pieceBytes(): number {
+    return this.#boards.pieceBytes;
   }
 
   async makeShares(shares: Shares, signal: AbortSignal): Promise<void> {

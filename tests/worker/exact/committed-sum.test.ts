@@ -12,7 +12,7 @@ describe("the committed step's sum", () => {
     sumNarrow: () => Promise.resolve(),
     scatterIntegers: () => Promise.resolve(),
     maxBytes: () => Promise.resolve(),
-    shared: null,
+    direct: null,
   };
 
   async function reduce(sum: ExactSum, value: number): Promise<void> {

@@ -6,7 +6,7 @@ import { layOutBlocks } from "../../../worker/exact/block-layout.ts";
 import { ExactSum } from "../../../worker/exact/exact-sum.ts";
 import { canBeOwned, cutShares } from "../../../worker/exact/owner-sums.ts";
 import { createMemoryRing } from "../../../worker/ring/memory-link.ts";
-import { exactRingOver, exactRingShared } from "../../support/exact-ring.ts";
+import { exactRingOfTwo, exactRingOver, exactRingShared } from "../../support/exact-ring.ts";
 import { shareBoards } from "../../support/shared-boards.ts";
 
 const never = new AbortController().signal;
@@ -43,18 +43,21 @@ interface Sums {
 async function sumOver(
   rankCount: number,
   microbatchCount: number,
-  { special, shares }: { readonly special: Special; readonly shares: boolean },
+  special: Special,
+  over: "boards" | "link",
 ): Promise<Sums> {
-  const boards = shares ? shareBoards(rankCount, 16_384) : [];
+  const boards = over === "boards" ? shareBoards(rankCount, 16_384) : [];
   let integers = 0;
   const count = (added: number): void => {
     integers += added;
   };
+  const links = createMemoryRing(rankCount);
   const ranks = await Promise.all(
-    createMemoryRing(rankCount).map(async (link, rank) => {
+    links.map(async (link, rank) => {
       const shared = boards[rank];
       const place = { rank, rankCount, link, collective: 0 };
-      const ring = shared === undefined ? exactRingOver(place) : exactRingShared(shared, count);
+      const overLink = rankCount === 2 ? exactRingOfTwo : exactRingOver;
+      const ring = shared === undefined ? overLink(place, count) : exactRingShared(shared, count);
       const sum = new ExactSum(partSizes, Math.ceil(microbatchCount / rankCount), []);
       for (const step of [0, 1]) {
         sum.begin();
@@ -78,31 +81,45 @@ async function sumOver(
     vectors: ranks.map(({ vector }) => vector),
     squares: ranks.map(({ squares }) => squares),
     integers,
-    sentBytes: Math.max(0, ...boards.map(({ counters }) => counters.sentBytes)),
+    sentBytes: Math.max(
+      ...boards.map(({ counters }) => counters.sentBytes),
+      ...links.map((link) => link.sentBytes),
+    ),
   };
 }
 
 describe("sums by owners", () => {
   for (const special of ["zeros", "denormals", "spike", "NaN", "infinity"] as const) {
     it(`are those of one rank, with squares, also where some have no microbatch or integers travel: ${special}`, async () => {
-      for (const microbatchCount of [2, 3, 8]) {
-        const alone = await sumOver(1, microbatchCount, { special, shares: false });
+      for (const microbatchCount of [1, 2, 3, 8]) {
+        const alone = await sumOver(1, microbatchCount, special, "link");
         for (const rankCount of [2, 3, 4, 7]) {
-          const owned = await sumOver(rankCount, microbatchCount, { special, shares: true });
-          for (const vector of owned.vectors) assert.ok(vector.equals(alone.vectors[0]!));
-          for (const squares of owned.squares) assert.deepEqual(squares, alone.squares[0]);
-          assert.equal(owned.integers === 0, microbatchCount <= rankCount);
+          const boards = await sumOver(rankCount, microbatchCount, special, "boards");
+          const link = await sumOver(rankCount, microbatchCount, special, "link");
+          for (const vector of [...boards.vectors, ...link.vectors])
+            assert.ok(vector.equals(alone.vectors[0]!));
+          for (const squares of [...boards.squares, ...link.squares])
+            assert.deepEqual(squares, alone.squares[0]);
+          const isMade = microbatchCount <= rankCount;
+          assert.equal(boards.integers === 0, isMade);
+          assert.equal(link.integers === 0, isMade && rankCount === 2);
         }
       }
     });
   }
 
   it("move 2·K·(N−1)/N bytes each way where each rank has one microbatch", async () => {
-    const { sentBytes } = await sumOver(4, 4, { special: "spike", shares: true });
+    const { sentBytes } = await sumOver(4, 4, "spike", "boards");
     const steps = 2;
     const ring = (steps * 2 * length * 4 * 3) / 4;
     // Shares are cut at blocks; the squares and the counts come to some bytes a block.
     assert.ok(sentBytes > 0.9 * ring && sentBytes < 1.25 * ring, `${sentBytes} of ${ring}`);
+    const pair = await sumOver(2, 2, "spike", "link");
+    const ofTwo = steps * length * 4;
+    assert.ok(
+      pair.sentBytes > 0.9 * ofTwo && pair.sentBytes < 1.25 * ofTwo,
+      `${pair.sentBytes} of ${ofTwo}`,
+    );
   });
 
   it("are left to integers that travel where more ranks show something than the kernels' memory holds", () => {

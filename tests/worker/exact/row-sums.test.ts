@@ -9,7 +9,7 @@ import { exactWires, wireForms, type GradientWire } from "../../../foundation/gr
 import { ExactSum } from "../../../worker/exact/exact-sum.ts";
 import { createMemoryRing } from "../../../worker/ring/memory-link.ts";
 import { bytesByPart } from "../../support/bytes-by-part.ts";
-import { exactRingOver, exactRingShared } from "../../support/exact-ring.ts";
+import { exactRingOfTwo, exactRingOver, exactRingShared } from "../../support/exact-ring.ts";
 import { shareBoards } from "../../support/shared-boards.ts";
 
 /** [row part of 9 × 20 | 33 | row part of 5 × 1030 | 7 | 1]: rows shorter and longer than a block. */
@@ -107,13 +107,15 @@ interface SumForm {
   readonly buckets?: number;
   /** Bytes of a piece of the boards that the ranks share; over memory links where it is absent, or a rank is alone. */
   readonly pieceBytes?: number;
+  /** Whether two ranks over a memory link reach each other directly. */
+  readonly paired?: boolean;
 }
 
 /** Sums steps over a ring; gives each step's vector on every rank, as bytes. */
 async function sumSteps(
   worldSize: number,
   steps: readonly Step[],
-  { byRows, wire = "int32", buckets = 1, pieceBytes = 0 }: SumForm,
+  { byRows, wire = "int32", buckets = 1, pieceBytes = 0, paired = false }: SumForm,
 ) {
   const rowParts = tables.map(({ part, rows }) => ({
     part,
@@ -129,8 +131,8 @@ async function sumSteps(
     createMemoryRing(worldSize).map(async (link, rank) => {
       const place = { rank, rankCount: worldSize, link, collective: 0 };
       const shared = boards?.[rank];
-      const ring =
-        shared === undefined ? exactRingOver(place, count) : exactRingShared(shared, count);
+      const overLink = paired && worldSize === 2 ? exactRingOfTwo : exactRingOver;
+      const ring = shared === undefined ? overLink(place, count) : exactRingShared(shared, count);
       const sum = new ExactSum(partSizes, 6, rowParts, { form: wireForms[wire], wideFrom: 3 });
       const results: Buffer[] = [];
       const hashed: Buffer[] = [];
@@ -266,9 +268,13 @@ describe("row parts", () => {
         async (steps, { wire, ...how }, worldSize) => {
           for (const byRows of [false, true]) {
             const alone = await sumSteps(1, steps, { byRows, wire });
-            const { ranks, hashed } = await sumSteps(worldSize, steps, { byRows, wire, ...how });
-            for (const results of ranks) assert.deepEqual(results, alone.ranks[0]);
-            for (const bytes of hashed) assert.ok(bytes.equals(alone.hashed[0]!));
+            const { buckets } = how;
+            const boards = await sumSteps(worldSize, steps, { byRows, wire, ...how });
+            const pair = await sumSteps(2, steps, { byRows, wire, buckets, paired: true });
+            for (const results of [...boards.ranks, ...pair.ranks])
+              assert.deepEqual(results, alone.ranks[0]);
+            for (const bytes of [...boards.hashed, ...pair.hashed])
+              assert.ok(bytes.equals(alone.hashed[0]!));
           }
         },
       ),
