@@ -42,6 +42,8 @@ export const graphNames = {
   assigned: (section: Section): string => `assign/${section}/done`,
   /** The reduced vector, for the update. */
   reduced: "reduced",
+  /** 1 where no state was loaded since the last update, else 0. */
+  settled: "update/settled",
   updateScalar: (name: string): string => `update/${name}`,
   /** Of shared-out moments: what is fed and fetched for the own share; `updated` then takes all shares' weights. */
   shareMoments: (section: Exclude<Section, "parameters">): string => `update/${section}`,

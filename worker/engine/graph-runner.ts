@@ -34,6 +34,8 @@ export class GraphRunner implements ProgramRunner {
   #reducedView: Float32Array | null = null;
   /** Where moments are shared out, and a state is loaded. */
   #moments: ShareMoments | null = null;
+  /** Whether the weights come from an update. */
+  #settled = false;
   /** Takes reduced vectors that TensorFlow cannot use where they are. */
   #scratch: Float32Array | null = null;
 
@@ -69,6 +71,7 @@ export class GraphRunner implements ProgramRunner {
       values.set("firstMoment", state.firstMoment ?? zeros);
       values.set("secondMoment", state.secondMoment ?? zeros);
     }
+    this.#settled = false;
     this.#assign(values);
   }
 
@@ -128,7 +131,12 @@ export class GraphRunner implements ProgramRunner {
     if (reduced === null) throw new Error("Cannot update before a reduced vector was looked at");
     this.#reduced = null;
     const fed = updateScalarNames.map((name) => this.#scalar(name, scalars[name]));
-    this.#session.fetch([reduced, ...fed], [graphNames.updated]);
+    const settled = this.#session.tensor(Float32Array.of(this.#settled ? 1 : 0), "float32", []);
+    this.#session.fetch(
+      [reduced, ...fed, { name: graphNames.settled, tensor: settled }],
+      [graphNames.updated],
+    );
+    this.#settled = true;
   }
 
   updateShare(scalars: UpdateScalars): void {

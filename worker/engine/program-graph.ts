@@ -29,6 +29,8 @@ export interface GraphPurpose {
   readonly precision: Precision;
   /** Whether the model's segments are computed again for the backward pass. */
   readonly gradientCheckpointing: boolean;
+  /** Names of the tensors whose gradients are given by rows. */
+  readonly byRows: ReadonlySet<string>;
 }
 
 /** The whole graph of a job. */
@@ -43,8 +45,9 @@ export function assembleGraph(
   const variables = new GraphVariables(nodes, table, withMoments);
   const ground = { nodes, table, variables, layout, ...purpose };
   for (const program of programs) addRecordedProgram(ground, program);
+  const sparse = purpose.kernels ? purpose.byRows : new Set<string>();
   for (const section of withMoments ? sections : (["parameters"] as const)) {
-    addStatePrograms(nodes, variables, section);
+    addStatePrograms(nodes, variables, section, sparse);
   }
   if (optimizer !== null) {
     addReducedInput(nodes, layout);

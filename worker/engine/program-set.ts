@@ -78,6 +78,7 @@ export function recordProgramSet(
     const recording = recordings.get(key);
     return recording === undefined ? [] : [{ key, inputs, gives, recording }];
   });
+  const rowTensors = options.training ? rowTensorsOf(model, table) : [];
   const nodes = assembleGraph(table, programs, {
     optimizer: options.training ? options.optimizer : null,
     zeroStage: options.zeroStage ?? 0,
@@ -85,12 +86,13 @@ export function recordProgramSet(
     ownProducts: ownProductsHere(options.precision, backend.recorder.real),
     precision: options.precision,
     gradientCheckpointing: options.gradientCheckpointing,
+    byRows: new Set(rowTensors.map(({ tensor }) => tensor)),
   });
   return {
     index: {
       tableVersion: table.version,
       phases: options.training ? phaseInfos(model, table) : [],
-      rowTensors: options.training ? rowTensorsOf(model, table) : [],
+      rowTensors,
       inputs: Object.fromEntries(programs.map((program) => [program.key, program.inputs])),
     },
     savedModel: encodeSavedModel(nodes, backend.recorder.real.TF_Version),

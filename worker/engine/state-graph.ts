@@ -5,11 +5,15 @@ import type { GraphVariables } from "./graph-variables.ts";
 import { alignedLength } from "./shared-vector.ts";
 import { writeFlat } from "./write-flat.ts";
 
-/** Adds both programs of a section; none where nothing is in it. */
+/**
+ * Adds both programs of a section; none where nothing is in it.
+ * @param sparse names of tensors whose moments are zeros for the most part, in memory that is not taken before it is written to
+ */
 export function addStatePrograms(
   nodes: GraphNode[],
   variables: GraphVariables,
   section: Section,
+  sparse: ReadonlySet<string>,
 ): void {
   const members = variables.section(section);
   if (members.length === 0) return;
@@ -32,7 +36,11 @@ export function addStatePrograms(
     const piece = assigning.slice(whole, offset, entry.size);
     offset += entry.size;
     // A variable takes over the memory of what is assigned, and a slice may be a view of the caller's.
-    const own = assigning.float("DeepCopy", assigning.reshape(piece, entry.shape));
+    const value = assigning.reshape(piece, entry.shape);
+    const own =
+      section !== "parameters" && sparse.has(entry.name)
+        ? assigning.add("RingmasterSparseCopy", [value], {})
+        : assigning.float("DeepCopy", value);
     return variables.assign(assigning, handle, own);
   });
   assigning.after(done, "done");

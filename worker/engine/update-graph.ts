@@ -32,7 +32,8 @@ export function addUpdate(
   const scope = new GraphScope(nodes, "update/");
   const scalars = updateScalarNames.map((name) => scope.placeholder(name, dataTypes.float32, []));
   const adam = purpose.kernels ? fusedAdam : composedAdam;
-  const update = adam(scope, variables, { optimizer: purpose.optimizer, scalars });
+  const settled = scope.placeholder("settled", dataTypes.float32, []);
+  const update = adam(scope, variables, { optimizer: purpose.optimizer, scalars, settled });
   let offset = 0;
   const updates = layout.trainable.map((entry) => {
     const done = update(entry, offset);
@@ -69,6 +70,8 @@ interface AdamMeans {
   readonly optimizer: EngineOptimizer;
   /** Placeholders in the order of `updateScalarNames`. */
   readonly scalars: readonly string[];
+  /** Placeholder of `graphNames.settled`. */
+  readonly settled: string;
 }
 
 function handlesOf(variables: GraphVariables, entry: TableEntry): readonly string[] {
@@ -81,15 +84,15 @@ function handlesOf(variables: GraphVariables, entry: TableEntry): readonly strin
 function fusedAdam(
   scope: GraphScope,
   variables: GraphVariables,
-  { optimizer, scalars }: AdamMeans,
+  { optimizer, scalars, settled }: AdamMeans,
 ): TensorUpdate {
   const [learningRate = "", epsilon = "", scale = "", decay = ""] = scalars;
   const none = scope.floats([0], []);
   return (entry, offset) => {
     const handles = handlesOf(variables, entry);
     const shrinks = entry.decay && optimizer.weightDecay !== 0 ? decay : none;
-    const inputs = [...handles, graphNames.reduced, learningRate, epsilon, scale, shrinks];
-    return scope.add("RingmasterAdamW", inputs, {
+    const fed = [graphNames.reduced, learningRate, epsilon, scale, shrinks, settled];
+    return scope.add("RingmasterAdamW", [...handles, ...fed], {
       beta1: { kind: "float", float: optimizer.beta1 },
       beta2: { kind: "float", float: optimizer.beta2 },
       offset: { kind: "int", int: offset },

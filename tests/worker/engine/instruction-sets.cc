@@ -56,7 +56,7 @@ static const int32_t seed[2] = {7, 9};
     results.add(gelu);                                                                                                  \
     SET::geluGradient(rowsOfGelu, 0, (rows + kBlockRows - 1) / kBlockRows);                                             \
     const AdamRange adam = {weights.data(), weights.data(), first.data(), second.data(), mask.data(), 1e-3f, 1e-3f, 1,  \
-                            0.99f,          0.9f,           0.999f};                                                    \
+                            0.99f,          0.9f,           0.999f,       true};                                        \
     SET::adamRange(adam, 0, rows);                                                                                      \
     for (const auto& more : {context, stats, dProjected, sums, y, inverse, dx, dResidual, gelu, blocks, weights, first, \
                              second})                                                                                   \

@@ -188,6 +188,7 @@ describe("updates by shares", () => {
       ownProducts: null,
       precision: "fp32",
       gradientCheckpointing: false,
+      byRows: new Set<string>(),
     } as const;
     const handles = (zeroStage: 0 | 1): number =>
       assembleGraph(table, [], { ...purpose, zeroStage }).filter(({ op }) => op === "VarHandleOp")

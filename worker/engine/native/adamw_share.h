@@ -51,10 +51,10 @@ class AdamWShare : public OpKernel {
       if (size <= 0) continue;
       const AdamRange job = {weights.flat<float>().data() + from - offsets_[i], reduced + from, first + from - start,
                              second + from - start, reduced + from, scalar(4), scalar(5), scalar(6),
-                             shrinks_[i] ? 1 - scalar(7) : 1.f, beta1_, beta2_};
-      const int64_t groups = (size + kMostLanes - 1) / kMostLanes;
-      inParallel(context, groups, 24, [&](int64_t begin, int64_t stop) {
-        RM_CALL(adamRange, job, begin * kMostLanes, std::min(size, stop * kMostLanes));
+                             shrinks_[i] ? 1 - scalar(7) : 1.f, beta1_, beta2_, false};
+      const int64_t chunks = (size + kAdamChunk - 1) / kAdamChunk;
+      inParallel(context, chunks, 192, [&](int64_t begin, int64_t stop) {
+        RM_CALL(adamRange, job, begin * kAdamChunk, std::min(size, stop * kAdamChunk));
       });
     }
     // Seen by whoever fed the vector, if its memory is shared.

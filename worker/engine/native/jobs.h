@@ -287,12 +287,21 @@ struct ProductPart {
   int64_t firstRow, endRow, firstColumn, endColumn;
 };
 
+// Elements that AdamW passes over together where it can: most rows of an embedding are some of these.
+constexpr int64_t kAdamChunk = 128;
+
 struct AdamRange {
   const float* weights;
   // New weights; may be the memory of the weights, or of the gradient.
   float *out, *first, *second;
   const float* gradient;
   float rate, epsilon, scale, kept, beta1, beta2;
+  // Whether the weights have come out of this before. To multiply them by 1 then changes no bit: what was denormal is 0 since.
+  bool settled;
+  // Of each chunk of either moment whether it may have anything but zeros; null where that is not known.
+  uint8_t *firstMarks = nullptr, *secondMarks = nullptr;
+
+  bool hasMarks() const { return firstMarks != nullptr && secondMarks != nullptr; }
 };
 
 }  // namespace ringmaster

@@ -129,17 +129,83 @@ RM_INLINE V squareRoot(V x) {
   return load(a);
 }
 
-static void adamRange(const AdamRange& job, int64_t begin, int64_t end) {
+// Brings the moments of a register up to date; gives what is taken off its weights.
+RM_INLINE V adamStep(const AdamRange& job, V gradient, V* m, V* v) {
+  const V g = gradient * job.scale;
+  *m += (g - *m) * (1 - job.beta1);
+  *v += (g * g - *v) * (1 - job.beta2);
+  return *m * job.rate / (squareRoot(*v) + job.epsilon);
+}
+
+// A product that is rounded before anything is added to it, whatever the compiler could do in one instruction.
+RM_INLINE V roundedProduct(V product) {
+#if defined(__x86_64__)
+  asm("" : "+x"(product));
+#elif defined(__aarch64__)
+  asm("" : "+w"(product));
+#else
+  asm("" : "+m"(product));
+#endif
+  return product;
+}
+
+RM_INLINE void adamElements(const AdamRange& job, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; i += kLanes) {
     const int64_t n = end - i;
-    const V g = load(job.gradient + i, n) * job.scale;
     V m = load(job.first + i, n), v = load(job.second + i, n);
-    m += (g - m) * (1 - job.beta1);
-    v += (g * g - v) * (1 - job.beta2);
-    const V w = load(job.weights + i, n) * job.kept;
+    const V step = adamStep(job, load(job.gradient + i, n), &m, &v);
+    const V w = roundedProduct(load(job.weights + i, n) * job.kept);
     store(job.first + i, m, n);
     store(job.second + i, v, n);
-    store(job.out + i, w - m * job.rate / (squareRoot(v) + job.epsilon), n);
+    store(job.out + i, w - step, n);
   }
 }
 
+RM_INLINE bool anyBit(U bits) {
+  const L words = (L)bits;
+  uint64_t any = 0;
+  for (size_t i = 0; i < sizeof(L) / sizeof(uint64_t); i++) any |= words[i];
+  return any != 0;
+}
+
+// Whether elements without gradient and moments keep moments of 0, and nothing but decay changes their weights. The arithmetic
+// itself is asked, for gradients of both signs: an epsilon of 0, or a factor that is not finite, makes a NaN of 0.
+static bool zerosStay(const AdamRange& job) {
+  U changed{};
+  for (const V zero : {V{}, -V{}}) {
+    V m{}, v{};
+    const V step = adamStep(job, zero, &m, &v);
+    changed |= (U)m | (U)v | (U)step;
+  }
+  return !anyBit(changed);
+}
+
+// Whether a chunk has no gradient and no moments. Of moments the bits are asked for, as -0 becomes 0.
+RM_INLINE bool isUntouched(const AdamRange& job, int64_t begin) {
+  const int64_t chunk = begin / kAdamChunk;
+  const bool marked = job.hasMarks();
+  if (marked && (job.firstMarks[chunk] | job.secondMarks[chunk]) != 0) return false;
+  const auto bits = [&](int64_t i) {
+    const U gradient = (U)load(job.gradient + i) << 1;
+    return marked ? gradient : gradient | (U)load(job.first + i) | (U)load(job.second + i);
+  };
+  // Nearly all others are told by their first elements.
+  U any = bits(begin);
+  if (anyBit(any)) return false;
+  for (int64_t i = begin + kLanes; i < begin + kAdamChunk; i += kLanes) any |= bits(i);
+  return !anyBit(any);
+}
+
+// `begin` is the first element of a chunk.
+static void adamRange(const AdamRange& job, int64_t begin, int64_t end) {
+  const bool skips = zerosStay(job), writes = job.out != job.weights || job.kept != 1 || !job.settled;
+  for (int64_t i = begin; i < end; i += kAdamChunk) {
+    const int64_t next = std::min(end, i + kAdamChunk);
+    if (!skips || next - i < kAdamChunk || !isUntouched(job, i)) {
+      adamElements(job, i, next);
+      if (job.hasMarks()) job.firstMarks[i / kAdamChunk] = job.secondMarks[i / kAdamChunk] = 1;
+    } else if (writes) {
+      for (int64_t j = i; j < next; j += kLanes) store(job.out + j, load(job.weights + j) * job.kept);
+    }
+  }
+}
