@@ -6,7 +6,7 @@
 import type { Logger } from "pino";
 import type { ControlCommand } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import { ControlRegistry } from "./control/control-registry.ts";
-import { subscribeControl } from "./control/control-subscriber.ts";
+import type { ControlSubscriber } from "./control/control-subscriber.ts";
 import type { Membership } from "./session/join.ts";
 
 /** A worker's commands. */
@@ -19,20 +19,9 @@ export interface Commands {
 }
 
 /** Listens on NATS where the run has one. */
-export function listenToCommands(membership: Membership, log: Logger): Commands {
-  const { identity, natsUrl } = membership;
+export async function listenToCommands(membership: Membership, log: Logger): Promise<Commands> {
   const registry = new ControlRegistry();
-  const subscriber =
-    natsUrl === null
-      ? null
-      : subscribeControl({
-          url: natsUrl,
-          run: identity.run,
-          worker: identity.workerId,
-          registry,
-          onReceived: ({ id, verb, step }, receipt) =>
-            log.info({ id, verb, step: Number(step), receipt }, "command heard"),
-        });
+  const subscriber = await subscriberFor(membership, registry, log);
   return {
     get pausing() {
       return registry.pausing;
@@ -47,4 +36,22 @@ export function listenToCommands(membership: Membership, log: Logger): Commands 
       await subscriber?.close();
     },
   };
+}
+
+async function subscriberFor(
+  { identity, natsUrl }: Membership,
+  registry: ControlRegistry,
+  log: Logger,
+): Promise<ControlSubscriber | null> {
+  if (natsUrl === null) return null;
+  // Loaded only where it is needed: a prediction's workers do without NATS's client.
+  const { subscribeControl } = await import("./control/control-subscriber.ts");
+  return subscribeControl({
+    url: natsUrl,
+    run: identity.run,
+    worker: identity.workerId,
+    registry,
+    onReceived: ({ id, verb, step }, receipt) =>
+      log.info({ id, verb, step: Number(step), receipt }, "command heard"),
+  });
 }

@@ -103,7 +103,7 @@ async function joinAndWork(
   const presence = new Presence(() => process.memoryUsage.rss());
   const session = new Session(client, membership, () => presence.pulse());
   tellParting(session, world);
-  const commands = listenToCommands(membership, log);
+  const commands = await listenToCommands(membership, log);
   presence.pausing = () => commands.pausing;
   closers.push(() => commands.close());
   const life = new WorkerLife({

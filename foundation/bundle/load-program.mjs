@@ -1,5 +1,5 @@
 // Loads one of the programs from a bundle of its sources, which is made once and kept beside the packages: hundreds of
-// TypeScript files that each process and thread would otherwise read, translate and link are one file. Where it can be
+// TypeScript files that each process and thread would otherwise read, translate and link are a few. Where it can be
 // neither found nor made (a folder that cannot be written), tsx reads the sources. Plain JavaScript: it runs before
 // anything that reads TypeScript.
 import { createHash } from "node:crypto";
@@ -13,12 +13,15 @@ import {
   statSync,
 } from "node:fs";
 import * as nodeModule from "node:module";
-import { join, relative } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { traceSources } from "./source-traces.mjs";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const bundleFolder = join(root, "node_modules", ".cache", "ringmaster");
 const sourceFolders = ["coordinator", "foundation", "proto", "worker"];
+/** Environment variable by which a program tells its threads and processes its bundle: none of them looks for it again. */
+const bundleVariable = "RINGMASTER_BUNDLE";
 /** What is started: each becomes a file of the bundle, under the same path. */
 const entries = [
   "coordinator/main.ts",
@@ -33,9 +36,15 @@ const bundledPackages = new Set([
   "@grpc/grpc-js",
   "commander",
   "nats",
+  "pino",
   "prom-client",
+  "yaml",
   "zod",
 ]);
+/** The code that makes and loads bundles. */
+const bundlerFiles = ["load-program.mjs", "source-traces.mjs"].map((name) =>
+  join("foundation", "bundle", name),
+);
 /** Bundles that are kept: a process that runs still may load a part of an older one. */
 const bundlesMax = 16;
 
@@ -52,20 +61,25 @@ function sourceFiles() {
 /** Names the bundle after all that decides it. By content: times of files do not survive images and checkouts. */
 function keyOf() {
   const hash = createHash("sha256").update(root);
-  for (const file of ["package.json", "foundation/bundle/load-program.mjs", ...sourceFiles()]) {
+  for (const file of ["package.json", ...bundlerFiles, ...sourceFiles()]) {
     hash.update(`\n${file}\n`).update(readFileSync(join(root, file)));
   }
   return hash.digest("hex").slice(0, 32);
 }
 
-/** A module finds the files beside it (threads, WebAssembly, job files) by the place of its source. */
+/**
+ * A module finds the files beside it (threads, WebAssembly, job files) by the place of its source. Of zod it takes what it
+ * uses: `z` itself is all of zod, with its messages in fifty languages.
+ */
 const sourcePlaces = {
   name: "source-places",
   setup(build) {
     build.onLoad({ filter: /\.ts$/ }, ({ path }) => {
-      const text = readFileSync(path, "utf8");
       const place = JSON.stringify(pathToFileURL(path).href);
-      return { contents: text.replaceAll("import.meta.url", place), loader: "ts" };
+      const contents = readFileSync(path, "utf8")
+        .replaceAll("import.meta.url", place)
+        .replace('import { z } from "zod";', 'import * as z from "zod";');
+      return { contents, loader: "ts" };
     });
   },
 };
@@ -91,6 +105,9 @@ async function make(folder) {
       banner: {
         js: 'import { createRequire as _make } from "node:module"; const require = _make(import.meta.url);',
       },
+      // What V8 need not read. Names stay: errors and profiles tell them.
+      minifySyntax: true,
+      minifyWhitespace: true,
       format: "esm",
       platform: "node",
       target: "node20",
@@ -113,8 +130,17 @@ function removeOld() {
   for (const { path } of bundles.slice(bundlesMax)) rmSync(path, { recursive: true, force: true });
 }
 
+/** The bundle that the process's starter has loaded, where it is one of these sources; else null. */
+function handedBundle() {
+  const folder = process.env[bundleVariable];
+  if (folder === undefined || dirname(folder) !== bundleFolder) return null;
+  return existsSync(folder) ? folder : null;
+}
+
 /** The bundle's folder, made if it is not there; null where it cannot be made. */
 async function bundle() {
+  const handed = handedBundle();
+  if (handed !== null) return handed;
   const folder = join(bundleFolder, keyOf());
   if (existsSync(folder)) return folder;
   try {
@@ -141,7 +167,8 @@ export async function loadProgram(source) {
   }
   // Node 22 and newer keep the compiled form of packages, too.
   nodeModule.enableCompileCache?.(join(bundleFolder, "compiled"));
-  process.setSourceMapsEnabled(true);
+  traceSources(folder);
+  process.env[bundleVariable] = folder;
   const made = join(folder, relative(root, file).replace(/\.ts$/, ".mjs"));
   return import(pathToFileURL(made).href);
 }
