@@ -21,6 +21,8 @@ export const workerEnvironment = {
   tensorflowVersion: "RINGMASTER_TENSORFLOW_VERSION",
   /** `cpu` or `gpu`. */
   device: "RINGMASTER_DEVICE",
+  /** Threads that the job's TensorFlow gets, where the launcher knows them: it is loaded while the worker joins. */
+  threads: "RINGMASTER_THREADS",
   /** Place of this worker among those started on its host, from 0: chooses the GPU. */
   localRank: "RINGMASTER_LOCAL_RANK",
   /** host:port of the worker's metrics and health page; port 0 takes a free one; `none` serves no page. */

@@ -37,6 +37,8 @@ export interface WorkerOptions {
   readonly logLevel: LogLevel;
   /** The native binding that a launcher has ensured, or null to ensure one's own. */
   readonly native: { readonly bindingFile: string; readonly tensorflowVersion: string } | null;
+  /** Threads that the job will want, as the launcher says: TensorFlow is loaded at once. Null: when the job is prepared. */
+  readonly threads: number | null;
 }
 
 const logLevels = ["debug", "info", "warn", "error"] as const;
@@ -146,12 +148,14 @@ export function readWorkerOptions(args: readonly string[], env: NodeJS.ProcessEn
       logLevels,
     ),
     native: readNative(env),
+    threads: readThreads(env),
   };
   return { kind: "work", options };
 }
 
 const joinWaitSecondsMax = 86_400;
 const localRankMax = 1023;
+const threadsMax = 65_535;
 
 function readCoordinator(text: string): string {
   const flag = "--coordinator";
@@ -166,6 +170,11 @@ function readNumber(flag: string, text: string, max: number): number {
     throw new BadInput({ flag, expected: `a whole number from 0 to ${max}`, found: text });
   }
   return value;
+}
+
+function readThreads(env: NodeJS.ProcessEnv): number | null {
+  const text = env[names.threads] ?? "";
+  return text === "" ? null : readNumber(names.threads, text, threadsMax);
 }
 
 function readChoice<Choice extends string>(

@@ -9,6 +9,7 @@ import { readTlsIdentity } from "../foundation/tls/tls-identity.ts";
 import { WorkerFailedSchema, WorkerLeavingSchema } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import { reportTextMax } from "../proto/limits.ts";
 import { listenToCommands } from "./commands.ts";
+import { EarlyEngine } from "./early-engine.ts";
 import { startEngineThread } from "./engine/engine-thread.ts";
 import { presentGpus, refuseMissingGpus } from "../foundation/host/graphics-cards.ts";
 import { setEngineEnvironment } from "./engine-environment.ts";
@@ -77,6 +78,12 @@ async function joinAndWork(
   const ringServer = await serveRing(options, world);
   closers.push(() => ringServer.close());
   const native = options.native ?? (await ensureBinding(options.device, world));
+  const engine = new EarlyEngine((threads) => {
+    // TensorFlow itself counts the machine's cores, whatever the container may use of them.
+    setEngineEnvironment(world.env, { ...options, threads: threads || availableCores() });
+    return startEngineThread({ bindingFile: native.bindingFile, device: options.device });
+  }, options.threads);
+  closers.push(() => engine.close());
   const client = new CoordinatorClient(options.coordinator, ringServer.tls);
   closers.push(() => Promise.resolve(client.close()));
   const membership = await joinRun(client, {
@@ -110,11 +117,7 @@ async function joinAndWork(
     session,
     ringServer,
     starters: {
-      startEngine(threads) {
-        // TensorFlow itself counts the machine's cores, whatever the container may use of them.
-        setEngineEnvironment(world.env, { ...options, threads: threads || availableCores() });
-        return startEngineThread({ bindingFile: native.bindingFile, device: options.device });
-      },
+      startEngine: (threads) => engine.take(threads),
       startInput: startInputThread,
       device: options.device,
       cacheFolder: cacheFolder(world.env),

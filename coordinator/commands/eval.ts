@@ -2,16 +2,25 @@
 import { BadInput } from "../../foundation/bad-input.ts";
 import type { HubAccess } from "../../foundation/hub/hub.ts";
 import type { DataSettings } from "../../foundation/job/settings.ts";
+import type { LoadedModel } from "../../foundation/model-files/load-model.ts";
 import { createMetricTally } from "../../foundation/metrics/metric-tally.ts";
 import type { DataRecord, Dataset } from "../data/dataset.ts";
 import { openData, type OpenedData } from "../data/open-data.ts";
 import { metricText } from "../live/format.ts";
 import { ensureQuickstart } from "../quickstart/quickstart.ts";
+import type { PredictionCrew } from "../run/prediction-crew.ts";
 import { say, type CommandContext } from "./command-context.ts";
 import { flagValue } from "./compute-flags.ts";
 import { closeData } from "./open-job.ts";
 import { outputFormat } from "./output-format.ts";
-import { openModel, predictions, queryOf, type OpenedModel, type Query } from "./query-model.ts";
+import {
+  findModel,
+  openModel,
+  predictions,
+  queryOf,
+  startCrew,
+  type Query,
+} from "./query-model.ts";
 import { statedLabels } from "./stated-labels.ts";
 import { textTable } from "./text-table.ts";
 
@@ -88,18 +97,17 @@ async function* recordsOf(
 
 /** The metrics by name, `loss` first. */
 async function evaluate(
-  opened: OpenedModel,
-  query: Query,
-  dataset: Dataset,
+  crew: PredictionCrew,
+  asked: { readonly model: LoadedModel; readonly query: Query; readonly dataset: Dataset },
   context: CommandContext,
 ): Promise<Readonly<Record<string, number>>> {
-  const { model } = opened;
+  const { model, query, dataset } = asked;
   const tally = createMetricTally(model.problemType, model.labels.length);
   const waiting = new Map<number, DataRecord>();
   const records = recordsOf(dataset, waiting, context.interrupts.finish);
   let lossSum = 0;
   let weight = 0;
-  for await (const predicted of predictions(opened, query, records, context)) {
+  for await (const predicted of predictions(crew, model, query, records)) {
     const { index, logits } = predicted;
     tally.add({ ...waiting.get(index), logits });
     waiting.delete(index);
@@ -119,19 +127,22 @@ export async function runEval(
   const query = queryOf(flags, context.env["CUDA_VISIBLE_DEVICES"]);
   const split = splitOf(flags);
   const settings = dataSettings(operands, flags);
-  const opened = await openModel(flags, query, context);
-  const labels = (await statedLabels(opened.folder)) ?? opened.model.labels;
-  const { cacheFolder, signal } = opened.hub;
-  const data = await openData(await withQuickstart(settings, opened.hub), {
+  const found = await findModel(flags, context);
+  const model = await openModel(found, query);
+  const { folder, hub } = found;
+  const labels = (await statedLabels(folder)) ?? model.labels;
+  const { cacheFolder, signal } = hub;
+  const data = await openData(await withQuickstart(settings, hub), {
     labels,
     cacheFolder,
-    hub: opened.hub,
+    hub,
     signal,
   });
   try {
     for (const note of data.notes) context.stderr.write(`note: ${note}\n`);
     const dataset = datasetOf(data, split);
-    const metrics = await evaluate(opened, query, dataset, context);
+    const crew = await startCrew(found, query, context);
+    const metrics = await evaluate(crew, { model, query, dataset }, context);
     if (format === "jsonl") {
       say(context, JSON.stringify({ samples: dataset.size, ...metrics }));
       return 0;

@@ -4,9 +4,17 @@ import type { DataRecord } from "../data/dataset.ts";
 import { say, type CommandContext } from "./command-context.ts";
 import { flagValue } from "./compute-flags.ts";
 import { fileTexts, givenTexts, streamedTexts, type OpenedTexts } from "./open-texts.ts";
-import { outputFormat } from "./output-format.ts";
+import { outputFormat, type OutputFormat } from "./output-format.ts";
 import { predictionLine, predictionOf } from "./prediction.ts";
-import { openModel, predictions, queryOf } from "./query-model.ts";
+import {
+  findModel,
+  openModel,
+  predictions,
+  queryOf,
+  startCrew,
+  type FoundModel,
+  type Query,
+} from "./query-model.ts";
 
 type Flags = Readonly<Record<string, unknown>>;
 
@@ -68,15 +76,35 @@ export async function runPredict(
 ): Promise<number> {
   const format = outputFormat(flags["format"]);
   const query = queryOf(flags, context.env["CUDA_VISIBLE_DEVICES"]);
-  const opened = await openModel(flags, query, context);
-  const { model, hub } = opened;
-  const texts = await openSource(operands, flags, context, hub.cacheFolder);
-  for (const note of texts.notes) context.stderr.write(`note: ${note}\n`);
-  const labelWidth = Math.max(...model.labels.map((label) => label.length));
+  const found = await findModel(flags, context);
+  const texts = await openSource(operands, flags, context, found.hub.cacheFolder);
   try {
+    for (const note of texts.notes) context.stderr.write(`note: ${note}\n`);
+    return await predictAll({ texts, found, query, format }, context);
+  } finally {
+    await texts.close();
+  }
+}
+
+/** Writes what the model says of the texts. */
+async function predictAll(
+  asked: {
+    readonly texts: OpenedTexts;
+    readonly found: FoundModel;
+    readonly query: Query;
+    readonly format: OutputFormat;
+  },
+  context: CommandContext,
+): Promise<number> {
+  const { texts, found, query, format } = asked;
+  // The workers start while the model is loaded here.
+  const crew = await startCrew(found, query, context);
+  try {
+    const model = await openModel(found, query);
+    const labelWidth = Math.max(...model.labels.map((label) => label.length));
     const waiting = new Map<number, DataRecord>();
     const records = remembered(texts.records, waiting);
-    for await (const { index, logits } of predictions(opened, query, records, context)) {
+    for await (const { index, logits } of predictions(crew, model, query, records)) {
       const prediction = predictionOf(logits, model);
       const record = waiting.get(index);
       waiting.delete(index);
@@ -85,6 +113,6 @@ export async function runPredict(
     }
     return 0;
   } finally {
-    await texts.close();
+    await crew.close();
   }
 }

@@ -1,4 +1,4 @@
-/** Opens a fine-tuned model for `predict` and `eval`, and asks workers about records. */
+/** Finds and opens a fine-tuned model for `predict` and `eval`, and asks workers about records. */
 import { availableCores } from "../../foundation/host/available-cores.ts";
 import { BadInput } from "../../foundation/bad-input.ts";
 import { cacheFolder } from "../../foundation/cache/cache-folder.ts";
@@ -7,11 +7,17 @@ import { presentGpus, refuseMissingGpus } from "../../foundation/host/graphics-c
 import { processorFeatures } from "../../foundation/host/processor-features.ts";
 import { refuseSlowPrecision } from "../../foundation/job/check-precision.ts";
 import type { PrecisionWish } from "../../foundation/precision.ts";
-import { loadModel, type LoadedModel } from "../../foundation/model-files/load-model.ts";
+import {
+  familyOfFolder,
+  loadModel,
+  type LoadedModel,
+} from "../../foundation/model-files/load-model.ts";
 import { ensureNativeParts } from "../../foundation/native/native-parts.ts";
 import { createProgressSink } from "../../foundation/native/progress.ts";
 import type { DataRecord } from "../data/dataset.ts";
+import { threadsOf } from "../launch/thread-share.ts";
 import { maxLengthOf } from "../run/prepare-message.ts";
+import { PredictionCrew } from "../run/prediction-crew.ts";
 import type { PredictedRecord } from "../run/prediction-work.ts";
 import { runPrediction } from "../run/run-prediction.ts";
 import type { CommandContext } from "./command-context.ts";
@@ -57,9 +63,8 @@ export function queryOf(flags: Flags, visibleDevices: string | undefined): Query
   };
 }
 
-/** A model that can be asked, and what it was opened with. */
-export interface OpenedModel {
-  readonly model: LoadedModel;
+/** Where a model lies, and what it was found with. */
+export interface FoundModel {
   readonly folder: string;
   readonly hub: HubAccess;
 }
@@ -75,12 +80,8 @@ function hubAccess(context: CommandContext): HubAccess {
   return { env, cacheFolder: cacheFolder(env), progress, signal: interrupts.finish };
 }
 
-/** Loads the model that `--model` names. Throws BadInput for one without a trained head. */
-export async function openModel(
-  flags: Flags,
-  query: Query,
-  context: CommandContext,
-): Promise<OpenedModel> {
+/** Finds the model that `--model` names. Throws BadInput where there is none. */
+export async function findModel(flags: Flags, context: CommandContext): Promise<FoundModel> {
   const hub = hubAccess(context);
   const named = flagValue(flags, "model", "model") ?? "";
   if (named === "quickstart") {
@@ -90,43 +91,58 @@ export async function openModel(
       found: "quickstart, which is what the quick start begins with",
     });
   }
-  const folder = await resolveModel(named, "main", hub);
-  const model = await loadModel(folder, {
-    labels: null,
-    problemType: null,
-    seed: 0,
-    requireHead: true,
-  });
-  maxLengthOf(query.maxLength, model);
-  return { model, folder, hub };
+  return { folder: await resolveModel(named, "main", hub), hub };
 }
 
-/** Asks workers about records; what they say comes in the order of the records. */
-export async function* predictions(
-  opened: OpenedModel,
+/** Loads it. Throws BadInput for one without a trained head. */
+export async function openModel({ folder }: FoundModel, query: Query): Promise<LoadedModel> {
+  const options = { labels: null, problemType: null, seed: 0, requireHead: true };
+  const model = await loadModel(folder, options);
+  maxLengthOf(query.maxLength, model);
+  return model;
+}
+
+/** Starts the workers that will be asked; whoever does closes them. Throws BadInput of the model's config. */
+export async function startCrew(
+  { folder, hub }: FoundModel,
   query: Query,
-  records: AsyncIterable<readonly DataRecord[]>,
   context: CommandContext,
-): AsyncGenerator<PredictedRecord> {
+): Promise<PredictionCrew> {
   const { env, platform, interrupts, stderr } = context;
-  const { progress } = opened.hub;
-  const native = await ensureNativeParts({
-    env,
-    device: query.device,
-    progress,
-    signal: interrupts.finish,
-    parts: ["tensorflow", "binding"],
-  });
-  yield* runPrediction({
-    ...query,
-    records,
-    model: opened.model,
-    native,
+  const { workers, device } = query;
+  const { threadsMatter } = await familyOfFolder(folder);
+  return new PredictionCrew({
+    workers,
+    device,
+    threads: threadsOf({
+      wanted: query.threadsPerWorker,
+      cores: availableCores(),
+      workersHere: workers,
+      threadsMatter,
+    }),
+    ensureNative: (signal) =>
+      ensureNativeParts({
+        env,
+        device,
+        progress: hub.progress,
+        signal,
+        parts: ["tensorflow", "binding"],
+      }),
     env,
     platform,
-    cores: availableCores(),
     clock: context,
     say: (line) => void stderr.write(`${line}\n`),
     signal: interrupts.finish,
   });
+}
+
+/** Asks workers about records; what they say comes in the order of the records. */
+export function predictions(
+  crew: PredictionCrew,
+  model: LoadedModel,
+  query: Query,
+  records: AsyncIterable<readonly DataRecord[]>,
+): AsyncGenerator<PredictedRecord> {
+  const { microbatchSize, maxLength, precision } = query;
+  return runPrediction({ crew, model, records, microbatchSize, maxLength, precision });
 }

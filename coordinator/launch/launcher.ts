@@ -14,6 +14,8 @@ export interface LaunchOrder {
   readonly coordinatorAddress: string;
   /** Secret that workers prove knowledge of. */
   readonly joinToken: string;
+  /** Threads that each worker's TensorFlow will be told to take; null where workers count for themselves. */
+  readonly threads: number | null;
   /** Files that secure the connection to the coordinator and those of the ring; null for plain text. */
   readonly tls: TlsFiles | null;
 }

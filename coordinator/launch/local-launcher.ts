@@ -156,6 +156,7 @@ export class LocalLauncher implements Launcher {
       [names.bindingFile]: bindingFile,
       [names.tensorflowVersion]: tensorflowVersion,
       [names.device]: device,
+      [names.threads]: order.threads === null ? "" : String(order.threads),
       [names.localRank]: String(localRank),
       [names.metricsListen]: "127.0.0.1:0",
     };

@@ -278,15 +278,15 @@ async function prepareWorkers(
   view.doing(launch.spawnWorkers ? `starting ${workers} workers` : "waiting for workers");
   const { run, joinToken } = planned;
   const tls = options.tls?.files ?? null;
-  await launcher.launch({ workers, run, coordinatorAddress, joinToken, tls });
-  await gather(fleet, launcher, workers, signal);
-  view.doing("preparing: each worker records and compiles the step");
   const threads = threadsOf({
     wanted: launch.threadsPerWorker,
     cores: options.cores,
     workersHere: launch.spawnWorkers ? workers : 0,
     threadsMatter: familyOf(model.configJson).threadsMatter,
   });
+  await launcher.launch({ workers, run, coordinatorAddress, joinToken, threads, tls });
+  await gather(fleet, launcher, workers, signal);
+  view.doing("preparing: each worker records and compiles the step");
   const prepare = trainingPrepare(settings, model, table, threads);
   // Who joins later may come from anywhere.
   prepare.selfTest = needSelfTest(fleet.present) || seatsOf(launch) > workers;

@@ -119,6 +119,11 @@ function targetOf(
   return { labels, problemType };
 }
 
+/** The family of the model in a folder. Throws BadInput as `loadModel` does. */
+export async function familyOfFolder(folder: string): Promise<ModelFamily> {
+  return familyOfConfig(await readConfig(folder), join(folder, "config.json"));
+}
+
 async function readConfig(folder: string): Promise<JsonObject> {
   const isFolder = await stat(folder).then(
     (entry) => entry.isDirectory(),

@@ -26,6 +26,7 @@ export function orderOf(workers: number): LaunchOrder {
     run: "trial",
     coordinatorAddress: "127.0.0.1:1",
     joinToken: "a-token",
+    threads: null,
     tls: null,
   };
 }

@@ -25,6 +25,7 @@ describe("readWorkerOptions", () => {
       RINGMASTER_LOCAL_RANK: "3",
       RINGMASTER_BINDING_FILE: "/cache/binding.node",
       RINGMASTER_TENSORFLOW_VERSION: "2.21.0",
+      RINGMASTER_THREADS: "2",
       RINGMASTER_TLS_CERT: "/tls/tls.crt",
       RINGMASTER_TLS_KEY: "/tls/tls.key",
       RINGMASTER_TLS_CA: "/tls/ca.crt",
@@ -43,6 +44,7 @@ describe("readWorkerOptions", () => {
       ringTransport: "auto",
       logLevel: "info",
       native: { bindingFile: "/cache/binding.node", tensorflowVersion: "2.21.0" },
+      threads: 2,
     } satisfies WorkerOptions);
   });
 
