@@ -24,7 +24,7 @@ function finish(command: Command, done: Done): void {
 
 function addComputeFlags(command: Command): Command {
   return command
-    .option("--workers <count>", "worker processes (default: 1)")
+    .option("--workers <count>", "worker processes (default: one a core for long files, else 1)")
     .option("--batch-size <samples>", "samples that a worker computes at a time (default: 32)")
     .option("--max-length <tokens>", "longest sequence (default: the model's limit)")
     .option(

@@ -4,7 +4,7 @@ import type { HubAccess } from "../../foundation/hub/hub.ts";
 import type { DataSettings } from "../../foundation/job/settings.ts";
 import type { LoadedModel } from "../../foundation/model-files/load-model.ts";
 import { createMetricTally } from "../../foundation/metrics/metric-tally.ts";
-import type { DataRecord, Dataset } from "../data/dataset.ts";
+import { guessTokens, type DataRecord, type Dataset } from "../data/dataset.ts";
 import { openData, type OpenedData } from "../data/open-data.ts";
 import { metricText } from "../live/format.ts";
 import { ensureQuickstart } from "../quickstart/quickstart.ts";
@@ -141,7 +141,7 @@ export async function runEval(
   try {
     for (const note of data.notes) context.stderr.write(`note: ${note}\n`);
     const dataset = datasetOf(data, split);
-    const crew = await startCrew(found, query, context);
+    const crew = await startCrew(found, { ...query, tokens: guessTokens(dataset) }, context);
     const metrics = await evaluate(crew, { model, query, dataset }, context);
     if (format === "jsonl") {
       say(context, JSON.stringify({ samples: dataset.size, ...metrics }));

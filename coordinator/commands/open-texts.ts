@@ -7,7 +7,7 @@ import type { Readable } from "node:stream";
 import { BadInput } from "../../foundation/bad-input.ts";
 import type { ColumnChoice } from "../data/columns.ts";
 import { listDataFiles } from "../data/data-files.ts";
-import type { DataRecord } from "../data/dataset.ts";
+import { guessTokens, type DataRecord } from "../data/dataset.ts";
 import { closeAll, createIndexedDataset } from "../data/indexed-dataset.ts";
 import { openSplit } from "../data/open-split.ts";
 
@@ -15,6 +15,8 @@ import { openSplit } from "../data/open-split.ts";
 export interface OpenedTexts {
   /** Records in order, a few at a time. */
   readonly records: AsyncIterable<readonly DataRecord[]>;
+  /** About how many tokens they are; null where that is known in the end only. */
+  readonly tokens: number | null;
   readonly notes: readonly string[];
   close(): Promise<void>;
 }
@@ -52,7 +54,7 @@ export function givenTexts(texts: readonly string[], textPair: string | null): O
   async function* once(): AsyncGenerator<readonly DataRecord[]> {
     yield records;
   }
-  return { records: once(), notes: [], close: async () => {} };
+  return { records: once(), tokens: null, notes: [], close: async () => {} };
 }
 
 async function* linesOf(input: Readable, signal: AbortSignal): AsyncGenerator<DataRecord> {
@@ -76,7 +78,12 @@ async function* linesOf(input: Readable, signal: AbortSignal): AsyncGenerator<Da
 
 /** Standard input: a text a line, or two with one tab between. Read as far as predictions need it. */
 export function streamedTexts(input: Readable, signal: AbortSignal): OpenedTexts {
-  return { records: batched(linesOf(input, signal)), notes: [], close: async () => {} };
+  return {
+    records: batched(linesOf(input, signal)),
+    tokens: null,
+    notes: [],
+    close: async () => {},
+  };
 }
 
 /** Files of any training format; labels in them are not looked at. Rejects with BadInput. */
@@ -108,5 +115,10 @@ export async function fileTexts(
       );
     }
   }
-  return { records: records(), notes, close: () => dataset.close() };
+  return {
+    records: records(),
+    tokens: guessTokens(dataset),
+    notes,
+    close: () => dataset.close(),
+  };
 }

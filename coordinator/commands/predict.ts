@@ -98,7 +98,7 @@ async function predictAll(
 ): Promise<number> {
   const { texts, found, query, format } = asked;
   // The workers start while the model is loaded here.
-  const crew = await startCrew(found, query, context);
+  const crew = await startCrew(found, { ...query, tokens: texts.tokens }, context);
   try {
     const model = await openModel(found, query);
     const labelWidth = Math.max(...model.labels.map((label) => label.length));

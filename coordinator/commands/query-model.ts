@@ -12,11 +12,13 @@ import {
   loadModel,
   type LoadedModel,
 } from "../../foundation/model-files/load-model.ts";
+import { weightBytesOf } from "../../foundation/model-files/weight-files.ts";
 import { ensureNativeParts } from "../../foundation/native/native-parts.ts";
 import { createProgressSink } from "../../foundation/native/progress.ts";
 import type { DataRecord } from "../data/dataset.ts";
 import { threadsOf } from "../launch/thread-share.ts";
 import { maxLengthOf } from "../run/prepare-message.ts";
+import { workersFor } from "../run/prediction-workers.ts";
 import { PredictionCrew } from "../run/prediction-crew.ts";
 import type { PredictedRecord } from "../run/prediction-work.ts";
 import { runPrediction } from "../run/run-prediction.ts";
@@ -27,7 +29,8 @@ type Flags = Readonly<Record<string, unknown>>;
 
 /** How a model is asked. */
 export interface Query {
-  readonly workers: number;
+  /** Null where nobody has said: then the work decides. */
+  readonly workers: number | null;
   readonly threadsPerWorker: number | null;
   readonly device: "cpu" | "gpu";
   readonly precision: PrecisionWish;
@@ -47,8 +50,8 @@ export function queryOf(flags: Flags, visibleDevices: string | undefined): Query
     fp16: flagValue(flags, "fp16", "fp16"),
     forceFp16: flagValue(flags, "forceFp16", "force-fp16"),
   };
-  const workers = flagValue(flags, "workers", "workers");
-  refuseMissingGpus(device, workers, { present: presentGpus(), visibleDevices });
+  const workers = flags["workers"] === undefined ? null : flagValue(flags, "workers", "workers");
+  refuseMissingGpus(device, workers ?? 1, { present: presentGpus(), visibleDevices });
   refuseSlowPrecision({ ...precision, device }, processorFeatures());
   return {
     workers,
@@ -105,28 +108,40 @@ export async function openModel({ folder }: FoundModel, query: Query): Promise<L
 /** Starts the workers that will be asked; whoever does closes them. Throws BadInput of the model's config. */
 export async function startCrew(
   { folder, hub }: FoundModel,
-  query: Query,
+  query: Query & { readonly tokens: number | null },
   context: CommandContext,
 ): Promise<PredictionCrew> {
   const { env, platform, interrupts, stderr } = context;
-  const { workers, device } = query;
+  const { device } = query;
+  const cores = availableCores();
   const { threadsMatter } = await familyOfFolder(folder);
+  // On a GPU, and where it is said how many threads compute, one worker is one place to compute.
+  const sharesCores = device === "cpu" && query.threadsPerWorker === null && !threadsMatter;
+  const workers =
+    query.workers ??
+    workersFor({
+      tokens: sharesCores ? query.tokens : null,
+      weightBytes: await weightBytesOf(folder),
+      cores,
+      freeBytes: process.availableMemory(),
+    });
   return new PredictionCrew({
     workers,
     device,
     threads: threadsOf({
       wanted: query.threadsPerWorker,
-      cores: availableCores(),
+      cores,
       workersHere: workers,
       threadsMatter,
     }),
-    ensureNative: (signal) =>
+    ensureNative: (served, signal) =>
       ensureNativeParts({
         env,
         device,
         progress: hub.progress,
         signal,
         parts: ["tensorflow", "binding"],
+        beforeFetch: () => served,
       }),
     env,
     platform,

@@ -29,3 +29,15 @@ export interface Dataset {
   /** Closes the files. */
   close(): Promise<void>;
 }
+
+/** Records that are looked at for a guess; more cost time and tell no more. */
+const guessedRecords = 100_000;
+
+/** About how many tokens all records are, from the first ones. */
+export function guessTokens(dataset: Pick<Dataset, "size" | "lengthOf">): number {
+  const { size } = dataset;
+  const seen = Math.min(size, guessedRecords);
+  let tokens = 0;
+  for (let index = 0; index < seen; index++) tokens += dataset.lengthOf(index);
+  return seen === 0 ? 0 : (tokens / seen) * size;
+}

@@ -24,8 +24,9 @@ export interface CrewOptions {
   /** Threads of each worker's TensorFlow. */
   readonly threads: number | null;
   readonly device: "cpu" | "gpu";
-  /** Sees to the native parts, which may have to be fetched. */
+  /** Sees to the native parts. Where some have to be fetched, it waits for `served`: a model that is of no use needs none. */
   readonly ensureNative: (
+    served: Promise<void>,
     signal: AbortSignal,
   ) => Promise<Pick<NativeParts, "bindingFile" | "tensorflowVersion">>;
   readonly env: NodeJS.ProcessEnv;
@@ -59,6 +60,8 @@ export class PredictionCrew {
   readonly #closers = new Closers();
   readonly #over = new AbortController();
   #served: Served | null = null;
+  #tellServed: () => void = () => undefined;
+  #tellUnserved: (reason: unknown) => void = () => undefined;
 
   /** Starts the workers. */
   constructor(options: CrewOptions) {
@@ -72,18 +75,27 @@ export class PredictionCrew {
   /** Says what workers that ask for weights and records are given. */
   serve(model: LoadedModel, work: PredictionWork): void {
     this.#served = { model, work };
+    this.#tellServed();
   }
 
   /** Ends every process; those that were never served at once. */
   async close(): Promise<void> {
-    this.#over.abort(new DOMException("The prediction is over", "AbortError"));
+    const reason = new DOMException("The prediction is over", "AbortError");
+    this.#over.abort(reason);
+    this.#tellUnserved(reason);
     await this.launched.catch(() => undefined);
     await this.#closers.close((error) => this.options.say(`closing: ${String(error)}`));
   }
 
   async #launch(): Promise<LaunchedWorkers> {
     const { env, platform, device, workers, threads, clock } = this.options;
-    const native = await this.options.ensureNative(this.signal);
+    const served = new Promise<void>((resolve, reject) => {
+      this.#tellServed = resolve;
+      this.#tellUnserved = reject;
+    });
+    // Told to who fetches; mostly there is nothing to fetch.
+    served.catch(() => undefined);
+    const native = await this.options.ensureNative(served, this.signal);
     this.signal.throwIfAborted();
     const run = `predict-${randomBytes(4).toString("hex")}`;
     const joinToken = randomBytes(24).toString("base64url");

@@ -3,7 +3,7 @@
  * Either way one view: tensor name → where to read it.
  */
 import { access } from "node:fs/promises";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { z } from "zod";
 import { BadInput } from "../bad-input.ts";
@@ -51,6 +51,13 @@ export async function openWeightFiles(folder: string): Promise<WeightFiles> {
       ? "convert it once with transformers: AutoModel.from_pretrained(DIR).save_pretrained(DIR), version 5 or safe_serialization=True"
       : "a folder as transformers' save_pretrained writes it",
   });
+}
+
+/** Bytes of a folder's weights, by the sizes of its files alone; 0 where there are none. */
+export async function weightBytesOf(folder: string): Promise<number> {
+  const names = (await readdir(folder)).filter((name) => /^model.*\.safetensors$/u.test(name));
+  const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 async function openShards(folder: string, index: string): Promise<WeightFiles> {

@@ -36,6 +36,8 @@ export interface NativeOptions {
   readonly signal: AbortSignal;
   /** Default: all of them. The places of the others are named, whether or not they are there. */
   readonly parts?: readonly NativePart[];
+  /** What is waited for before anything is fetched; what it rejects with is passed on. */
+  readonly beforeFetch?: () => Promise<void>;
 }
 
 /** A part's place and whether it is there. */
@@ -138,6 +140,7 @@ export async function ensureNativeParts(options: NativeOptions): Promise<NativeP
   const wanted = options.parts ?? everyPart;
   const states = await inspectNativeParts(cache, platform, options.device);
   if (states.some(({ part, found }) => !found && wanted.includes(part))) {
+    await options.beforeFetch?.();
     const { env, progress, signal } = options;
     const context: FetchContext = { env, cache, progress, signal };
     await asOnlySetup(context, () => installMissing(context, platform, options));

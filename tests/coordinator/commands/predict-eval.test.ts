@@ -73,6 +73,18 @@ describe("coordinator predict and eval", () => {
     assertNear(jsonLines(await coordinator(["predict", ...few, ...asJson])), fromFile.slice(0, 3));
   });
 
+  it("say the same bits whatever the number of workers and of their threads", async () => {
+    const asked = ["predict", "--model", "model", "--format", "jsonl", "--batch-size", "4"];
+    const by = async (...flags: readonly string[]): Promise<string> => {
+      const said = await coordinator([...asked, "--file", "texts.tsv", ...flags]);
+      assert.equal(said.code, 0, said.stderr);
+      return said.stdout;
+    };
+    const one = await by();
+    assert.equal(await by("--workers", "3"), one);
+    assert.equal(await by("--workers", "1", "--threads-per-worker", "2"), one);
+  });
+
   it("multiply in bfloat16 when asked to: near, and not the same", async () => {
     // Forced, for the sake of processors without: these matrices are small.
     const asked = ["predict", ...texts.slice(0, 8), "--model", "model", "--format", "jsonl"];
