@@ -3,11 +3,16 @@
  * methods' local names (`readState`), the values know path, streaming and codec. Payload bytes are views of the received
  * buffer, never copies.
  */
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { fromBinary, isMessage, toBinary } from "@bufbuild/protobuf";
 import type { DescMessage, DescMethod, MessageShape } from "@bufbuild/protobuf";
 import type { ChannelOptions, MethodDefinition } from "@grpc/grpc-js";
-import { CoordinatorService } from "./gen/ringmaster/v1/run_pb.ts";
+import {
+  CoordinatorService,
+  ReadStateResponseSchema,
+  WriteStateRequestSchema,
+} from "./gen/ringmaster/v1/run_pb.ts";
 import { keepaliveMs, keepaliveTimeoutMs, messageBytesMax, receiveWindowBytes } from "./limits.ts";
+import { writeReadStateResponse, writeWriteStateRequest } from "./state-message.ts";
 
 /** A method as the generated descriptors type it. */
 interface TypedMethod {
@@ -23,9 +28,16 @@ export type DefinitionOf<Methods extends Record<string, TypedMethod>> = {
   >;
 };
 
+/** A message's bytes: the descriptors' own writer would copy pieces of a state several times. */
+function bytesOf<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): Uint8Array {
+  if (isMessage(message, ReadStateResponseSchema)) return writeReadStateResponse(message);
+  if (isMessage(message, WriteStateRequestSchema)) return writeWriteStateRequest(message);
+  return toBinary(schema, message);
+}
+
 function serializer<Desc extends DescMessage>(schema: Desc) {
   return (message: MessageShape<Desc>): Buffer => {
-    const bytes = toBinary(schema, message);
+    const bytes = bytesOf(schema, message);
     if (bytes.byteLength > messageBytesMax) {
       throw new RangeError(
         `Cannot send ${schema.typeName}: it takes ${bytes.byteLength} bytes, the limit is ${messageBytesMax}`,
