@@ -34,9 +34,12 @@ export function parseJsonObject(text: string, file: string): JsonObject {
     const found = Array.isArray(value) ? "an array" : String(value);
     throw new BadInput({ file, expected: "a JSON object", found });
   }
-  refusePrototypeKeys(value, file);
+  if (mayNamePrototype.test(text)) refusePrototypeKeys(value, file);
   return value;
 }
+
+/** The key as it is, or an escape that one of its characters can be written as: other texts need not be walked. */
+const mayNamePrototype = /__proto__|\\u00[5-7]/i;
 
 /** Walks with a list of its own: the nesting of a hostile file must not exhaust the stack. */
 function refusePrototypeKeys(root: JsonObject, file: string): void {
