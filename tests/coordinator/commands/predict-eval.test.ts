@@ -1,14 +1,16 @@
 /** `coordinator predict` and `coordinator eval` as a user types them, on a model of two thousand parameters. */
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { ensureNativeParts } from "../../../foundation/native/native-parts.ts";
 import { runIn, type Said } from "../../support/one-shot.ts";
 import { writeTinyBert } from "../../support/tiny-bert.ts";
 
+const lookMs = 50;
 const silent = { begin: () => ({ advance: () => {}, end: () => {} }) };
 const prediction = z.strictObject({
   label: z.enum(["bad", "good"]),
@@ -29,6 +31,18 @@ function jsonLines(said: Said): readonly Prediction[] {
     .trimEnd()
     .split("\n")
     .map((line) => prediction.parse(JSON.parse(line)));
+}
+
+/** Ids of processes that were started with this in their environment. */
+async function processesWith(text: string): Promise<readonly string[]> {
+  const ids = (await readdir("/proc")).filter((name) => /^\d+$/u.test(name));
+  const found = await Promise.all(
+    ids.map(async (id) => {
+      const environment = await readFile(`/proc/${id}/environ`, "utf8").catch(() => "");
+      return environment.includes(text) ? [id] : [];
+    }),
+  );
+  return found.flat();
 }
 
 /** Texts of many lengths, so that sorting by length would show in the order. */
@@ -95,6 +109,20 @@ describe("coordinator predict and eval", () => {
     );
     assert.ok(Math.max(...apart) < 0.05, `${Math.max(...apart)}`);
     assert.ok(Math.max(...apart) > 0, "the same");
+  });
+
+  it("end the workers that have been started when the model turns out to be of no use", async () => {
+    const temporary = join(folder, "temporary");
+    await mkdir(temporary);
+    // Told after the model is loaded, while workers start.
+    const asked = ["predict", "abc", "--model", "model", "--max-length", "100000"];
+    const said = await runIn(folder, asked, {
+      env: { ...process.env, TMPDIR: temporary },
+    });
+    assert.equal(said.code, 2, said.stderr);
+    assert.deepEqual(await readdir(temporary), [], "their logs are removed");
+    // What was killed takes the system a moment to clear away; what was not would be here until the test's own time is over.
+    while ((await processesWith(temporary)).length > 0) await sleep(lookMs);
   });
 
   it("write a line for people: label, score, text", async () => {
