@@ -7,7 +7,7 @@ async function start() {
   const { loadProgram } = await import("../foundation/bundle/load-program.mjs");
   let program;
   try {
-    program = await loadProgram(new URL("./main.ts", import.meta.url));
+    program = await loadProgram(new URL("./main.ts", import.meta.url), process);
   } catch (error) {
     if (error.code !== "ERR_MODULE_NOT_FOUND") throw error;
     process.stderr.write(

@@ -12,7 +12,7 @@ if (major < 20 || (major === 20 && minor < 19)) {
 const { loadProgram } = await import("../foundation/bundle/load-program.mjs");
 let program;
 try {
-  program = await loadProgram(new URL("./main.ts", import.meta.url));
+  program = await loadProgram(new URL("./main.ts", import.meta.url), process);
 } catch (error) {
   if (error?.code !== "ERR_MODULE_NOT_FOUND") throw error;
   process.stderr.write("worker: expected its packages, found none (run `npm ci` in the clone)\n");

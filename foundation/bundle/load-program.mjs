@@ -131,15 +131,15 @@ function removeOld() {
 }
 
 /** The bundle that the process's starter has loaded, where it is one of these sources; else null. */
-function handedBundle() {
-  const folder = process.env[bundleVariable];
+function handedBundle(env) {
+  const folder = env[bundleVariable];
   if (folder === undefined || dirname(folder) !== bundleFolder) return null;
   return existsSync(folder) ? folder : null;
 }
 
 /** The bundle's folder, made if it is not there; null where it cannot be made. */
-async function bundle() {
-  const handed = handedBundle();
+async function bundle(env) {
+  const handed = handedBundle(env);
   if (handed !== null) return handed;
   const folder = join(bundleFolder, keyOf());
   if (existsSync(folder)) return folder;
@@ -155,11 +155,12 @@ async function bundle() {
 /**
  * Loads the module of a program.
  * @param {string | URL} source URL of one of the entries, a TypeScript file
+ * @param {{ env: NodeJS.ProcessEnv }} process the own one, whose environment names a bundle, and is told this one for what it starts
  * @returns {Promise<any>} what the module exports
  */
-export async function loadProgram(source) {
+export async function loadProgram(source, { env }) {
   const file = fileURLToPath(source);
-  const folder = await bundle();
+  const folder = await bundle(env);
   if (folder === null) {
     const { register } = await import("tsx/esm/api");
     register();
@@ -168,7 +169,7 @@ export async function loadProgram(source) {
   // Node 22 and newer keep the compiled form of packages, too.
   nodeModule.enableCompileCache?.(join(bundleFolder, "compiled"));
   traceSources(folder);
-  process.env[bundleVariable] = folder;
+  env[bundleVariable] = folder;
   const made = join(folder, relative(root, file).replace(/\.ts$/, ".mjs"));
   return import(pathToFileURL(made).href);
 }

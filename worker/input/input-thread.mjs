@@ -1,4 +1,4 @@
 // Starts the input thread: loads its main module as its program was loaded.
 import { loadProgram } from "../../foundation/bundle/load-program.mjs";
 
-await loadProgram(new URL("./input-thread-main.ts", import.meta.url));
+await loadProgram(new URL("./input-thread-main.ts", import.meta.url), process);
