@@ -8,7 +8,7 @@ import fc from "fast-check";
 import { exactWires, wireForms, type GradientWire } from "../../../foundation/gradient-wire.ts";
 import { ExactSum } from "../../../worker/exact/exact-sum.ts";
 import { createMemoryRing } from "../../../worker/ring/memory-link.ts";
-import { bytesByPart } from "../../support/bytes-by-part.ts";
+import { bytesByPart, vectorOfPieces } from "../../support/bytes-by-part.ts";
 import { exactRingOfTwo, exactRingOver, exactRingShared } from "../../support/exact-ring.ts";
 import { shareBoards } from "../../support/shared-boards.ts";
 
@@ -78,27 +78,6 @@ function offsetInSlot(part: number, byRows: boolean): number {
 
 type Step = readonly Microbatch[];
 
-/** The vector that pieces tell of: blocks without a piece are zero. */
-function fromPieces(parts: readonly (readonly Uint8Array[])[], wire: GradientWire): Float32Array {
-  const { blockElements } = wireForms[wire];
-  const vector = new Float32Array(length);
-  const floats = (bytes: Uint8Array) => new Float32Array(new Uint8Array(bytes).buffer);
-  for (const [part, pieces] of parts.entries()) {
-    const table = tables.find((one) => one.part === part);
-    if (table === undefined) vector.set(floats(Buffer.concat(pieces)), offsetOf(part));
-    else {
-      const [numbers, ...blocks] = pieces;
-      const perRow = Math.ceil(table.size / blockElements);
-      for (const [index, block] of new Uint32Array(numbers!.slice().buffer).entries()) {
-        const row = Math.floor(block / perRow) * table.size;
-        const within = (block % perRow) * blockElements;
-        vector.set(floats(blocks[index]!), offsetOf(part) + row + within);
-      }
-    }
-  }
-  return vector;
-}
-
 /** How steps are summed. */
 interface SumForm {
   readonly byRows: boolean;
@@ -162,7 +141,11 @@ async function sumSteps(
         }
         results.push(Buffer.from(sum.vector.slice().buffer));
         if (byRows)
-          assert.deepEqual(fromPieces(bytesByPart(sum), wire), sum.vector, `pieces of ${index}`);
+          assert.deepEqual(
+            vectorOfPieces(bytesByPart(sum), { partSizes, tables }, wire),
+            sum.vector,
+            `pieces of ${index}`,
+          );
         hashed.push(Buffer.concat(bytesByPart(sum).flat()));
         if (index % 2 === 0) sum.commit(index);
       }
