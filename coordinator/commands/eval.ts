@@ -8,7 +8,6 @@ import { guessTokens, type DataRecord, type Dataset } from "../data/dataset.ts";
 import { openData, type OpenedData } from "../data/open-data.ts";
 import { metricText } from "../live/format.ts";
 import { ensureQuickstart } from "../quickstart/quickstart.ts";
-import type { PredictionCrew } from "../run/prediction-crew.ts";
 import { say, type CommandContext } from "./command-context.ts";
 import { flagValue } from "./compute-flags.ts";
 import { closeData } from "./open-job.ts";
@@ -19,6 +18,7 @@ import {
   predictions,
   queryOf,
   startCrew,
+  type FoundModel,
   type Query,
 } from "./query-model.ts";
 import { statedLabels } from "./stated-labels.ts";
@@ -97,22 +97,31 @@ async function* recordsOf(
 
 /** The metrics by name, `loss` first. */
 async function evaluate(
-  crew: PredictionCrew,
-  asked: { readonly model: LoadedModel; readonly query: Query; readonly dataset: Dataset },
+  asked: {
+    readonly found: FoundModel;
+    readonly model: LoadedModel;
+    readonly query: Query;
+    readonly dataset: Dataset;
+  },
   context: CommandContext,
 ): Promise<Readonly<Record<string, number>>> {
-  const { model, query, dataset } = asked;
+  const { found, model, query, dataset } = asked;
   const tally = createMetricTally(model.problemType, model.labels.length);
   const waiting = new Map<number, DataRecord>();
   const records = recordsOf(dataset, waiting, context.interrupts.finish);
   let lossSum = 0;
   let weight = 0;
-  for await (const predicted of predictions(crew, model, query, records)) {
-    const { index, logits } = predicted;
-    tally.add({ ...waiting.get(index), logits });
-    waiting.delete(index);
-    lossSum += predicted.lossSum;
-    weight += predicted.weight;
+  const crew = await startCrew(found, { ...query, tokens: guessTokens(dataset) }, context);
+  try {
+    for await (const predicted of predictions(crew, model, query, records)) {
+      const { index, logits } = predicted;
+      tally.add({ ...waiting.get(index), logits });
+      waiting.delete(index);
+      lossSum += predicted.lossSum;
+      weight += predicted.weight;
+    }
+  } finally {
+    await crew.close();
   }
   return { ...(weight === 0 ? {} : { loss: lossSum / weight }), ...tally.metrics() };
 }
@@ -141,8 +150,7 @@ export async function runEval(
   try {
     for (const note of data.notes) context.stderr.write(`note: ${note}\n`);
     const dataset = datasetOf(data, split);
-    const crew = await startCrew(found, { ...query, tokens: guessTokens(dataset) }, context);
-    const metrics = await evaluate(crew, { model, query, dataset }, context);
+    const metrics = await evaluate({ found, model, query, dataset }, context);
     if (format === "jsonl") {
       say(context, JSON.stringify({ samples: dataset.size, ...metrics }));
       return 0;

@@ -18,7 +18,7 @@ import { WorkerLost } from "./worker-lost.ts";
 
 /** What to ask, and whom. */
 export interface PredictionOptions {
-  /** Who is asked; it is closed in the end. */
+  /** Who is asked; whoever started it closes it. */
   readonly crew: PredictionCrew;
   readonly model: LoadedModel;
   /** Records in the order in which they are answered, some hundreds at a time: those are sorted by length. */
@@ -33,30 +33,23 @@ export interface PredictionOptions {
 const evaluation = 1n;
 const leaveMs = 5_000;
 
-/**
- * Predicts. Rejects with BadInput of the records, with what failed, or with the signal's reason; every process is ended
- * then, and also when the caller stops asking.
- */
+/** Predicts. Rejects with BadInput of the records, with what failed, or with the signal's reason. */
 export async function* runPrediction(options: PredictionOptions): AsyncGenerator<PredictedRecord> {
   const { crew, model } = options;
   const { signal } = crew;
+  const work = new PredictionWork(options.records, options.microbatchSize);
+  crew.serve(model, work);
+  const { fleet, launcher } = await crew.launched;
   try {
-    const work = new PredictionWork(options.records, options.microbatchSize);
-    crew.serve(model, work);
-    const { fleet, launcher } = await crew.launched;
-    try {
-      await takePlaces(options, { fleet, launcher }, signal);
-      const collecting = collect(fleet, work, signal);
-      collecting.catch((error: unknown) => work.fail(error));
-      yield* work.results(signal);
-      await collecting;
-      await leave(fleet, signal);
-    } catch (error) {
-      if (error instanceof WorkerLost) await tellLoss(error, launcher, crew);
-      throw error;
-    }
-  } finally {
-    await crew.close();
+    await takePlaces(options, { fleet, launcher }, signal);
+    const collecting = collect(fleet, work, signal);
+    collecting.catch((error: unknown) => work.fail(error));
+    yield* work.results(signal);
+    await collecting;
+    await leave(fleet, signal);
+  } catch (error) {
+    if (error instanceof WorkerLost) await tellLoss(error, launcher, crew);
+    throw error;
   }
 }
 

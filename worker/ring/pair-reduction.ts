@@ -6,10 +6,9 @@
  *   hop 1   what this rank has made                              K/2 sent
  */
 import type { DirectReduction, Shares } from "../exact/owner-sums.ts";
-import { ChunkQueue } from "./chunk-queue.ts";
 import { fillParts } from "./collectives.ts";
 import { LinkBroken, type Chunk } from "./link.ts";
-import { chunkBytesOf, type Place } from "./ring-walk.ts";
+import { chunkBytesOf, sendWhile, type Place, type Push } from "./ring-walk.ts";
 import type { Segment } from "./segments.ts";
 
 const hops = { operand: 0, made: 1 } as const;
@@ -39,32 +38,28 @@ function piecesOf({ rounds }: Shares, rank: number): readonly Piece[] {
   });
 }
 
+function bytesOf(pieces: readonly Piece[]): number {
+  return pieces.reduce((sum, { start, end }) => sum + end - start, 0);
+}
+
 async function makeShares(place: Place, shares: Shares, signal: AbortSignal): Promise<void> {
   const { rank, collective, link } = place;
   const { operand, target, givers } = shares;
   const other = 1 - rank;
   const [own, others] = [piecesOf(shares, rank), piecesOf(shares, other)];
-  // By reference, as in a walk: it stays as it is until it has been sent.
-  const outgoing = new ChunkQueue<Chunk>(Number.POSITIVE_INFINITY);
-  const push = (hop: number, bytes: Uint8Array, { start, end }: Piece): Promise<void> =>
-    outgoing.push({ collective, hop, offset: start, data: bytes.subarray(start, end) }, signal);
-  const make = (piece: Piece, shown: Uint8Array | null): Promise<void> => {
-    const copy = (into: Uint8Array, offset: number): void =>
-      into.set(shown?.subarray(offset, offset + into.byteLength) ?? []);
-    shares.make(piece.round, shown === null ? [] : [copy]);
-    return push(hops.made, target, piece);
-  };
 
-  if (operand !== null) for (const piece of others) await push(hops.operand, operand, piece);
-  const isShown = givers[other] === true;
-  if (!isShown) for (const piece of own) await make(piece, null);
-
-  const sendAll = async (): Promise<void> => {
-    const count = own.length + (operand === null ? 0 : others.length);
-    for (let sent = 0; sent < count; sent++) await link.send(await outgoing.shift(signal), signal);
-    await link.flush(signal);
-  };
-  const receiveAll = async (): Promise<void> => {
+  const exchange = async (push: Push): Promise<void> => {
+    const send = (hop: number, bytes: Uint8Array, { start, end }: Piece): Promise<void> =>
+      push({ hop, offset: start, data: bytes.subarray(start, end) });
+    const make = (piece: Piece, shown: Uint8Array | null): Promise<void> => {
+      const copy = (into: Uint8Array, offset: number): void =>
+        into.set(shown?.subarray(offset, offset + into.byteLength) ?? []);
+      shares.make(piece.round, shown === null ? [] : [copy]);
+      return send(hops.made, target, piece);
+    };
+    if (operand !== null) for (const piece of others) await send(hops.operand, operand, piece);
+    const isShown = givers[other] === true;
+    if (!isShown) for (const piece of own) await make(piece, null);
     const toMake = isShown ? [...own] : [];
     const toTake = [...others];
     while (toMake.length + toTake.length > 0) {
@@ -78,12 +73,8 @@ async function makeShares(place: Place, shares: Shares, signal: AbortSignal): Pr
       }
     }
   };
-  try {
-    await Promise.all([sendAll(), receiveAll()]);
-  } finally {
-    outgoing.close(new LinkBroken("the collective is over"));
-  }
-  place.collective += 1;
+  const toSend = bytesOf(own) + (operand === null ? 0 : bytesOf(others));
+  await sendWhile(place, toSend, exchange, signal);
 }
 
 /** Throws LinkBroken for a chunk that is not the piece whose turn it is. */

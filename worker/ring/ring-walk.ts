@@ -69,6 +69,40 @@ export function checkChunk(chunk: Chunk, place: Place, walk: Walk): void {
   }
 }
 
+/** Queues a chunk of the collective under way. */
+export type Push = (chunk: Omit<Chunk, "collective">) => Promise<void>;
+
+/**
+ * Receives and, at the same time, sends what is pushed, `bytes` in all; afterwards all of it may be overwritten, and the
+ * collective's number is advanced. Rejects with LinkBroken, with the signal's reason, or as `receive` does.
+ */
+export async function sendWhile(
+  place: Place,
+  bytes: number,
+  receive: (push: Push) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { collective, link } = place;
+  // What is to be sent waits here by reference, never by copy: who receives must not wait for who sends, or a ring of full
+  // windows would wait for itself. What waits is not overwritten before: its place changes only after it has gone round.
+  const outgoing = new ChunkQueue<Chunk>(Number.POSITIVE_INFINITY);
+  const sendAll = async (): Promise<void> => {
+    for (let sent = 0; sent < bytes;) {
+      const chunk = await outgoing.shift(signal);
+      await link.send(chunk, signal);
+      sent += chunk.data.byteLength;
+    }
+    await link.flush(signal);
+  };
+  try {
+    const received = receive((chunk) => outgoing.push({ collective, ...chunk }, signal));
+    await Promise.all([sendAll(), received]);
+  } finally {
+    outgoing.close(new LinkBroken("the collective is over"));
+  }
+  place.collective += 1;
+}
+
 /**
  * Walks the hops of a collective: sends the own part, takes in every chunk that arrives and passes it on unless that was
  * the last hop. Advances the collective's number. Rejects with LinkBroken, or with the signal's reason.
@@ -80,41 +114,24 @@ export async function walkRing(place: Place, walk: Walk, signal: AbortSignal): P
     toReceive += walk.bytesAt(hop);
     if (hop < walk.lastHop) toSend += walk.bytesAt(hop);
   }
-  // What is to be sent waits here by reference, never by copy: who receives must not wait for who sends, or a ring of full
-  // windows would wait for itself. What waits is not overwritten before: its place changes only after it has gone round.
-  const outgoing = new ChunkQueue<Chunk>(Number.POSITIVE_INFINITY);
-  const collective = place.collective;
-  for (const { offset, data } of cutChunks(walk.own)) {
-    await outgoing.push({ collective, hop: walk.firstHop, offset, data }, signal);
-  }
-  const sendAll = async (): Promise<void> => {
-    for (let sent = 0; sent < toSend;) {
-      const chunk = await outgoing.shift(signal);
-      await place.link.send(chunk, signal);
-      sent += chunk.data.byteLength;
+  const receiveAll = async (push: Push): Promise<void> => {
+    for (const { offset, data } of cutChunks(walk.own)) {
+      await push({ hop: walk.firstHop, offset, data });
     }
-    await place.link.flush(signal);
-  };
-  const receiveAll = async (): Promise<void> => {
     let ofHop = 0;
     for (let received = 0; received < toReceive;) {
       const chunk = await place.link.receive(signal);
       checkChunk(chunk, place, walk);
+      const { hop, offset } = chunk;
       received += chunk.data.byteLength;
       ofHop += chunk.data.byteLength;
-      const data = walk.take(chunk.hop, chunk.offset, chunk.data);
-      if (chunk.hop < walk.lastHop)
-        await outgoing.push({ ...chunk, hop: chunk.hop + 1, data }, signal);
-      if (ofHop === walk.bytesAt(chunk.hop)) {
+      const data = walk.take(hop, offset, chunk.data);
+      if (hop < walk.lastHop) await push({ hop: hop + 1, offset, data });
+      if (ofHop === walk.bytesAt(hop)) {
         ofHop = 0;
         place.onRound?.();
       }
     }
   };
-  try {
-    await Promise.all([sendAll(), receiveAll()]);
-  } finally {
-    outgoing.close(new LinkBroken("the collective is over"));
-  }
-  place.collective += 1;
+  await sendWhile(place, toSend, receiveAll, signal);
 }
