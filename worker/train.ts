@@ -21,7 +21,7 @@ import { abortable } from "./input/feed.ts";
 import { closeJob, prepareJob, type JobStarters, type PreparedJob } from "./job.ts";
 import { hashWeights } from "./hash-weights.ts";
 import { LinkBroken } from "./ring/link.ts";
-import { joinRing, type RingServer } from "./ring/ring.ts";
+import { joinRing, type RingReach, type RingServer } from "./ring/ring.ts";
 import { Interrupted, type Directive } from "./session/directive-queue.ts";
 import type { Session } from "./session/session.ts";
 import { cutState, loadReceived, receiveState } from "./state-transfer.ts";
@@ -39,7 +39,7 @@ export interface WorkerMeans {
   readonly session: Session;
   readonly ringServer: RingServer;
   readonly starters: JobStarters;
-  readonly transport: "auto" | "grpc";
+  readonly reach: RingReach;
   readonly observer: WorkerObserver;
   /** Takes the commands that come with a step, before it begins. */
   readonly onCommands: (step: number, commands: readonly ControlCommand[]) => void;
@@ -62,7 +62,7 @@ export class WorkerLife {
   constructor(means: WorkerMeans) {
     this.#means = means;
     this.#profiler = new StepProfiler(means.nowMs);
-    this.#training = new TrainingMeansMaker(means.nowMs);
+    this.#training = new TrainingMeansMaker(means.nowMs, means.reach.memoryFiles);
   }
 
   /** Works until Finish; gives its reason. Rejects with SessionLost, BadInput, or what went wrong. */
@@ -130,7 +130,7 @@ export class WorkerLife {
     const job = this.#job();
     const { generation, rank, members } = formRing;
     if (generation <= generationOf(this.#state)) return this.#state;
-    const { session, ringServer, observer, transport } = this.#means;
+    const { session, ringServer, observer, reach } = this.#means;
     this.#leaveRing();
     observer.onActivity("joining ring");
     if (formRing.loadState) {
@@ -151,7 +151,7 @@ export class WorkerLife {
         members,
         ringKey,
         signal,
-        transport,
+        ...reach,
         onRound: () => this.#profiler.recorder?.round(),
       });
       this.#state = { kind: "in-ring", job, place: { ring, training } };

@@ -4,6 +4,7 @@ import type { Share } from "../foundation/parameters/shares.ts";
 import type { ParameterTable } from "../foundation/parameters/table.ts";
 import type { FormRing } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import { ExactSum } from "./exact/exact-sum.ts";
+import type { MemoryFiles } from "./exact/memory-files.ts";
 import { FloatSum } from "./exact/float-sum.ts";
 import type { GradientSum } from "./exact/gradient-sum.ts";
 import { dealRegions, shareOf, type Ownership } from "./exact/ownership.ts";
@@ -34,13 +35,22 @@ export interface TrainingMeans {
 export class TrainingMeansMaker {
   readonly #hasher = new TensorHasher();
   readonly #nowMs: () => number;
+  readonly #memoryFiles: MemoryFiles | null;
   /** One for all generations: what an abandoned step still computes writes to the same slots. */
   #runs: RunWatch | null = null;
-  #held: { readonly slotCount: number; readonly sum: GradientSum } | null = null;
+  #held: {
+    readonly slotCount: number;
+    readonly isShown: boolean;
+    readonly sum: GradientSum;
+  } | null = null;
 
-  /** @param nowMs milliseconds of a clock that only goes forward */
-  constructor(nowMs: () => number) {
+  /**
+   * @param nowMs milliseconds of a clock that only goes forward
+   * @param memoryFiles lets the ranks of a host read each other's gradients; null where they cannot
+   */
+  constructor(nowMs: () => number, memoryFiles: MemoryFiles | null = null) {
     this.#nowMs = nowMs;
+    this.#memoryFiles = memoryFiles;
   }
 
   /** Starts to read from the step after the last committed one. */
@@ -57,7 +67,7 @@ export class TrainingMeansMaker {
     });
     return {
       feed: new StepFeed(source),
-      sum: this.#sumFor(job, ownPerStep),
+      sum: this.#sumFor(job, ownPerStep, members.length > 1),
       ownership: ownershipOf(job, formRing),
       hasher: this.#hasher,
       traffic: new Traffic(),
@@ -65,25 +75,31 @@ export class TrainingMeansMaker {
     };
   }
 
-  /** One sum serves all generations, until one needs to hold more microbatches. */
-  #sumFor(job: PreparedJob, ownPerStep: number): GradientSum {
+  /** One sum serves all generations, until one needs to hold more microbatches, or to show them to others. */
+  #sumFor(job: PreparedJob, ownPerStep: number, isShown: boolean): GradientSum {
     const { reductionParts, rowParts, wire, table } = job;
     const length = reductionParts.reduce((sum, size) => sum + size, 0);
     const slotCount = Math.min(ownPerStep, groupMicrobatches(length, wire));
-    if (this.#held === null || this.#held.slotCount < slotCount) {
+    const serves = this.#held !== null && this.#held.slotCount >= slotCount;
+    if (this.#held === null || !serves || (isShown && !this.#held.isShown)) {
       const sum = wire.exact
-        ? this.#exactSum(job, slotCount)
+        ? this.#exactSum(job, slotCount, isShown)
         : new FloatSum(reductionParts, rowParts, gradientPartsOf(table));
-      this.#held = { slotCount, sum };
+      this.#held = { slotCount, isShown, sum };
     }
     return this.#held.sum;
   }
 
-  #exactSum({ reductionParts, rowParts, wire, table }: PreparedJob, slotCount: number): ExactSum {
+  #exactSum(
+    { reductionParts, rowParts, wire, table }: PreparedJob,
+    slotCount: number,
+    isShown: boolean,
+  ): ExactSum {
     const sum = new ExactSum(reductionParts, slotCount, rowParts, {
       form: wire,
       // Buffers, loss and weight follow the gradients.
       wideFrom: gradientPartsOf(table),
+      memoryFiles: isShown ? this.#memoryFiles : null,
     });
     // A survivor may be asked for the last step's gradient by those that lack it.
     const before = this.#held?.sum;

@@ -19,7 +19,9 @@ import { startInputThread } from "./input/input-thread.ts";
 import { ensureBinding } from "./native.ts";
 import type { WorkerOptions } from "./options.ts";
 import { Presence } from "./presence.ts";
-import { startRingServer, type RingServer } from "./ring/ring.ts";
+import { MemoryFiles } from "./exact/memory-files.ts";
+import { memoryAddonFile } from "../foundation/native/addon-files.ts";
+import { startRingServer, type RingReach, type RingServer } from "./ring/ring.ts";
 import { CoordinatorClient } from "./session/coordinator-client.ts";
 import { SessionLost } from "./session/directive-queue.ts";
 import { joinRun } from "./session/join.ts";
@@ -122,7 +124,7 @@ async function joinAndWork(
       device: options.device,
       cacheFolder: cacheFolder(world.env),
     },
-    transport: options.ringTransport,
+    reach: reachOf(options, native.bindingFile),
     observer: observeAll([presence, measure(telemetry, presence), chronicle(log)]),
     onCommands: (step, accepted) => commands.act(step, accepted),
     nowMs: world.nowMs,
@@ -130,6 +132,12 @@ async function joinAndWork(
   closers.push(() => life.close());
   closers.push(() => session.close());
   return await tellFailure(session, abortable(life.run(), signal));
+}
+
+/** How this worker reaches neighbours of its host. */
+function reachOf({ ringTransport }: WorkerOptions, bindingFile: string): RingReach {
+  const memoryFiles = MemoryFiles.load(memoryAddonFile(bindingFile));
+  return { transport: ringTransport, memoryFiles };
 }
 
 /** Serves the ring, with the certificates that all of this worker's connections have. Throws BadInput for wrong ones. */

@@ -11,6 +11,7 @@ import { z } from "zod";
 import { installFolder } from "../cache/install-folder.ts";
 import type { FetchContext } from "./fetch-pinned.ts";
 import { runGuarded, type CommandOptions } from "./guarded-command.ts";
+import { bindingName, memoryAddonName } from "./addon-files.ts";
 import { patchBindingSource } from "./binding-patch.ts";
 import { tensorflowVersion } from "./pins.ts";
 import { loaderFolder, type Platform } from "./platform.ts";
@@ -29,14 +30,16 @@ export interface BindingInput {
   readonly platform: Platform;
   readonly tensorflow: TensorflowFolder;
   readonly sources: readonly BindingSource[];
+  /** Those of the memory addon. */
+  readonly memorySources: readonly BindingSource[];
   readonly nodeApiVersion: string;
   readonly nodeApiInclude: string;
 }
 
 const require = createRequire(import.meta.url);
 const ownSourceFolder = fileURLToPath(new URL("../../worker/engine/native/", import.meta.url));
+const memorySourceFolder = fileURLToPath(new URL("../../worker/exact/native/", import.meta.url));
 const sourceName = /\.(cc|h)$/;
-const addonName = "tfjs_binding.node";
 const keyCharacters = 16;
 const compileFlags = [
   "-O3",
@@ -62,15 +65,17 @@ export async function readBindingInput(
 ): Promise<BindingInput> {
   const packageFolder = dirname(require.resolve("@tensorflow/tfjs-node-gpu/package.json"));
   const nodeApiFile = require.resolve("node-api-headers/package.json");
-  const [packaged, own, nodeApi] = await Promise.all([
+  const [packaged, own, memorySources, nodeApi] = await Promise.all([
     sourcesIn(join(packageFolder, "binding")),
     sourcesIn(ownSourceFolder),
+    sourcesIn(memorySourceFolder),
     readFile(nodeApiFile, "utf8"),
   ]);
   return {
     platform,
     tensorflow,
     sources: [...packaged.map(patchBindingSource), ...own],
+    memorySources,
     nodeApiVersion: z.object({ version: z.string() }).parse(JSON.parse(nodeApi)).version,
     nodeApiInclude: join(dirname(nodeApiFile), "include"),
   };
@@ -79,10 +84,12 @@ export async function readBindingInput(
 /** The compiler's arguments but for the places of sources and output. */
 function linkerFlags(platform: Platform, tensorflowName: string): string[] {
   const libraries = `${loaderFolder(platform)}/../../tensorflow/${tensorflowName}/tensorflow`;
-  return [
-    `-Wl,-rpath,${libraries}`,
-    ...(platform === "darwin-arm64" ? ["-undefined", "dynamic_lookup"] : []),
-  ];
+  return [`-Wl,-rpath,${libraries}`, ...nodeSymbolFlags(platform)];
+}
+
+/** Node's own symbols are found when an addon is loaded. */
+function nodeSymbolFlags(platform: Platform): string[] {
+  return platform === "darwin-arm64" ? ["-undefined", "dynamic_lookup"] : [];
 }
 
 /** Where the addon of this input lies, or will lie: another input has another folder. */
@@ -95,11 +102,11 @@ export function bindingFile(cache: string, input: BindingInput): string {
       linkerFlags(input.platform, input.tensorflow.name),
     ]),
   );
-  for (const { name, content } of input.sources) {
+  for (const { name, content } of [...input.sources, ...input.memorySources]) {
     hash.update(`\n${name} ${content.length}\n`).update(content);
   }
   const key = hash.digest("hex").slice(0, keyCharacters);
-  return join(cache, "binding", `${input.tensorflow.name}-${key}`, addonName);
+  return join(cache, "binding", `${input.tensorflow.name}-${key}`, bindingName);
 }
 
 /**
@@ -119,29 +126,55 @@ export async function checkBindingLoads(file: string, options: CommandOptions): 
   throw new SetupProblem("load", `the compiled binding cannot be loaded: ${said.trim()}`);
 }
 
-async function compile(input: BindingInput, folder: string, context: FetchContext): Promise<void> {
+/** What the compiler makes of some sources. */
+interface Addon {
+  readonly name: string;
+  readonly sources: readonly BindingSource[];
+  /** Arguments in front of the sources, and behind them. */
+  readonly include: readonly string[];
+  readonly link: readonly string[];
+}
+
+function addonsOf(input: BindingInput): readonly Addon[] {
+  const { platform, tensorflow, sources, memorySources, nodeApiInclude } = input;
+  const headers = `-I${nodeApiInclude}`;
+  return [
+    {
+      name: bindingName,
+      sources,
+      include: [headers, `-I${tensorflow.includeFolder}`],
+      link: [...tensorflow.libraryFiles, ...linkerFlags(platform, tensorflow.name)],
+    },
+    {
+      name: memoryAddonName,
+      sources: memorySources,
+      include: [headers],
+      link: nodeSymbolFlags(platform),
+    },
+  ];
+}
+
+async function compile(addon: Addon, folder: string, context: FetchContext): Promise<void> {
   const { cache, env, signal } = context;
   const compiler = await findCompiler({ env, signal });
   const sourceFolder = join(folder, "binding");
   await mkdir(sourceFolder);
-  for (const { name, content } of input.sources) {
+  for (const { name, content } of addon.sources) {
     await writeFile(join(sourceFolder, name), content);
   }
   const result = await runGuarded(
     [
       ...compiler.command,
       ...compileFlags,
-      `-I${input.nodeApiInclude}`,
-      `-I${input.tensorflow.includeFolder}`,
+      ...addon.include,
       `-I${sourceFolder}`,
       `-I${folder}`,
-      ...input.sources
+      ...addon.sources
         .filter(({ name }) => name.endsWith(".cc"))
         .map(({ name }) => join(sourceFolder, name)),
-      ...input.tensorflow.libraryFiles,
-      ...linkerFlags(input.platform, input.tensorflow.name),
+      ...addon.link,
       "-o",
-      join(folder, addonName),
+      join(folder, addon.name),
     ],
     // The compiler's own temporary files must not outlive a killed set-up either.
     { env: { ...env, TMPDIR: folder }, signal },
@@ -153,21 +186,21 @@ async function compile(input: BindingInput, folder: string, context: FetchContex
   const firstError = result.stderr.split("\n").find((line) => /error/i.test(line));
   throw new SetupProblem(
     "build",
-    `${compiler.command.join(" ")} could not compile the binding: ${firstError?.trim() ?? `status ${result.status}`}`,
+    `${compiler.command.join(" ")} could not compile ${addon.name}: ${firstError?.trim() ?? `status ${result.status}`}`,
     `all of its output is in ${logFile}`,
   );
 }
 
-/** Compiles, tries and installs the addon. The caller holds the set-up's lock, and TensorFlow is installed. */
+/** Compiles, tries and installs the addons. The caller holds the set-up's lock, and TensorFlow is installed. */
 export async function installBinding(input: BindingInput, context: FetchContext): Promise<void> {
   const { env, signal } = context;
   const task = context.progress.begin({ label: "compile the TensorFlow binding" });
   let note: string | undefined = "failed";
   try {
     await installFolder(dirname(bindingFile(context.cache, input)), async (folder) => {
-      await compile(input, folder, context);
+      for (const addon of addonsOf(input)) await compile(addon, folder, context);
       // Its libraries are found relative to where it lies: a temporary folder is as deep as the final one.
-      await checkBindingLoads(join(folder, addonName), { env, signal });
+      await checkBindingLoads(join(folder, bindingName), { env, signal });
     });
     note = undefined;
   } finally {

@@ -1,12 +1,21 @@
 /** Ranks of one process that share boards of the host's memory, with pieces of any size. */
+import type { MemoryFiles } from "../../worker/exact/memory-files.ts";
 import { OtherBoard, OwnBoard } from "../../worker/ring/shared-board.ts";
 import { SharedCollectives } from "../../worker/ring/shared-collectives.ts";
 import { sharedMemoryFolder } from "../../worker/ring/shared-memory.ts";
 
 let groups = 0;
 
-/** Boards of `rankCount` ranks, at least 2; close them all. @param pieceBytes whole pages */
-export function shareBoards(rankCount: number, pieceBytes: number): readonly SharedCollectives[] {
+/**
+ * Boards of `rankCount` ranks, at least 2; close them all.
+ * @param pieceBytes whole pages
+ * @param files lets ranks read each other's arenas; by default they do not
+ */
+export function shareBoards(
+  rankCount: number,
+  pieceBytes: number,
+  files: MemoryFiles | null = null,
+): readonly SharedCollectives[] {
   groups += 1;
   const layout = { rankCount, pieceBytes };
   const keys = Array.from({ length: rankCount }, (_, rank) => ({
@@ -22,7 +31,7 @@ export function shareBoards(rankCount: number, pieceBytes: number): readonly Sha
     const others = keys.map((key, of) =>
       of === rank ? null : new OtherBoard(key, sharedMemoryFolder, layout),
     );
-    return new SharedCollectives({ rank, rankCount, pieceBytes, own: board, others });
+    return new SharedCollectives({ rank, rankCount, pieceBytes, own: board, others, files });
   });
   for (const board of own) board.unlink();
   return shared;

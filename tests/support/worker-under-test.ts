@@ -59,7 +59,7 @@ export async function startWorker(
       device: "cpu",
       cacheFolder: null,
     },
-    transport: "auto",
+    reach: { transport: "auto" },
     observer: presence,
     onCommands: () => undefined,
     nowMs: () => performance.now(),

@@ -1,5 +1,6 @@
 /** Hands out aligned views of one shared memory, which cannot move. */
 import { firstFree, loadKernels, type ExactKernels } from "./kernels.ts";
+import type { MemoryFile, MemoryFiles } from "./memory-files.ts";
 
 const pageBytes = 65_536;
 /** Bytes that WebAssembly can address. */
@@ -25,6 +26,8 @@ export interface ArenaKernels {
   readonly operand: Uint8Array;
   /** The arena's, for other programs that are to compute in it. */
   readonly memory: WebAssembly.Memory;
+  /** What others of the host can map to read the memory; null where they cannot. */
+  readonly file: MemoryFile | null;
 }
 
 const kernelsByMemory = new WeakMap<ArrayBufferLike, ArenaKernels>();
@@ -32,6 +35,23 @@ const kernelsByMemory = new WeakMap<ArrayBufferLike, ArenaKernels>();
 /** The kernels of the arena that a view is of, or null for other memory. */
 export function kernelsOf(view: ArrayBufferView): ArenaKernels | null {
   return kernelsByMemory.get(view.buffer) ?? null;
+}
+
+/** Where a view lies in what others of the host can map; null for what they cannot reach. */
+export function placeInFile(
+  view: ArrayBufferView,
+): { readonly file: MemoryFile; readonly position: number } | null {
+  const file = kernelsOf(view)?.file ?? null;
+  return file && { file, position: view.byteOffset };
+}
+
+function layUnder(memory: WebAssembly.Memory, files: MemoryFiles): MemoryFile | null {
+  try {
+    return files.layUnder(memory);
+  } catch {
+    // Nobody else reads it then.
+    return null;
+  }
 }
 
 /** One memory for vectors that threads and kernels share. */
@@ -42,16 +62,21 @@ export class Arena {
   readonly #memory: WebAssembly.Memory;
   #top = firstFree;
 
-  /** @param bytes sum of `arenaBytes` of all views. Throws RangeError where the system has not as many. */
-  constructor(bytes: number) {
+  /**
+   * @param bytes sum of `arenaBytes` of all views. Throws RangeError where the system has not as many.
+   * @param files lets other processes of the host read the memory where they can; by default they cannot
+   */
+  constructor(bytes: number, files: MemoryFiles | null = null) {
     const pages = Math.ceil((arenaOwnBytes + bytes) / pageBytes);
     this.#memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    const file = files === null ? null : layUnder(this.#memory, files);
     this.kernels = loadKernels(this.#memory);
     this.operand = this.bytes(operandBytesMax);
     kernelsByMemory.set(this.#memory.buffer, {
       kernels: this.kernels,
       operand: this.operand,
       memory: this.#memory,
+      file,
     });
   }
 

@@ -9,16 +9,19 @@ import { cutBuckets, type Bucket } from "./buckets.ts";
 import type { GradientSum } from "./gradient-sum.ts";
 import { GroupSum, type ExactRing } from "./group-sum.ts";
 import type { ExactKernels, Grid } from "./kernels.ts";
+import type { MemoryFiles } from "./memory-files.ts";
 import type { Ownership } from "./ownership.ts";
 import { cutPieces, pieceAt, type Piece } from "./pieces.ts";
 import { SumProof } from "./sum-proof.ts";
 import { slotBytes, Slots, type SlotForm, type TouchedRows } from "./slots.ts";
 
-/** The format of the integers that are exchanged. */
+/** How a sum is exchanged: the format of its integers, and what others may read. */
 export interface SumWire {
   readonly form: WireForm;
   /** First of the parts at the end, all of them whole, that always take 32 bits: counts and averages that have to be right. */
   readonly wideFrom: number;
+  /** Lets the other ranks of a host read this one's vectors where they lie; null or absent where they cannot. */
+  readonly memoryFiles?: MemoryFiles | null;
 }
 
 /** A sum of a step, and which of its blocks are not zero. */
@@ -88,7 +91,8 @@ export class ExactSum implements GradientSum {
     const keepsTwo = fits(sumBytes);
     const sumsInPlace = inRows !== null && fits(sumBytes + inPlaceBytes);
     // What is never written takes no memory: with one rank those are the two sums that follow, with several the rows in front.
-    const arena = new Arena(bytes + (keepsTwo ? sumBytes : 0) + (sumsInPlace ? inPlaceBytes : 0));
+    const allBytes = bytes + (keepsTwo ? sumBytes : 0) + (sumsInPlace ? inPlaceBytes : 0);
+    const arena = new Arena(allBytes, wire.memoryFiles);
     const front = sumsInPlace ? arena.floats(inRows) : null;
     const first = arena.floats(length);
     this.#slots = new Slots(arena, this.#form, first, slots);

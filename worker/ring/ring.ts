@@ -11,6 +11,7 @@ import { pairReduction } from "./pair-reduction.ts";
 import { shareHost } from "./share-host.ts";
 import { SharedCollectives } from "./shared-collectives.ts";
 import { sharedMemoryFolder } from "./shared-memory.ts";
+import type { MemoryFiles } from "../exact/memory-files.ts";
 import type { DirectReduction } from "../exact/owner-sums.ts";
 
 export { startRingServer, type RingServer } from "./ring-server.ts";
@@ -57,8 +58,16 @@ export interface Ring extends Pick<
   close(): Promise<void>;
 }
 
+/** How ranks of one host reach each other. */
+export interface RingReach {
+  /** `auto` shares memory with neighbours of the same host; `grpc` never does. Default `auto`. */
+  readonly transport?: "auto" | "grpc";
+  /** With what neighbours of the same host read each other's arenas; without, they show each other copies. Default none. */
+  readonly memoryFiles?: MemoryFiles | null;
+}
+
 /** The worker's own identity and its generation's members. */
-export interface JoinRingOptions {
+export interface JoinRingOptions extends RingReach {
   readonly run: string;
   readonly generation: bigint;
   readonly rank: number;
@@ -66,8 +75,6 @@ export interface JoinRingOptions {
   readonly members: readonly Neighbour[];
   readonly ringKey: Uint8Array;
   readonly signal: AbortSignal;
-  /** `auto` shares memory with neighbours of the same host; `grpc` never does. Default `auto`. */
-  readonly transport?: "auto" | "grpc";
   /** Hears of every round of a collective, or hop where payloads travel by gRPC, once it is over. */
   readonly onRound?: () => void;
 }

@@ -1,11 +1,14 @@
 /**
  * Whether all ranks of a ring can share memory, found out by all of them together: each says over the ring how large
- * pieces it has room for, makes its board, and opens the others'. If one cannot, none does.
+ * pieces it has room for, makes its board, and opens the others'. If one cannot, none does. Whether they can map each other's own
+ * memory besides is found out in the same way, by a probe that each tells of on its board.
  */
 import type { Neighbour } from "./link-options.ts";
 import { allGather, type Place } from "./collectives.ts";
+import type { MemoryFiles } from "../exact/memory-files.ts";
 import { choosePieceBytes, OtherBoard, OwnBoard } from "./shared-board.ts";
 import type { Boards } from "./shared-rounds.ts";
+import { decodeTold, encodeTold, toldBytes } from "./told-places.ts";
 
 /** What the agreement needs. */
 export interface ShareHostOptions {
@@ -16,6 +19,8 @@ export interface ShareHostOptions {
   readonly members: readonly Neighbour[];
   /** Folder for shared memory, or null to share none. */
   readonly folder: string | null;
+  /** With what others' memory is mapped; null or absent where it cannot be. */
+  readonly memoryFiles?: MemoryFiles | null;
   readonly signal: AbortSignal;
 }
 
@@ -42,6 +47,15 @@ function attempt(action: () => void): boolean {
   }
 }
 
+/** Maps what a rank has told of. Throws where it has told of nothing, or that cannot be mapped. */
+function mapProbe(board: OtherBoard, files: MemoryFiles): void {
+  const said = new Uint8Array(toldBytes);
+  board.readTold(said);
+  const told = decodeTold(said);
+  if (told === null) throw new Error("Cannot map what is not there");
+  files.map(told.file).close();
+}
+
 function closeAll({ own, others }: Opened): void {
   own?.close();
   for (const other of others) other?.close();
@@ -50,6 +64,7 @@ function closeAll({ own, others }: Opened): void {
 /** Boards of all ranks, or null when they do not all share a host, or there is no room. Every rank gets the same answer. */
 export async function shareHost(place: Place, options: ShareHostOptions): Promise<Boards | null> {
   const { members, run, generation, ringKey, folder, signal } = options;
+  const files = options.memoryFiles?.canMap === true ? options.memoryFiles : null;
   const { rank, rankCount } = place;
   if (rankCount === 1 || new Set(members.map(({ hostId }) => hostId)).size > 1) return null;
   const keyOf = (member: Neighbour) =>
@@ -65,6 +80,8 @@ export async function shareHost(place: Place, options: ShareHostOptions): Promis
       if (self === undefined) throw new RangeError(`Cannot find member of rank ${rank}`);
       opened.own = new OwnBoard(keyOf(self), folder);
       opened.own.reserve(layout);
+      if (files !== null)
+        opened.own.tell(encodeTold({ file: files.probe, operandAt: null, resultAt: null }));
     });
     const allMade = (await leastOf(place, made ? 1 : 0, signal)) === 1;
     const open =
@@ -81,7 +98,14 @@ export async function shareHost(place: Place, options: ShareHostOptions): Promis
       return null;
     }
     opened.own.unlink();
-    return { rank, rankCount, pieceBytes, own: opened.own, others: opened.others };
+    const maps =
+      files !== null &&
+      attempt(() => {
+        for (const other of opened.others) if (other !== null) mapProbe(other, files);
+      });
+    const allMap = (await leastOf(place, maps ? 1 : 0, signal)) === 1;
+    const { own, others } = opened;
+    return { rank, rankCount, pieceBytes, own, others, files: allMap ? files : null };
   } catch (error) {
     closeAll(opened);
     throw error;

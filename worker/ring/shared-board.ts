@@ -2,10 +2,10 @@
  * A board: a tmpfs file in which one worker shows the others of its host what they are to read. Its name is derived from
  * the ring key, only its owner writes, and it is unlinked as soon as all have opened it: nothing is left, whatever dies.
  *
- *   [ counters: a page ][ published 0 ][ published 1 ][ results 0 ][ results 1 ]
+ *   [ counters, what is told: a page ][ published 0 ][ published 1 ][ results 0 ][ results 1 ]
  *
- * Plain reads and writes move 7–10 GB/s through the page cache, so nothing is mapped: a full file system or a small one
- * is an error here, not a SIGBUS.
+ * Plain reads and writes move 7–10 GB/s through the page cache, so boards are not mapped: a full file system or a small one
+ * is an error here, not a SIGBUS. What need not be shown on them at all is faster still (`told-places.ts`).
  */
 import { closeSync, readSync, statfsSync, writeSync } from "node:fs";
 import { LinkBroken } from "./link.ts";
@@ -17,6 +17,8 @@ import {
 } from "./shared-memory.ts";
 
 const pageBytes = 4096;
+/** Where on the first page is told what lies elsewhere: away from the counters, which others read all the time. */
+const toldAt = 64;
 /** Most bytes of a piece: a few of them fit the processor's caches, and a wait between two is rare. */
 const pieceBytesMax = 1024 * 1024;
 /** Least bytes of a piece for which sharing pays. */
@@ -103,6 +105,11 @@ export class OwnBoard {
     this.#write(Uint8Array.of(value % 256), index);
   }
 
+  /** Says where what is not on the board lies (`told-places.ts`). */
+  tell(told: Uint8Array): void {
+    this.#write(told, toldAt);
+  }
+
   #write(bytes: Uint8Array, position: number): void {
     if (!this.#open) throw new LinkBroken("the ring is closed");
     const written = writeSync(this.#descriptor, bytes, 0, bytes.byteLength, position);
@@ -146,6 +153,11 @@ export class OtherBoard {
   /** Reads the counters from the first on. */
   readCounters(target: Uint8Array): void {
     this.#read(target, 0);
+  }
+
+  /** Reads what was told. */
+  readTold(target: Uint8Array): void {
+    this.#read(target, toldAt);
   }
 
   #read(target: Uint8Array, position: number): void {

@@ -6,21 +6,19 @@
  *   published for the others    K (N−1)/N written        read from the others   K (N−1)/N
  *   the own result              K/N written              read from the others   K (N−1)/N
  *
+ * Where ranks can map each other's arenas, nothing is written to be shown: a rank tells where its vector lies, and the others read
+ * that. Results are read from there only if whoever made them leaves them alone until all have them (`makeShares`).
+ *
  * Vectors go in rounds of a piece of every segment, so boards stay small and what is read lies in the processor's caches.
  */
 import { combineInto, type Combination } from "./accumulate.ts";
 import { checkSegments, checkSizes } from "./check-parts.ts";
 import type { Collectives, Vector } from "./collectives.ts";
+import { Display, placed, type Part, type SharedCounters } from "./display.ts";
 import { LinkBroken, type Link } from "./link.ts";
 import { cutSegments, type Segment } from "./segments.ts";
 import { SharedRounds, type Boards } from "./shared-rounds.ts";
-import type { DirectReduction, Shares, ShownOperand } from "../exact/owner-sums.ts";
-
-/** Payload bytes so far: what others have been shown to take, each of them, and what was taken from them. */
-export interface SharedCounters {
-  sentBytes: number;
-  receivedBytes: number;
-}
+import type { DirectReduction, Shares } from "../exact/owner-sums.ts";
 
 function bytesOf(vector: Vector): Uint8Array {
   return new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
@@ -30,16 +28,21 @@ function bytesOf(vector: Vector): Uint8Array {
 export class SharedCollectives implements Collectives, DirectReduction {
   readonly rank: number;
   readonly rankCount: number;
-  readonly counters: SharedCounters = { sentBytes: 0, receivedBytes: 0 };
   readonly #boards: Boards;
   readonly #rounds: SharedRounds;
+  readonly #display: Display;
 
   /** @param onRound hears of every round that is over */
   constructor(boards: Boards, onRound?: () => void) {
     this.#boards = boards;
     this.#rounds = new SharedRounds(boards, onRound);
+    this.#display = new Display(boards);
     this.rank = boards.rank;
     this.rankCount = boards.rankCount;
+  }
+
+  get counters(): Readonly<SharedCounters> {
+    return this.#display.counters;
   }
 
   /** Watches the link of a ring that sends nothing any more: it breaks when the left neighbour leaves. */
@@ -57,8 +60,7 @@ export class SharedCollectives implements Collectives, DirectReduction {
 
   /** Lets go of the memory; after `break`, when no call is under way. */
   close(): void {
-    this.#boards.own.close();
-    for (const other of this.#boards.others) other?.close();
+    this.#display.close();
   }
 
   async allReduce<V extends Vector>(
@@ -129,11 +131,15 @@ export class SharedCollectives implements Collectives, DirectReduction {
     await this.#rounds.run(
       rounds,
       {
+        publish: (_, index) => {
+          if (index === 0) this.#display.keepToBoards();
+        },
         reduce: (round, index) => {
           const piece = pieces(index)[this.rank];
-          if (piece !== undefined) this.#showResult(round, piece, 0);
+          if (piece !== undefined) this.#display.showResult(round, piece, 0);
         },
-        collect: (round, index) => this.#takeResults(round, pieces(index)),
+        collect: (round, index) =>
+          this.#display.takeResults(round, placed(pieces(index), index * pieceBytes)),
       },
       signal,
     );
@@ -145,34 +151,28 @@ export class SharedCollectives implements Collectives, DirectReduction {
 
   async makeShares(shares: Shares, signal: AbortSignal): Promise<void> {
     const { operand, target, rounds } = shares;
-    const partsOf = (bytes: Uint8Array, index: number): readonly Uint8Array[] =>
-      (rounds[index] ?? []).map(({ start, end }) => bytes.subarray(start, end));
+    const partsOf = (bytes: Uint8Array, index: number): readonly Part[] =>
+      (rounds[index] ?? []).map(({ start, end }) => ({
+        at: start,
+        bytes: bytes.subarray(start, end),
+      }));
     await this.#rounds.run(
       rounds.length,
       {
         publish: (round, index) => {
-          if (operand !== null) this.#publish(round, partsOf(operand, index));
+          if (index === 0) this.#display.tell(operand, target);
+          if (operand !== null) this.#display.publish(round, partsOf(operand, index));
         },
         reduce: (round, index) => {
-          shares.make(index, this.#shown(round, shares.givers));
+          if (index === 0) this.#display.hear();
           const own = partsOf(target, index)[this.rank];
-          if (own !== undefined) this.#showResult(round, own, 0);
+          shares.make(index, this.#display.shown(round, own?.at ?? 0, shares.givers));
+          if (own !== undefined) this.#display.showResult(round, own.bytes, 0);
         },
-        collect: (round, index) => this.#takeResults(round, partsOf(target, index)),
+        collect: (round, index) => this.#display.takeResults(round, partsOf(target, index)),
       },
       signal,
     );
-  }
-
-  /** What the others show to this rank in a round. @param givers which of them do, by rank; all by default */
-  #shown(round: number, givers: readonly boolean[] = []): readonly ShownOperand[] {
-    const of = { publishedTo: this.rank };
-    return this.#boards.others
-      .filter((other, rank) => other !== null && givers[rank] !== false)
-      .map((other) => (into, offset) => {
-        other?.read({ round, of, offset }, into);
-        this.counters.receivedBytes += into.byteLength;
-      });
   }
 
   async #walk<V extends Vector>(
@@ -190,44 +190,41 @@ export class SharedCollectives implements Collectives, DirectReduction {
     const { pieceBytes } = this.#boards;
     const longest = Math.max(...segments.map(({ start, end }) => end - start));
     const rounds = Math.ceil((longest * width) / pieceBytes);
-    const pieces = (index: number): readonly Uint8Array[] =>
+    const pieces = (index: number): readonly Part[] =>
       segments.map(({ start, end }) => {
-        const from = Math.min(start * width + index * pieceBytes, end * width);
-        return bytes.subarray(from, Math.min(from + pieceBytes, end * width));
+        const at = Math.min(start * width + index * pieceBytes, end * width);
+        return { at, bytes: bytes.subarray(at, Math.min(at + pieceBytes, end * width)) };
       });
     await this.#rounds.run(
       rounds,
       {
         publish: (round, index) => {
-          if (combination !== null) this.#publish(round, pieces(index));
+          if (index === 0 && combination === null) this.#display.keepToBoards();
+          if (combination === null) return;
+          // Whoever has all results goes on and writes over them, while others may still be taking theirs.
+          if (index === 0) this.#display.tell(vector, null);
+          this.#display.publish(round, pieces(index));
         },
         reduce: (round, index) => {
+          if (index === 0 && combination !== null) this.#display.hear();
           const own = pieces(index)[this.rank];
           if (own === undefined) return;
           if (combination !== null) {
             this.#reduce(own, { combination, round, show: gather });
           } else {
-            this.#showResult(round, own, 0);
+            this.#display.showResult(round, own.bytes, 0);
           }
         },
         collect: (round, index) => {
-          if (gather) this.#takeResults(round, pieces(index));
+          if (gather) this.#display.takeResults(round, pieces(index));
         },
       },
       signal,
     );
   }
 
-  #publish(round: number, pieces: readonly Uint8Array[]): void {
-    for (const [rank, piece] of pieces.entries()) {
-      if (rank === this.rank || piece.byteLength === 0) continue;
-      this.#boards.own.show({ round, of: { publishedTo: rank }, offset: 0 }, piece);
-      this.counters.sentBytes += piece.byteLength;
-    }
-  }
-
   #reduce<V extends Vector>(
-    own: Uint8Array,
+    { bytes, at }: Part,
     how: {
       readonly combination: Combination<V>;
       readonly round: number;
@@ -235,26 +232,8 @@ export class SharedCollectives implements Collectives, DirectReduction {
     },
   ): void {
     const { round } = how;
-    combineInto(own, how.combination, this.#shown(round), (piece, offset) => {
-      if (how.show) this.#showResult(round, piece, offset);
+    combineInto(bytes, how.combination, this.#display.shown(round, at), (piece, offset) => {
+      if (how.show) this.#display.showResult(round, piece, offset);
     });
-  }
-
-  #showResult(round: number, bytes: Uint8Array, offset: number): void {
-    if (bytes.byteLength === 0) return;
-    this.#boards.own.show({ round, of: "results", offset }, bytes);
-    this.counters.sentBytes += bytes.byteLength * (this.rankCount - 1);
-  }
-
-  #takeResults(round: number, pieces: readonly Uint8Array[]): void {
-    // Each rank begins with the one after it: two that read the same pages at a time would slow each other down.
-    for (let step = 1; step < this.rankCount; step++) {
-      const rank = (this.rank + step) % this.rankCount;
-      const other = this.#boards.others[rank] ?? null;
-      const piece = pieces[rank];
-      if (other === null || piece === undefined || piece.byteLength === 0) continue;
-      other.read({ round, of: "results", offset: 0 }, piece);
-      this.counters.receivedBytes += piece.byteLength;
-    }
   }
 }

@@ -19,6 +19,7 @@
  * processor.
  */
 import { setImmediate as turn, setTimeout as pause } from "node:timers/promises";
+import type { MemoryFiles } from "../exact/memory-files.ts";
 import type { OtherBoard, OwnBoard } from "./shared-board.ts";
 
 /** Boards of one host's ring. */
@@ -29,6 +30,8 @@ export interface Boards {
   readonly own: OwnBoard;
   /** By rank; null at the own one. */
   readonly others: readonly (OtherBoard | null)[];
+  /** What all ranks can map each other's memory with; null where one cannot. */
+  readonly files: MemoryFiles | null;
 }
 
 /** What a collective does at each stage of a round, numbered over the life of the ring. */
@@ -78,13 +81,13 @@ export class SharedRounds {
     const publish = (index: number): void => {
       if (index >= count) return;
       stages.publish?.(first + index, index);
-      this.#boards.own.count(counters.published, first + index + 1);
+      this.#count("published", first + index + 1);
     };
     const reduce = async (index: number): Promise<void> => {
       if (index >= count) return;
       await this.#reached("published", first + index + 1, signal);
       stages.reduce?.(first + index, index);
-      this.#boards.own.count(counters.reduced, first + index + 1);
+      this.#count("reduced", first + index + 1);
     };
     signal.throwIfAborted();
     publish(0);
@@ -98,6 +101,11 @@ export class SharedRounds {
       publish(index + 2);
       if ((index + 1) % roundsPerTurn === 0) await turn();
     }
+  }
+
+  #count(counter: Counter, value: number): void {
+    this.#boards.files?.order();
+    this.#boards.own.count(counters[counter], value);
   }
 
   /** Waits until a counter of all others has come to `value`. */

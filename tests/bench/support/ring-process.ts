@@ -1,6 +1,8 @@
 /** One rank of bench:ring, a process of its own: joins the ring that its parent names and times one exact sum at a time. */
 import { z } from "zod";
+import { wireForms } from "../../../foundation/gradient-wire.ts";
 import { ExactSum } from "../../../worker/exact/exact-sum.ts";
+import { MemoryFiles } from "../../../worker/exact/memory-files.ts";
 import { joinRing, startRingServer, type Ring } from "../../../worker/ring/ring.ts";
 
 const orderSchema = z.discriminatedUnion("kind", [
@@ -16,6 +18,8 @@ const orderSchema = z.discriminatedUnion("kind", [
 ]);
 
 const signal = new AbortController().signal;
+const [addonFile = ""] = process.argv.slice(2);
+const memoryFiles = MemoryFiles.load(addonFile);
 const server = await startRingServer({
   listenHost: "127.0.0.1",
   advertiseHost: "127.0.0.1",
@@ -51,13 +55,18 @@ async function obey(message: unknown): Promise<unknown> {
       ringKey: new Uint8Array(32).fill(9),
       signal,
       transport: order.transport,
+      memoryFiles,
     });
     return {};
   }
   if (ring === null) throw new Error("Cannot measure as the ring is not formed");
   if (order.kind === "size") {
     const length = Math.floor((order.megabytes * 1_000_000) / 4);
-    sum = new ExactSum([length], 1);
+    sum = new ExactSum([length], 1, [], {
+      form: wireForms.int32,
+      wideFrom: 1,
+      memoryFiles,
+    });
     gradient = makeGradient(length, ring.rank + 1);
     return { transport: ring.counters.transport };
   }

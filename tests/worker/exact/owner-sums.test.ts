@@ -2,13 +2,18 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
+import { memoryAddonFile } from "../../../foundation/native/addon-files.ts";
+import { wireForms } from "../../../foundation/gradient-wire.ts";
 import { layOutBlocks } from "../../../worker/exact/block-layout.ts";
 import { ExactSum } from "../../../worker/exact/exact-sum.ts";
 import { canBeOwned, cutShares } from "../../../worker/exact/owner-sums.ts";
+import { MemoryFiles } from "../../../worker/exact/memory-files.ts";
 import { createMemoryRing } from "../../../worker/ring/memory-link.ts";
 import { exactRingOfTwo, exactRingOver, exactRingShared } from "../../support/exact-ring.ts";
+import { installedBinding } from "../../support/installed-binding.ts";
 import { shareBoards } from "../../support/shared-boards.ts";
 
+const files = MemoryFiles.load(memoryAddonFile(await installedBinding()));
 const never = new AbortController().signal;
 const partSizes = [1500, 7, 1, 0, 9000, 33, 2];
 const length = partSizes.reduce((sum, size) => sum + size, 0);
@@ -44,9 +49,10 @@ async function sumOver(
   rankCount: number,
   microbatchCount: number,
   special: Special,
-  over: "boards" | "link",
+  over: "boards" | "memory" | "link",
 ): Promise<Sums> {
-  const boards = over === "boards" ? shareBoards(rankCount, 16_384) : [];
+  const memoryFiles = over === "memory" ? files : null;
+  const boards = over === "link" ? [] : shareBoards(rankCount, 16_384, memoryFiles);
   let integers = 0;
   const count = (added: number): void => {
     integers += added;
@@ -58,7 +64,11 @@ async function sumOver(
       const place = { rank, rankCount, link, collective: 0 };
       const overLink = rankCount === 2 ? exactRingOfTwo : exactRingOver;
       const ring = shared === undefined ? overLink(place, count) : exactRingShared(shared, count);
-      const sum = new ExactSum(partSizes, Math.ceil(microbatchCount / rankCount), []);
+      const sum = new ExactSum(partSizes, Math.ceil(microbatchCount / rankCount), [], {
+        form: wireForms.int32,
+        wideFrom: partSizes.length,
+        memoryFiles,
+      });
       for (const step of [0, 1]) {
         sum.begin();
         for (const [first, end] of sum.groups(microbatchCount)) {
@@ -95,13 +105,19 @@ describe("sums by owners", () => {
         const alone = await sumOver(1, microbatchCount, special, "link");
         for (const rankCount of [2, 3, 4, 7]) {
           const boards = await sumOver(rankCount, microbatchCount, special, "boards");
+          const memory = await sumOver(rankCount, microbatchCount, special, "memory");
           const link = await sumOver(rankCount, microbatchCount, special, "link");
-          for (const vector of [...boards.vectors, ...link.vectors])
-            assert.ok(vector.equals(alone.vectors[0]!));
-          for (const squares of [...boards.squares, ...link.squares])
-            assert.deepEqual(squares, alone.squares[0]);
+          for (const { vectors, squares } of [boards, memory, link]) {
+            for (const vector of vectors) assert.ok(vector.equals(alone.vectors[0]!));
+            for (const ofRank of squares) assert.deepEqual(ofRank, alone.squares[0]);
+          }
           const isMade = microbatchCount <= rankCount;
           assert.equal(boards.integers === 0, isMade);
+          assert.deepEqual(
+            [memory.integers, memory.sentBytes],
+            [boards.integers, boards.sentBytes],
+            "what is read where it lies counts as what is shown on boards",
+          );
           assert.equal(link.integers === 0, isMade && rankCount === 2);
         }
       }

@@ -2,9 +2,14 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setImmediate as turn } from "node:timers/promises";
+import { setImmediate as turn, setTimeout as pause } from "node:timers/promises";
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { memoryAddonFile } from "../../../foundation/native/addon-files.ts";
+import { Arena, placeInFile } from "../../../worker/exact/arena.ts";
+import { MemoryFiles } from "../../../worker/exact/memory-files.ts";
+import { LinkBroken } from "../../../worker/ring/link.ts";
+import { installedBinding } from "../../support/installed-binding.ts";
 import { sumIntegers } from "../../../worker/ring/accumulate.ts";
 import { createMemoryRing } from "../../../worker/ring/memory-link.ts";
 import { shareHost } from "../../../worker/ring/share-host.ts";
@@ -13,6 +18,7 @@ import { SharedCollectives } from "../../../worker/ring/shared-collectives.ts";
 import { sharedMemoryFolder } from "../../../worker/ring/shared-memory.ts";
 import { describeCollectives, type CollectiveGroup } from "../../contract/collectives-contract.ts";
 
+const files = MemoryFiles.load(memoryAddonFile(await installedBinding()));
 const never = new AbortController().signal;
 let generation = 0n;
 
@@ -20,15 +26,19 @@ interface Trial {
   /** By rank; null shares nothing. */
   readonly folders: readonly (string | null)[];
   readonly hostIds?: readonly string[];
+  /** What lets a rank map others' memory, by rank; by default none can. */
+  readonly files?: readonly (MemoryFiles | null)[];
 }
 
 interface Outcome extends CollectiveGroup {
   /** How large the agreed pieces are, by rank; null where the rank shares no memory. */
   readonly pieceBytes: readonly (number | null)[];
+  /** Whether each rank reads the others' memory where it lies. */
+  readonly maps: readonly boolean[];
   readonly shared: readonly SharedCollectives[];
 }
 
-async function tryToShare({ folders, hostIds = [] }: Trial): Promise<Outcome> {
+async function tryToShare({ folders, hostIds = [], files = [] }: Trial): Promise<Outcome> {
   generation += 1n;
   const count = folders.length;
   const links = createMemoryRing(count);
@@ -48,7 +58,7 @@ async function tryToShare({ folders, hostIds = [] }: Trial): Promise<Outcome> {
     links.map((link, rank) =>
       shareHost(
         { rank, rankCount: count, link, collective: 0 },
-        { ...options, folder: folders[rank] ?? null },
+        { ...options, folder: folders[rank] ?? null, memoryFiles: files[rank] ?? null },
       ),
     ),
   );
@@ -58,6 +68,7 @@ async function tryToShare({ folders, hostIds = [] }: Trial): Promise<Outcome> {
   for (const [rank, one] of shared.entries()) one.watch(links[rank]!);
   return {
     pieceBytes: all.map((boards) => boards?.pieceBytes ?? null),
+    maps: all.map((boards) => (boards?.files ?? null) !== null),
     shared,
     ranks: shared,
     leave: (rank) => links[rank]?.close(),
@@ -68,6 +79,69 @@ async function tryToShare({ folders, hostIds = [] }: Trial): Promise<Outcome> {
     },
   };
 }
+
+describe("memory that ranks read where it lies", { skip: files === null }, () => {
+  const folders = [sharedMemoryFolder, sharedMemoryFolder, sharedMemoryFolder];
+
+  it("is agreed on where all of them can map it, and by none where one cannot", async () => {
+    for (const [given, maps] of [
+      [[files, files, files], true],
+      [[files, null, files], false],
+    ] as const) {
+      const outcome = await tryToShare({ folders, files: given });
+      assert.deepEqual(outcome.maps, [maps, maps, maps]);
+      await outcome.close();
+    }
+  });
+
+  it("serves collectives of arenas' vectors and of others in any order", async () => {
+    const outcome = await tryToShare({ folders, files: [files, files, files] });
+    const arenas = outcome.shared.map(() => new Arena(1 << 20, files));
+    const inArena = arenas.map((arena) => arena.words(5000));
+    const elsewhere = outcome.shared.map(() => new Int32Array(5000));
+    for (let turn = 1; turn <= 3; turn++) {
+      await Promise.all(
+        outcome.shared.map(async (shared, rank) => {
+          for (const words of [inArena[rank]!, elsewhere[rank]!]) {
+            const vector = new Int32Array(words.buffer, words.byteOffset, words.length);
+            vector.fill(turn * (rank + 1));
+            await shared.allReduce(vector, sumIntegers, never);
+            assert.ok(vector.every((value) => value === turn * 6));
+            // What was shown may change as soon as the call is over.
+            vector.fill(-1);
+            const [part] = await shared.allGather(Uint8Array.of(rank), [1, 1, 1], never);
+            assert.deepEqual(part, Uint8Array.of(0));
+          }
+        }),
+      );
+    }
+    await outcome.close();
+  });
+
+  it("ends the ring, not the worker, where it cannot be mapped after all", async () => {
+    const outcome = await tryToShare({ folders, files: [files, files, files] });
+    const [first, ...others] = outcome.shared;
+    assert.ok(files !== null && first !== undefined);
+    const gone = new Arena(4096, files);
+    const place = placeInFile(gone.bytes(4));
+    assert.ok(place !== null);
+    const named = place.file as { inode: bigint };
+    named.inode += 1n;
+    const ends = [
+      first.allReduce(new Int32Array(gone.bytes(4).buffer, place.position, 1), sumIntegers, never),
+      ...others.map((shared) => shared.allReduce(new Int32Array(1), sumIntegers, never)),
+    ].map((end) => end.catch((error: unknown) => error));
+    const failures = await Promise.all(ends.slice(1).map((end) => Promise.race([end, pause(50)])));
+    assert.ok(
+      failures.some(
+        (failure) => failure instanceof LinkBroken && /another file/.test(failure.message),
+      ),
+    );
+    for (const shared of outcome.shared) shared.break(new LinkBroken("over"));
+    await Promise.all(ends);
+    await outcome.close();
+  });
+});
 
 function ringmasterFiles(folder: string): readonly string[] {
   return readdirSync(folder).filter((name) => name.startsWith("ringmaster-"));
