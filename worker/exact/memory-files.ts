@@ -113,7 +113,9 @@ export class MemoryFiles {
   }
 
   #map({ processId, descriptor, device, inode, bytes }: MemoryFile): MappedMemory {
-    const opened = openSync(`/proc/${processId}/fd/${descriptor}`, constants.O_RDONLY);
+    // What a number stands for may be a pipe by now, which would be waited for.
+    const { O_RDONLY, O_NONBLOCK } = constants;
+    const opened = openSync(`/proc/${processId}/fd/${descriptor}`, O_RDONLY | O_NONBLOCK);
     let mapping: object;
     try {
       // Numbers of processes are used again, and a container has numbers of its own.
