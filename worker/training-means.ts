@@ -67,7 +67,7 @@ export class TrainingMeansMaker {
     });
     return {
       feed: new StepFeed(source),
-      sum: this.#sumFor(job, ownPerStep, members.length > 1),
+      sum: this.#sumFor(job, ownPerStep, members.length),
       ownership: ownershipOf(job, formRing),
       hasher: this.#hasher,
       traffic: new Traffic(),
@@ -76,10 +76,11 @@ export class TrainingMeansMaker {
   }
 
   /** One sum serves all generations, until one needs to hold more microbatches, or to show them to others. */
-  #sumFor(job: PreparedJob, ownPerStep: number, isShown: boolean): GradientSum {
+  #sumFor(job: PreparedJob, ownPerStep: number, rankCount: number): GradientSum {
     const { reductionParts, rowParts, wire, table } = job;
     const length = reductionParts.reduce((sum, size) => sum + size, 0);
     const slotCount = Math.min(ownPerStep, groupMicrobatches(length, wire));
+    const isShown = wire.exact && this.#memoryFiles !== null && rankCount > 1;
     const serves = this.#held !== null && this.#held.slotCount >= slotCount;
     if (this.#held === null || !serves || (isShown && !this.#held.isShown)) {
       const sum = wire.exact

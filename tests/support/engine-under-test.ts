@@ -8,7 +8,7 @@ import type { Batch, Model } from "../../worker/model/model.ts";
 import { allocateShared } from "../../worker/engine/shared-vector.ts";
 import { TfjsEngine } from "../../worker/engine/tfjs-engine.ts";
 import type { Engine, PreparedPrograms, PrepareOptions } from "../../worker/engine/engine.ts";
-import { ensureNativeParts } from "../../foundation/native/native-parts.ts";
+import { installedBinding } from "./installed-binding.ts";
 import { wholeVector } from "./whole-vector.ts";
 import { layOutTable, serializeTable, type TensorSpec } from "../../foundation/parameters/table.ts";
 import { newestConvolutionTable } from "../../foundation/convolution-table.ts";
@@ -19,13 +19,7 @@ export const deviceUnderTest = process.env["RINGMASTER_TEST_DEVICE"] === "gpu" ?
 /** The addon's file, installed on first use. TensorFlow's settings are put into the environment before it is loaded. */
 export async function bindingUnderTest(): Promise<string> {
   setEngineEnvironment(process.env, { threads: 0, device: deviceUnderTest, localRank: 0 });
-  const { bindingFile } = await ensureNativeParts({
-    env: process.env,
-    device: deviceUnderTest,
-    progress: { begin: () => ({ advance: () => undefined, end: () => undefined }) },
-    signal: AbortSignal.timeout(600_000),
-    parts: ["tensorflow", "binding"],
-  });
+  const bindingFile = await installedBinding(deviceUnderTest);
   refuseUnusedGpu(deviceUnderTest, loadBinding(bindingFile).isUsingGpuDevice());
   return bindingFile;
 }
