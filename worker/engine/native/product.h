@@ -17,26 +17,28 @@ RM_PRODUCT_OP("RingmasterProduct")
 RM_PRODUCT_OP("RingmasterNarrowProduct")
 #undef RM_PRODUCT_OP
 
-// Rows of an operand that one thread turns at a time.
+// Rows of a turned operand that one thread packs at a time.
 constexpr int64_t kTurnedRows = 48;
 
 // c is cut for more threads than there are, so that they end together; packing what parts share is to stay cheap.
 struct ProductCut {
-  int64_t tileRows, rowParts, columnParts;
+  // Bounds are multiples of a tile's rows and of a strip's columns.
+  int64_t tileRows, stripColumns, rowParts, columnParts;
 
-  ProductCut(int64_t rows, int64_t columns, int64_t tileRows, int64_t threads) : tileRows(tileRows) {
-    columnParts = std::max<int64_t>(1, (columns + 255) / 256);
-    rowParts = std::max<int64_t>(1, std::min((2 * threads + columnParts - 1) / columnParts, rows / 96));
+  // @param packsItsOwn each part packs its columns: rows are cut only where columns do not make parts enough
+  ProductCut(const ProductJob& job, int64_t tileRows, int64_t stripColumns, int64_t threads, bool packsItsOwn)
+      : tileRows(tileRows), stripColumns(stripColumns) {
+    columnParts = std::max<int64_t>({1, (job.columns + 255) / 256, packsItsOwn ? std::min(2 * threads, job.columns / 64) : 1});
+    rowParts = std::max<int64_t>(1, std::min((2 * threads + columnParts - 1) / columnParts, job.rows / 96));
   }
   int64_t parts() const { return rowParts * columnParts; }
-  // Bounds are multiples of a tile's rows, of a strip's columns.
   static int64_t bound(int64_t size, int64_t parts, int64_t part, int64_t multiple) {
     return part == parts ? size : size * part / parts / multiple * multiple;
   }
   ProductPart part(int64_t rows, int64_t columns, int64_t index) const {
     const int64_t i = index / columnParts, j = index % columnParts;
-    return {bound(rows, rowParts, i, tileRows), bound(rows, rowParts, i + 1, tileRows), bound(columns, columnParts, j, 64),
-            bound(columns, columnParts, j + 1, 64)};
+    return {bound(rows, rowParts, i, tileRows), bound(rows, rowParts, i + 1, tileRows),
+            bound(columns, columnParts, j, stripColumns), bound(columns, columnParts, j + 1, stripColumns)};
   }
 };
 
@@ -83,9 +85,7 @@ class ProductKernel : public OpKernel {
   // Computes as many products as are asked for. None of them is empty.
   virtual void multiply(OpKernelContext* context, int64_t count, const std::function<ProductJob(int64_t)>& product) = 0;
 
-  static ProductCut cutOf(OpKernelContext* context, const ProductJob& job, int64_t tileRows) {
-    return ProductCut(job.rows, job.columns, tileRows, context->device()->tensorflow_cpu_worker_threads()->num_threads);
-  }
+  static int64_t threadsOf(OpKernelContext* context) { return context->device()->tensorflow_cpu_worker_threads()->num_threads; }
 };
 
 class Product : public ProductKernel {
@@ -95,18 +95,19 @@ class Product : public ProductKernel {
  protected:
   void multiply(OpKernelContext* context, int64_t count, const std::function<ProductJob(int64_t)>& product) override {
     const ProductJob one = product(0);
-    const ProductCut cut = cutOf(context, one, 6);
-    const int64_t groups = (one.rows + kTurnedRows - 1) / kTurnedRows, size = one.rows * one.depth;
+    const int64_t stripColumns = instructionSet() == InstructionSet::avx512 ? 64 : 16;
+    const ProductCut cut(one, 6, stripColumns, threadsOf(context), true);
+    const int64_t groups = (one.rows + kTurnedRows - 1) / kTurnedRows, size = groups * kTurnedRows * one.depth;
     const Room<float> turned(one.turnedA ? count * size : 1);
     if (one.turnedA)
       inParallel(context, count * groups, kTurnedRows * one.depth / 4, [&](int64_t first, int64_t end) {
         for (int64_t i = first; i < end; i++) {
           const ProductJob job = product(i / groups);
           const int64_t row = i % groups * kTurnedRows;
-          RM_CALL(turnRows, job, row, std::min(job.rows, row + kTurnedRows), turned.get() + i / groups * size);
+          RM_CALL(packTurnedRows, job, row, std::min(job.rows, row + kTurnedRows), turned.get() + i / groups * size);
         }
       });
-    inParallel(context, count * cut.parts(), one.columns * size / cut.parts() / 16 + 1, [&](int64_t first, int64_t end) {
+    inParallel(context, count * cut.parts(), one.rows * one.columns * one.depth / cut.parts() / 16 + 1, [&](int64_t first, int64_t end) {
       for (int64_t i = first; i < end; i++) {
         ProductJob job = product(i / cut.parts());
         if (job.turnedA) job.a = turned.get() + i / cut.parts() * size;
@@ -126,7 +127,7 @@ class NarrowProduct : public ProductKernel {
   void multiply(OpKernelContext* context, int64_t count, const std::function<ProductJob(int64_t)>& product) override {
     NarrowProductJob job = {product(0), nullptr, nullptr};
     const Room<uint32_t> left(job.leftWords()), right(job.rightWords());
-    const ProductCut cut = cutOf(context, job.product, multipliesTiles() ? 32 : 6);
+    const ProductCut cut(job.product, multipliesTiles() ? 32 : 6, kNarrowUnit, threadsOf(context), false);
     const int64_t flops = job.product.rows * job.product.columns * job.product.depth;
     for (int64_t item = 0; item < count; item++) {
       job = {product(item), left.get(), right.get()};

@@ -1,10 +1,11 @@
 // Matrix products whose bits depend on nothing but the operands: each element is one sum in the order of the depth, whichever
-// thread computes it and whatever else it computes. Blocked as in Goto and van de Geijn (2008): a panel of b, packed in strips as wide
-// as a tile, stays in the second-level cache, and the rows of a go past it.
+// thread computes it and whatever else it computes. Blocked as in Goto and van de Geijn (2008): a panel of b is packed in strips as
+// wide as a tile; each strip stays in the first-level cache while rows of a, from the second-level one, go past it.
 constexpr int64_t kStrip = kTileVectors * kLanes;
-// Depths and floats of a panel.
-constexpr int64_t kDepthHeld = 256, kPanelHeld = 65536;
+// Most depths of a panel, its floats, and the rows of a that go past one strip after the other while they are near.
+constexpr int64_t kDepthHeld = 512, kPanelHeld = 65536, kRowsHeld = 96;
 static_assert(kDepthHeld * kStrip <= kPanelHeld, "a strip fits a panel");
+static_assert(kRowsHeld % kTileRows == 0, "rows are whole tiles");
 
 // A tile of c over a part of the depth, from a packed strip of b; of the last strip only `width` columns are c's.
 template <int R, class Element>
@@ -38,33 +39,51 @@ RM_INLINE void packColumns(const ProductJob& job, int64_t k0, int64_t depth, int
   }
 }
 
-// Rows `first` to `end` of a turned a as they would lie if it were not.
-static void turnRows(const ProductJob& job, int64_t first, int64_t end, float* to) {
-  turn(job.a + first, job.rows, job.depth, end - first, to + first * job.depth, job.depth);
+// Rows `first` to `end` of a turned a in groups of a tile's rows, [depth][kTileRows] each; `first` begins a group.
+static void packTurnedRows(const ProductJob& job, int64_t first, int64_t end, float* to) {
+  for (int64_t k = 0; k < job.depth; k++) {
+    const float* from = job.a + k * job.rows;
+    int64_t i = first;
+    for (; i + kTileRows <= end; i += kTileRows) std::memcpy(to + i * job.depth + k * kTileRows, from + i, kTileRows * sizeof(float));
+    if (i < end) std::memcpy(to + i * job.depth + k * kTileRows, from + i, (end - i) * sizeof(float));
+  }
 }
 
-// c[firstRow … endRow][firstColumn … endColumn] of c = a · b; a lies as if it were not turned.
-static void multiplyPart(const ProductJob& job, const ProductPart& part) {
+// Row i of a and those behind it in its tile, from depth k0 on. A turned a lies as it was packed.
+template <bool Turned>
+RM_INLINE Operand<float> tileOf(const ProductJob& job, int64_t i, int64_t k0) {
+  if (!Turned) return {job.a + i * job.depth + k0, job.depth, 1};
+  const int64_t within = i % kTileRows;
+  return {job.a + (i - within) * job.depth + k0 * kTileRows + within, 1, kTileRows};
+}
+
+template <bool Turned>
+static void multiplyRows(const ProductJob& job, const ProductPart& part) {
   const Room<float> panel(kPanelHeld);
-  const int64_t depthHeld = std::min(kDepthHeld, job.depth), columnsHeld = kPanelHeld / depthHeld / kStrip * kStrip;
+  const int64_t pieces = (job.depth + kDepthHeld - 1) / kDepthHeld, depthHeld = (job.depth + pieces - 1) / pieces;
+  const int64_t columnsHeld = kPanelHeld / depthHeld / kStrip * kStrip;
   for (int64_t j0 = part.firstColumn; j0 < part.endColumn; j0 += columnsHeld) {
     const int64_t columns = std::min(columnsHeld, part.endColumn - j0);
     for (int64_t k0 = 0; k0 < job.depth; k0 += depthHeld) {
       const int64_t depth = std::min(depthHeld, job.depth - k0);
       packColumns(job, k0, depth, j0, columns, panel.get());
-      for (int64_t i = part.firstRow; i < part.endRow; i += kTileRows) {
-        const float* a = job.a + i * job.depth + k0;
+      for (int64_t i0 = part.firstRow; i0 < part.endRow; i0 += kRowsHeld) {
+        const int64_t end = std::min(part.endRow, i0 + kRowsHeld), whole = end - (end - i0) % kTileRows;
         for (int64_t j = 0; j < columns; j += kStrip) {
-          float* c = job.c + i * job.columns + j0 + j;
+          float* c = job.c + j0 + j;
           const float* strip = panel.get() + j * depth;
-          if (part.endRow - i >= kTileRows) {
-            productTile<kTileRows>(Operand<float>{a, job.depth, 1}, strip, c, job.columns, depth, k0 > 0, columns - j);
-            continue;
-          }
-          for (int64_t r = 0; r < part.endRow - i; r++)
-            productTile<1>(Operand<float>{a + r * job.depth, job.depth, 1}, strip, c + r * job.columns, job.columns, depth, k0 > 0, columns - j);
+          for (int64_t i = i0; i < whole; i += kTileRows)
+            productTile<kTileRows>(tileOf<Turned>(job, i, k0), strip, c + i * job.columns, job.columns, depth, k0 > 0, columns - j);
+          for (int64_t i = whole; i < end; i++)
+            productTile<1>(tileOf<Turned>(job, i, k0), strip, c + i * job.columns, job.columns, depth, k0 > 0, columns - j);
         }
       }
     }
   }
+}
+
+// c[firstRow … endRow][firstColumn … endColumn] of c = a · b; a turned a is given as it was packed. Parts begin with a tile.
+static void multiplyPart(const ProductJob& job, const ProductPart& part) {
+  if (job.turnedA) multiplyRows<true>(job, part);
+  else multiplyRows<false>(job, part);
 }
