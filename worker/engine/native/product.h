@@ -19,6 +19,7 @@ RM_PRODUCT_OP("RingmasterNarrowProduct")
 
 // Rows of a turned operand that one thread packs at a time.
 constexpr int64_t kTurnedRows = 48;
+static_assert(kTurnedRows % plain::kTileRows == 0, "who packs begins with a tile");
 
 // c is cut for more threads than there are, so that they end together; packing what parts share is to stay cheap.
 struct ProductCut {
