@@ -1,7 +1,4 @@
-/**
- * The life of a worker: carries out directives in the order received until Finish. The first file to read; what each
- * directive does is one function below, what a step does is in `step.ts`.
- */
+/** The life of a worker: carries out directives in their order until Finish. Read this first; `step.ts` has what a step does. */
 import { create } from "@bufbuild/protobuf";
 import {
   RingReadySchema,
@@ -17,6 +14,7 @@ import {
 } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import { applyStep, type AppliedStep } from "./apply-step.ts";
 import { evaluateSplit } from "./evaluate.ts";
+import type { ArenaMeans } from "./exact/arena.ts";
 import { abortable } from "./input/feed.ts";
 import { closeJob, prepareJob, type JobStarters, type PreparedJob } from "./job.ts";
 import { hashWeights } from "./hash-weights.ts";
@@ -40,6 +38,8 @@ export interface WorkerMeans {
   readonly ringServer: RingServer;
   readonly starters: JobStarters;
   readonly reach: RingReach;
+  /** What gradients are summed with. */
+  readonly arenaMeans?: ArenaMeans;
   readonly observer: WorkerObserver;
   /** Takes the commands that come with a step, before it begins. */
   readonly onCommands: (step: number, commands: readonly ControlCommand[]) => void;
@@ -62,7 +62,7 @@ export class WorkerLife {
   constructor(means: WorkerMeans) {
     this.#means = means;
     this.#profiler = new StepProfiler(means.nowMs);
-    this.#training = new TrainingMeansMaker(means.nowMs, means.reach.memoryFiles);
+    this.#training = new TrainingMeansMaker(means.nowMs, means.arenaMeans);
   }
 
   /** Works until Finish; gives its reason. Rejects with SessionLost, BadInput, or what went wrong. */

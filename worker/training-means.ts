@@ -3,8 +3,8 @@ import { groupMicrobatches } from "../foundation/gradient-wire.ts";
 import type { Share } from "../foundation/parameters/shares.ts";
 import type { ParameterTable } from "../foundation/parameters/table.ts";
 import type { FormRing } from "../proto/gen/ringmaster/v1/run_pb.ts";
+import type { ArenaMeans } from "./exact/arena.ts";
 import { ExactSum } from "./exact/exact-sum.ts";
-import type { MemoryFiles } from "./exact/memory-files.ts";
 import { FloatSum } from "./exact/float-sum.ts";
 import type { GradientSum } from "./exact/gradient-sum.ts";
 import { dealRegions, shareOf, type Ownership } from "./exact/ownership.ts";
@@ -35,7 +35,7 @@ export interface TrainingMeans {
 export class TrainingMeansMaker {
   readonly #hasher = new TensorHasher();
   readonly #nowMs: () => number;
-  readonly #memoryFiles: MemoryFiles | null;
+  readonly #arenaMeans: ArenaMeans;
   /** One for all generations: what an abandoned step still computes writes to the same slots. */
   #runs: RunWatch | null = null;
   #held: {
@@ -46,11 +46,11 @@ export class TrainingMeansMaker {
 
   /**
    * @param nowMs milliseconds of a clock that only goes forward
-   * @param memoryFiles lets the ranks of a host read each other's gradients; null where they cannot
+   * @param arenaMeans with what gradients are summed; its files let the ranks of a host read each other's
    */
-  constructor(nowMs: () => number, memoryFiles: MemoryFiles | null = null) {
+  constructor(nowMs: () => number, arenaMeans: ArenaMeans = {}) {
     this.#nowMs = nowMs;
-    this.#memoryFiles = memoryFiles;
+    this.#arenaMeans = arenaMeans;
   }
 
   /** Starts to read from the step after the last committed one. */
@@ -80,7 +80,7 @@ export class TrainingMeansMaker {
     const { reductionParts, rowParts, wire, table } = job;
     const length = reductionParts.reduce((sum, size) => sum + size, 0);
     const slotCount = Math.min(ownPerStep, groupMicrobatches(length, wire));
-    const isShown = wire.exact && this.#memoryFiles !== null && rankCount > 1;
+    const isShown = wire.exact && (this.#arenaMeans.files ?? null) !== null && rankCount > 1;
     const serves = this.#held !== null && this.#held.slotCount >= slotCount;
     if (this.#held === null || !serves || (isShown && !this.#held.isShown)) {
       const sum = wire.exact
@@ -100,7 +100,7 @@ export class TrainingMeansMaker {
       form: wire,
       // Buffers, loss and weight follow the gradients.
       wideFrom: gradientPartsOf(table),
-      memoryFiles: isShown ? this.#memoryFiles : null,
+      arenaMeans: { ...this.#arenaMeans, ...(isShown ? {} : { files: null }) },
     });
     // A survivor may be asked for the last step's gradient by those that lack it.
     const before = this.#held?.sum;

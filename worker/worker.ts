@@ -20,8 +20,9 @@ import { ensureBinding } from "./native.ts";
 import type { WorkerOptions } from "./options.ts";
 import { Presence } from "./presence.ts";
 import { MemoryFiles } from "./exact/memory-files.ts";
-import { memoryAddonFile } from "../foundation/native/addon-files.ts";
-import { startRingServer, type RingReach, type RingServer } from "./ring/ring.ts";
+import { loadNativeLoops } from "./exact/native-loops.ts";
+import { exactAddonFile } from "../foundation/native/addon-files.ts";
+import { startRingServer, type RingServer } from "./ring/ring.ts";
 import { CoordinatorClient } from "./session/coordinator-client.ts";
 import { SessionLost } from "./session/directive-queue.ts";
 import { joinRun } from "./session/join.ts";
@@ -124,7 +125,7 @@ async function joinAndWork(
       device: options.device,
       cacheFolder: cacheFolder(world.env),
     },
-    reach: reachOf(options, native.bindingFile),
+    ...exactMeans(options, native.bindingFile),
     observer: observeAll([presence, measure(telemetry, presence), chronicle(log)]),
     onCommands: (step, accepted) => commands.act(step, accepted),
     nowMs: world.nowMs,
@@ -134,10 +135,14 @@ async function joinAndWork(
   return await tellFailure(session, abortable(life.run(), signal));
 }
 
-/** How this worker reaches neighbours of its host. */
-function reachOf({ ringTransport }: WorkerOptions, bindingFile: string): RingReach {
-  const memoryFiles = MemoryFiles.load(memoryAddonFile(bindingFile));
-  return { transport: ringTransport, memoryFiles };
+/** With what this worker sums gradients, and how neighbours of its host reach it. */
+function exactMeans({ ringTransport }: WorkerOptions, bindingFile: string) {
+  const addonFile = exactAddonFile(bindingFile);
+  const files = MemoryFiles.load(addonFile);
+  return {
+    reach: { transport: ringTransport, memoryFiles: files },
+    arenaMeans: { files, loops: loadNativeLoops(addonFile) },
+  };
 }
 
 /** Serves the ring, with the certificates that all of this worker's connections have. Throws BadInput for wrong ones. */

@@ -3,10 +3,13 @@ import { dirname, join } from "node:path";
 
 /** Node's way to TensorFlow. */
 export const bindingName = "tfjs_binding.node";
-/** Memory that processes of a host share (`worker/exact/memory-files.ts`); needs no library. */
-export const memoryAddonName = "memory_files.node";
+/**
+ * Of exact sums: memory that processes of a host share, and hot loops (`worker/exact/memory-files.ts`, `native-loops.ts`). Needs no
+ * library.
+ */
+export const exactAddonName = "exact.node";
 
-/** The file of the memory addon beside a binding. */
-export function memoryAddonFile(bindingFile: string): string {
-  return join(dirname(bindingFile), memoryAddonName);
+/** The file of the exact sums' addon beside a binding. */
+export function exactAddonFile(bindingFile: string): string {
+  return join(dirname(bindingFile), exactAddonName);
 }

@@ -11,7 +11,7 @@ import { z } from "zod";
 import { installFolder } from "../cache/install-folder.ts";
 import type { FetchContext } from "./fetch-pinned.ts";
 import { runGuarded, type CommandOptions } from "./guarded-command.ts";
-import { bindingName, memoryAddonName } from "./addon-files.ts";
+import { bindingName, exactAddonName } from "./addon-files.ts";
 import { patchBindingSource } from "./binding-patch.ts";
 import { tensorflowVersion } from "./pins.ts";
 import { loaderFolder, type Platform } from "./platform.ts";
@@ -30,15 +30,15 @@ export interface BindingInput {
   readonly platform: Platform;
   readonly tensorflow: TensorflowFolder;
   readonly sources: readonly BindingSource[];
-  /** Those of the memory addon. */
-  readonly memorySources: readonly BindingSource[];
+  /** Those of the exact sums' addon. */
+  readonly exactSources: readonly BindingSource[];
   readonly nodeApiVersion: string;
   readonly nodeApiInclude: string;
 }
 
 const require = createRequire(import.meta.url);
 const ownSourceFolder = fileURLToPath(new URL("../../worker/engine/native/", import.meta.url));
-const memorySourceFolder = fileURLToPath(new URL("../../worker/exact/native/", import.meta.url));
+const exactSourceFolder = fileURLToPath(new URL("../../worker/exact/native/", import.meta.url));
 const sourceName = /\.(cc|h)$/;
 const keyCharacters = 16;
 const compileFlags = [
@@ -67,17 +67,17 @@ export async function readBindingInput(
 ): Promise<BindingInput> {
   const packageFolder = dirname(require.resolve("@tensorflow/tfjs-node-gpu/package.json"));
   const nodeApiFile = require.resolve("node-api-headers/package.json");
-  const [packaged, own, memorySources, nodeApi] = await Promise.all([
+  const [packaged, own, exactSources, nodeApi] = await Promise.all([
     sourcesIn(join(packageFolder, "binding")),
     sourcesIn(ownSourceFolder),
-    sourcesIn(memorySourceFolder),
+    sourcesIn(exactSourceFolder),
     readFile(nodeApiFile, "utf8"),
   ]);
   return {
     platform,
     tensorflow,
     sources: [...packaged.map(patchBindingSource), ...own],
-    memorySources,
+    exactSources,
     nodeApiVersion: z.object({ version: z.string() }).parse(JSON.parse(nodeApi)).version,
     nodeApiInclude: join(dirname(nodeApiFile), "include"),
   };
@@ -104,7 +104,7 @@ export function bindingFile(cache: string, input: BindingInput): string {
       linkerFlags(input.platform, input.tensorflow.name),
     ]),
   );
-  for (const { name, content } of [...input.sources, ...input.memorySources]) {
+  for (const { name, content } of [...input.sources, ...input.exactSources]) {
     hash.update(`\n${name} ${content.length}\n`).update(content);
   }
   const key = hash.digest("hex").slice(0, keyCharacters);
@@ -138,7 +138,7 @@ interface Addon {
 }
 
 function addonsOf(input: BindingInput): readonly Addon[] {
-  const { platform, tensorflow, sources, memorySources, nodeApiInclude } = input;
+  const { platform, tensorflow, sources, exactSources, nodeApiInclude } = input;
   const headers = `-I${nodeApiInclude}`;
   return [
     {
@@ -148,9 +148,10 @@ function addonsOf(input: BindingInput): readonly Addon[] {
       link: [...tensorflow.libraryFiles, ...linkerFlags(platform, tensorflow.name)],
     },
     {
-      name: memoryAddonName,
-      sources: memorySources,
-      include: [headers],
+      name: exactAddonName,
+      sources: exactSources,
+      // What WebAssembly rounds twice is not to be rounded once.
+      include: ["-ffp-contract=off", headers],
       link: nodeSymbolFlags(platform),
     },
   ];

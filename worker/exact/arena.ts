@@ -1,6 +1,7 @@
 /** Hands out aligned views of one shared memory, which cannot move. */
 import { firstFree, loadKernels, type ExactKernels } from "./kernels.ts";
 import type { MemoryFile, MemoryFiles } from "./memory-files.ts";
+import type { HashLoops, NativeLoops } from "./native-loops.ts";
 
 const pageBytes = 65_536;
 /** Bytes that WebAssembly can address. */
@@ -28,6 +29,16 @@ export interface ArenaKernels {
   readonly memory: WebAssembly.Memory;
   /** What others of the host can map to read the memory; null where they cannot. */
   readonly file: MemoryFile | null;
+  /** What hashes bytes of the memory; null where WebAssembly has to. */
+  readonly hash: HashLoops | null;
+}
+
+/** What an arena can be made with. */
+export interface ArenaMeans {
+  /** Lets other processes of the host read the memory where they can; by default they cannot. */
+  readonly files?: MemoryFiles | null;
+  /** Loops for this processor; by default WebAssembly's. */
+  readonly loops?: NativeLoops | null;
 }
 
 const kernelsByMemory = new WeakMap<ArrayBufferLike, ArenaKernels>();
@@ -64,19 +75,20 @@ export class Arena {
 
   /**
    * @param bytes sum of `arenaBytes` of all views. Throws RangeError where the system has not as many.
-   * @param files lets other processes of the host read the memory where they can; by default they cannot
    */
-  constructor(bytes: number, files: MemoryFiles | null = null) {
+  constructor(bytes: number, { files = null, loops = null }: ArenaMeans = {}) {
     const pages = Math.ceil((arenaOwnBytes + bytes) / pageBytes);
     this.#memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     const file = files === null ? null : layUnder(this.#memory, files);
-    this.kernels = loadKernels(this.#memory);
+    const native = loops?.(this.#memory) ?? null;
+    this.kernels = loadKernels(this.#memory, native);
     this.operand = this.bytes(operandBytesMax);
     kernelsByMemory.set(this.#memory.buffer, {
       kernels: this.kernels,
       operand: this.operand,
       memory: this.#memory,
       file,
+      hash: native,
     });
   }
 

@@ -3,13 +3,12 @@
  * (`group-sum.ts`), and keeps the sum of the step that was committed last.
  */
 import { groupMicrobatches, wireForms, type WireForm } from "../../foundation/gradient-wire.ts";
-import { Arena, arenaBytes, arenaBytesMax, arenaOwnBytes } from "./arena.ts";
+import { Arena, arenaBytes, arenaBytesMax, arenaOwnBytes, type ArenaMeans } from "./arena.ts";
 import { layOutBlocks, microbatchGroups, type RowPart } from "./block-layout.ts";
 import { cutBuckets, type Bucket } from "./buckets.ts";
 import type { GradientSum } from "./gradient-sum.ts";
 import { GroupSum, type ExactRing } from "./group-sum.ts";
 import type { ExactKernels, Grid } from "./kernels.ts";
-import type { MemoryFiles } from "./memory-files.ts";
 import type { Ownership } from "./ownership.ts";
 import { cutPieces, pieceAt, type Piece } from "./pieces.ts";
 import { SumProof } from "./sum-proof.ts";
@@ -20,8 +19,8 @@ export interface SumWire {
   readonly form: WireForm;
   /** First of the parts at the end, all of them whole, that always take 32 bits: counts and averages that have to be right. */
   readonly wideFrom: number;
-  /** Lets the other ranks of a host read this one's vectors where they lie; null or absent where they cannot. */
-  readonly memoryFiles?: MemoryFiles | null;
+  /** What the vectors' memory is made with; by default nothing. */
+  readonly arenaMeans?: ArenaMeans;
 }
 
 /** A sum of a step, and which of its blocks are not zero. */
@@ -92,7 +91,7 @@ export class ExactSum implements GradientSum {
     const sumsInPlace = inRows !== null && fits(sumBytes + inPlaceBytes);
     // What is never written takes no memory: with one rank those are the two sums that follow, with several the rows in front.
     const allBytes = bytes + (keepsTwo ? sumBytes : 0) + (sumsInPlace ? inPlaceBytes : 0);
-    const arena = new Arena(allBytes, wire.memoryFiles);
+    const arena = new Arena(allBytes, wire.arenaMeans);
     const front = sumsInPlace ? arena.floats(inRows) : null;
     const first = arena.floats(length);
     this.#slots = new Slots(arena, this.#form, first, slots);

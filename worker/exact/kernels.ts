@@ -3,6 +3,7 @@
  * `assembly/kernels.ts`. All arrays must be views of the memory that the kernels were made with.
  */
 import { readFileSync } from "node:fs";
+import type { Loop, MemoryLoops } from "./native-loops.ts";
 
 /** What is known of each block of a vector. */
 export interface Grid {
@@ -82,24 +83,38 @@ const sourcesMax = (firstFree - pointersAt) / 8;
 /** Where their keys lie. */
 const keysAt = pointersAt + 4 * sourcesMax;
 
-type Loop = (...pointers: number[]) => number | void;
-
 function loopOf(exports: WebAssembly.Exports, name: string): Loop {
   const value = exports[name];
   if (typeof value !== "function") throw new Error(`Cannot use kernels.wasm as it lacks ${name}`);
   return value as Loop;
 }
 
-/** Makes the kernels over a shared memory. Throws RangeError for a run of more than 224 sources. */
-export function loadKernels(memory: WebAssembly.Memory): ExactKernels {
+/**
+ * Makes the kernels over a shared memory. They throw RangeError for a run of more than 224 sources.
+ * @param native loops over that memory, which take the place of WebAssembly's where they can; default none
+ */
+export function loadKernels(
+  memory: WebAssembly.Memory,
+  native: MemoryLoops | null = null,
+): ExactKernels {
   const module = new WebAssembly.Module(readFileSync(new URL("./kernels.wasm", import.meta.url)));
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-  const raise = loopOf(exports, "raiseExponents");
-  const quantise = loopOf(exports, "quantise");
-  const scaleBack = loopOf(exports, "scaleBack");
-  const alone = loopOf(exports, "sumAlone");
+  const fastest = (name: "raiseExponents" | "scaleBack" | "addIntegers"): Loop =>
+    native === null ? loopOf(exports, name) : (...values) => native[name](...values);
+  /** What rounds at random, by keys, only WebAssembly has. */
+  const byKeys = (name: "quantise" | "sumAlone") => {
+    const loop = loopOf(exports, name);
+    return ({ keys }: Run, ...values: number[]): void => {
+      if (native === null || keys !== null) loop(...values);
+      else native[name](...values);
+    };
+  };
+  const raise = fastest("raiseExponents");
+  const quantise = byKeys("quantise");
+  const scaleBack = fastest("scaleBack");
+  const alone = byKeys("sumAlone");
   const sumSquares = loopOf(exports, "sumSquares");
-  const addIntegers = loopOf(exports, "addIntegers");
+  const addIntegers = fastest("addIntegers");
   const checksum = loopOf(exports, "checksum");
   const addFloats = loopOf(exports, "addFloats");
   const addShorts = loopOf(exports, "addShorts");
@@ -126,7 +141,7 @@ export function loadKernels(memory: WebAssembly.Memory): ExactKernels {
     quantise(sums, run, { grid, bits, add: adds }) {
       const { bounds, exponents, places } = grid;
       const each = [at(bounds), at(exponents), at(places)];
-      quantise(at(sums), ...runOf(run), ...each, bits, adds ? 1 : 0);
+      quantise(run, at(sums), ...runOf(run), ...each, bits, adds ? 1 : 0);
     },
     scaleBack(vector, sums, { grid, bits, wide }) {
       const { bounds, exponents, places, filled, squares } = grid;
@@ -137,7 +152,7 @@ export function loadKernels(memory: WebAssembly.Memory): ExactKernels {
     },
     sumAlone(vector, run, { grid, bits }) {
       const { bounds, filled, squares } = grid;
-      alone(at(vector), ...runOf(run), at(bounds), at(filled), at(squares), bits);
+      alone(run, at(vector), ...runOf(run), at(bounds), at(filled), at(squares), bits);
     },
     sumSquares: (squares, vector, bounds) =>
       sumSquares(at(squares), at(vector), bounds.length - 1, at(bounds)),

@@ -24,7 +24,7 @@ export interface MappedMemory {
   close(): void;
 }
 
-/** The addon, compiled from `native/memory_files.cc`. */
+/** What of the addon is compiled from `native/memory_files.cc`. */
 interface Addon {
   readonly isSupported: boolean;
   layUnder(bytes: Uint8Array): number;

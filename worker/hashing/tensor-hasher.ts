@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import { setImmediate as turn } from "node:timers/promises";
 import { kernelsOf } from "../exact/arena.ts";
+import type { HashLoops } from "../exact/native-loops.ts";
 
 const stripeBytes = 32;
 /** Bytes that are copied and hashed at a time, for memory that is no arena: they stay in a core's own cache meanwhile. */
@@ -14,32 +15,26 @@ const slabBytes = 131_072;
 const turnBytes = 1_048_576;
 const pageBytes = 65_536;
 
-interface Xxh64 {
-  start(): void;
-  stripes(data: number, count: number): void;
-  finish(total: bigint, tail: number): bigint;
-}
-
 const module = new WebAssembly.Module(readFileSync(new URL("./xxh64.wasm", import.meta.url)));
 
-function loadXxh64(memory: WebAssembly.Memory): Xxh64 {
+function loadXxh64(memory: WebAssembly.Memory): HashLoops {
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
   const { start, stripes, finish } = exports;
   for (const loop of [start, stripes, finish]) {
     if (typeof loop !== "function") throw new Error("Cannot use xxh64.wasm as it lacks a function");
   }
   return {
-    start: start as Xxh64["start"],
-    stripes: stripes as Xxh64["stripes"],
-    finish: finish as Xxh64["finish"],
+    start: start as HashLoops["start"],
+    stripes: stripes as HashLoops["stripes"],
+    finish: finish as HashLoops["finish"],
   };
 }
 
 /** Hashes one vector after the other: calls must not overlap. What lies in an arena is hashed where it is. */
 export class TensorHasher {
   readonly #slab: Uint8Array;
-  readonly #xxh64: Xxh64;
-  readonly #inArenas = new WeakMap<WebAssembly.Memory, Xxh64>();
+  readonly #xxh64: HashLoops;
+  readonly #inArenas = new WeakMap<WebAssembly.Memory, HashLoops>();
   /** Bytes since others of the thread had a turn. */
   #sinceTurn = 0;
 
@@ -87,9 +82,11 @@ export class TensorHasher {
   }
 
   /** What hashes in the arena that bytes lie in; null for other memory. */
-  #inArenaOf(bytes: Uint8Array): Xxh64 | null {
-    const memory = kernelsOf(bytes)?.memory;
-    if (memory === undefined) return null;
+  #inArenaOf(bytes: Uint8Array): HashLoops | null {
+    const arena = kernelsOf(bytes);
+    if (arena === null) return null;
+    const { memory, hash } = arena;
+    if (hash !== null) return hash;
     const known = this.#inArenas.get(memory);
     if (known !== undefined) return known;
     const loaded = loadXxh64(memory);
@@ -97,7 +94,7 @@ export class TensorHasher {
     return loaded;
   }
 
-  async #hashInPlace(xxh64: Xxh64, bytes: Uint8Array, signal: AbortSignal): Promise<bigint> {
+  async #hashInPlace(xxh64: HashLoops, bytes: Uint8Array, signal: AbortSignal): Promise<bigint> {
     const whole = bytes.length - (bytes.length % stripeBytes);
     xxh64.start();
     for (let at = 0; at < whole; at += slabBytes) {

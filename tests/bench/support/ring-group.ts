@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { glibcTunables } from "../../../coordinator/launch/local-launcher.ts";
-import { memoryAddonFile } from "../../../foundation/native/addon-files.ts";
+import { exactAddonFile } from "../../../foundation/native/addon-files.ts";
 import { workerNodeFlags } from "../../../proto/environment.ts";
 import { installedBinding } from "../../support/installed-binding.ts";
 import { ensurePeerPython } from "./peer-python.ts";
@@ -50,7 +50,7 @@ async function slowest(members: readonly Member[], order: unknown): Promise<numb
 /** Starts `count` of our workers' rings, without the engine. */
 export async function startOurGroup(count: number, transport: "auto" | "grpc"): Promise<RingGroup> {
   const script = join(here, "ring-process.ts");
-  const addonFile = memoryAddonFile(await installedBinding());
+  const addonFile = exactAddonFile(await installedBinding());
   const starts = Array.from({ length: count }, async (_, rank) => {
     // The allocator's settings are those that workers are started with.
     const child = fork(script, [addonFile], {

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { wireForms } from "../../../foundation/gradient-wire.ts";
 import { ExactSum } from "../../../worker/exact/exact-sum.ts";
 import { MemoryFiles } from "../../../worker/exact/memory-files.ts";
+import { loadNativeLoops } from "../../../worker/exact/native-loops.ts";
 import { joinRing, startRingServer, type Ring } from "../../../worker/ring/ring.ts";
 
 const orderSchema = z.discriminatedUnion("kind", [
@@ -65,7 +66,7 @@ async function obey(message: unknown): Promise<unknown> {
     sum = new ExactSum([length], 1, [], {
       form: wireForms.int32,
       wideFrom: 1,
-      memoryFiles,
+      arenaMeans: { files: memoryFiles, loops: loadNativeLoops(addonFile) },
     });
     gradient = makeGradient(length, ring.rank + 1);
     return { transport: ring.counters.transport };

@@ -15,13 +15,13 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { memoryAddonFile } from "../../../foundation/native/addon-files.ts";
+import { exactAddonFile } from "../../../foundation/native/addon-files.ts";
 import { Arena, placeInFile } from "../../../worker/exact/arena.ts";
 import { requireHere } from "../../../worker/engine/binding.ts";
 import { MemoryFiles } from "../../../worker/exact/memory-files.ts";
 import { installedBinding } from "../../support/installed-binding.ts";
 
-const addonFile = memoryAddonFile(await installedBinding());
+const addonFile = exactAddonFile(await installedBinding());
 const loaded = MemoryFiles.load(addonFile);
 const skip = loaded === null ? "this system has no memory that processes can share so" : false;
 
@@ -44,7 +44,7 @@ const reader = `
 
 describe("memory that others of the host can read", { skip }, () => {
   it("is read by another process, each time as it is by then", async () => {
-    const arena = new Arena(4096, filesHere());
+    const arena = new Arena(4096, { files: filesHere() });
     const vector = arena.bytes(100);
     const place = placeInFile(vector);
     assert.ok(place !== null);
@@ -73,7 +73,7 @@ describe("memory that others of the host can read", { skip }, () => {
   });
 
   it("keeps the kernels' results, and counts as no more memory than it holds", () => {
-    const arena = new Arena(1 << 20, filesHere());
+    const arena = new Arena(1 << 20, { files: filesHere() });
     const plain = new Arena(1 << 20);
     const sums = [arena, plain].map((one) => {
       const [a, b] = [one.floats(1000), one.floats(1000)];
@@ -96,7 +96,7 @@ describe("memory that others of the host can read", { skip }, () => {
     assert.throws(() => memory.read(0.5, target), /expected a mapping, a position/);
     memory.close();
     assert.throws(() => memory.read(0, target), /beyond the end/);
-    const other = new Arena(16, files);
+    const other = new Arena(16, { files });
     const file = placeInFile(other.bytes(1))?.file;
     assert.ok(file !== undefined);
     const strict = MemoryFiles.load(addonFile);
@@ -142,6 +142,6 @@ describe("memory that others of the host can read", { skip }, () => {
 
 describe("memory files without their addon", () => {
   it("are none", () => {
-    assert.equal(MemoryFiles.load("/nowhere/memory_files.node"), null);
+    assert.equal(MemoryFiles.load("/nowhere/exact.node"), null);
   });
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { memoryAddonFile } from "../../../foundation/native/addon-files.ts";
+import { exactAddonFile } from "../../../foundation/native/addon-files.ts";
 import { wireForms } from "../../../foundation/gradient-wire.ts";
 import { layOutBlocks } from "../../../worker/exact/block-layout.ts";
 import { ExactSum } from "../../../worker/exact/exact-sum.ts";
@@ -13,7 +13,7 @@ import { exactRingOfTwo, exactRingOver, exactRingShared } from "../../support/ex
 import { installedBinding } from "../../support/installed-binding.ts";
 import { shareBoards } from "../../support/shared-boards.ts";
 
-const files = MemoryFiles.load(memoryAddonFile(await installedBinding()));
+const files = MemoryFiles.load(exactAddonFile(await installedBinding()));
 const never = new AbortController().signal;
 const partSizes = [1500, 7, 1, 0, 9000, 33, 2];
 const length = partSizes.reduce((sum, size) => sum + size, 0);
@@ -67,7 +67,7 @@ async function sumOver(
       const sum = new ExactSum(partSizes, Math.ceil(microbatchCount / rankCount), [], {
         form: wireForms.int32,
         wideFrom: partSizes.length,
-        memoryFiles,
+        arenaMeans: { files: memoryFiles },
       });
       for (const step of [0, 1]) {
         sum.begin();

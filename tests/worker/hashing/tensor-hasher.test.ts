@@ -6,8 +6,11 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { exactAddonFile } from "../../../foundation/native/addon-files.ts";
 import { Arena, arenaBytes } from "../../../worker/exact/arena.ts";
+import { loadNativeLoops } from "../../../worker/exact/native-loops.ts";
 import { TensorHasher } from "../../../worker/hashing/tensor-hasher.ts";
+import { installedBinding } from "../../support/installed-binding.ts";
 
 const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
 const mask = (1n << 64n) - 1n;
@@ -78,8 +81,10 @@ describe("hashes of tensors", () => {
     const length = sizes.reduce((sum, size) => sum + size, 0);
     const anyMemory = new Float32Array(new SharedArrayBuffer((length + 5) * 4), 4, length + 3);
     const inArena = new Arena(arenaBytes(length * 4)).floats(length);
+    const loops = loadNativeLoops(exactAddonFile(await installedBinding()));
+    const nativelyHashed = new Arena(arenaBytes(length * 4), { loops }).floats(length);
     const hasher = new TensorHasher();
-    for (const memory of [anyMemory, inArena]) {
+    for (const memory of [anyMemory, inArena, nativelyHashed]) {
       for (let i = 0; i < memory.length; i++) memory[i] = Math.sin(i * i) * 2 ** (i % 40);
       const hashes = await hasher.hashTensors(memory, sizes, signal);
       let start = 0;

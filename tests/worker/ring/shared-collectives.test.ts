@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setImmediate as turn, setTimeout as pause } from "node:timers/promises";
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { memoryAddonFile } from "../../../foundation/native/addon-files.ts";
+import { exactAddonFile } from "../../../foundation/native/addon-files.ts";
 import { Arena, placeInFile } from "../../../worker/exact/arena.ts";
 import { MemoryFiles } from "../../../worker/exact/memory-files.ts";
 import { LinkBroken } from "../../../worker/ring/link.ts";
@@ -18,7 +18,7 @@ import { SharedCollectives } from "../../../worker/ring/shared-collectives.ts";
 import { sharedMemoryFolder } from "../../../worker/ring/shared-memory.ts";
 import { describeCollectives, type CollectiveGroup } from "../../contract/collectives-contract.ts";
 
-const files = MemoryFiles.load(memoryAddonFile(await installedBinding()));
+const files = MemoryFiles.load(exactAddonFile(await installedBinding()));
 const never = new AbortController().signal;
 let generation = 0n;
 
@@ -96,7 +96,7 @@ describe("memory that ranks read where it lies", { skip: files === null }, () =>
 
   it("serves collectives of arenas' vectors and of others in any order", async () => {
     const outcome = await tryToShare({ folders, files: [files, files, files] });
-    const arenas = outcome.shared.map(() => new Arena(1 << 20, files));
+    const arenas = outcome.shared.map(() => new Arena(1 << 20, { files }));
     const inArena = arenas.map((arena) => arena.words(5000));
     const elsewhere = outcome.shared.map(() => new Int32Array(5000));
     for (let turn = 1; turn <= 3; turn++) {
@@ -122,7 +122,7 @@ describe("memory that ranks read where it lies", { skip: files === null }, () =>
     const outcome = await tryToShare({ folders, files: [files, files, files] });
     const [first, ...others] = outcome.shared;
     assert.ok(files !== null && first !== undefined);
-    const gone = new Arena(4096, files);
+    const gone = new Arena(4096, { files });
     const place = placeInFile(gone.bytes(4));
     assert.ok(place !== null);
     const named = place.file as { inode: bigint };

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <string>
 
+#include "loops.h"
+
 #ifdef __linux__
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -187,6 +189,7 @@ napi_value Start(napi_env env, napi_value exports) {
       {"read", nullptr, Read, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"order", nullptr, Order, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"unmap", nullptr, Unmap, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"loopsOver", nullptr, ringmaster::LoopsOver, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"isSupported", nullptr, nullptr, nullptr, nullptr, supported, napi_enumerable, nullptr},
   };
   const size_t count = sizeof(properties) / sizeof(properties[0]);

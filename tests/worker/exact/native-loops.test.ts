@@ -1,0 +1,79 @@
+/** Goal: loops for this processor never leave their memory, and every instruction set gives the same bits. */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { exactAddonFile } from "../../../foundation/native/addon-files.ts";
+import { firstFree } from "../../../worker/exact/kernels.ts";
+import { loadNativeLoops } from "../../../worker/exact/native-loops.ts";
+import { installedBinding } from "../../support/installed-binding.ts";
+
+const run = promisify(execFile);
+const memory = new WebAssembly.Memory({ initial: 4, maximum: 4, shared: true });
+const native = loadNativeLoops(exactAddonFile(await installedBinding()))?.(memory) ?? null;
+const skip = native === null ? "this processor has none" : false;
+
+describe("loops for this processor", { skip }, () => {
+  it("refuse what lies beyond their memory", () => {
+    assert.ok(native !== null);
+    const beyond = memory.buffer.byteLength;
+    const blocks = firstFree;
+    const vector = firstFree + 64;
+    for (const at of [beyond - 4, beyond, beyond + 64, 2 ** 32 - 4]) {
+      assert.throws(() => native.addIntegers(vector, at, 2), /addIntegers beyond its memory/u);
+      assert.throws(() => native.raiseExponents(vector, vector, blocks, 1, at), /raiseExponents/u);
+      const last = Math.min(at + 4, 2 ** 32 - 1);
+      assert.throws(() => native.raiseExponents(last, vector, blocks, 1, vector), /raise/u);
+      assert.throws(() => native.stripes(at, 1), /stripes beyond its memory/u);
+      assert.throws(() => native.finish(31n, at), /finish beyond its memory/u);
+    }
+    assert.throws(() => native.addIntegers(vector + 2, vector, 1), /addIntegers/u, "not aligned");
+    assert.throws(() => native.quantise(1, 2), /quantise beyond its memory/u, "too few");
+    const none = Array.from({ length: 10 }, () => 0);
+    assert.throws(() => native.sumAlone(...none), /sumAlone beyond its memory/u, "no sources");
+  });
+
+  it("refuse a block that is longer than what is left of their memory", () => {
+    assert.ok(native !== null);
+    const words = new Uint32Array(memory.buffer, firstFree, 4);
+    const [sources, blocks, bounds] = [0, 4, 8].map((offset) => firstFree + offset);
+    const vector = firstFree + 64;
+    words.set([vector, 0, 0, (memory.buffer.byteLength - vector) / 4 + 1]);
+    const known = [bounds ?? 0, vector, vector + 64, 29];
+    const alone = [vector, sources ?? 0, 0, 1, blocks ?? 0, 1, ...known];
+    assert.throws(() => native.sumAlone(...alone), /sumAlone beyond its memory/u);
+    words[3] = 16;
+    native.sumAlone(...alone);
+  });
+
+  it("are called on what they were made by, and are none where the addon is not there", () => {
+    assert.ok(native !== null);
+    const copied = { ...native };
+    assert.throws(() => copied.start(), /start/u);
+    assert.equal(loadNativeLoops("/nowhere/exact.node"), null);
+  });
+
+  it("give the same bits on every instruction set", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "ringmaster-loops-"));
+    try {
+      const program = join(folder, "hot-loops");
+      const source = fileURLToPath(new URL("hot-loops.cc", import.meta.url));
+      const headers = fileURLToPath(new URL("../../../worker/exact/native/", import.meta.url));
+      const flags = ["-O3", "-std=c++17", "-ffp-contract=off", "-w", `-I${headers}`];
+      await run("c++", [...flags, source, "-o", program]);
+      const { stdout } = await run(program);
+      const numbers = stdout
+        .split("\n")
+        .filter((line) => line !== "")
+        .map((line) => line.split(" ")[1]);
+      assert.ok(numbers.length > 0, stdout);
+      assert.equal(new Set(numbers).size, 1, stdout);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+});
