@@ -1,5 +1,7 @@
 /** A TensorFlow graph as plain values: what the recorder makes, passes rewrite and the writer encodes. */
 
+import { anyLength } from "../model/input-shape.ts";
+
 /** TensorFlow's numbers of the types used here. */
 export const dataTypes = { float32: 1, int32: 3, bool: 10, bfloat16: 14, half: 19 } as const;
 
@@ -102,6 +104,18 @@ export class GraphScope {
       "Placeholder",
       [],
       { dtype: typeOf(dtype), shape: { kind: "shape", shape } },
+      name,
+    );
+  }
+
+  /** Floats that may be fed, as many as one likes; nothing where they are not. */
+  optionalFloats(name: string): string {
+    const nothing = this.floats([], [0]);
+    const shape = { kind: "shape", shape: [anyLength] } as const;
+    return this.add(
+      "PlaceholderWithDefault",
+      [nothing],
+      { dtype: typeOf(dataTypes.float32), shape },
       name,
     );
   }

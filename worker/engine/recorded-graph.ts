@@ -9,14 +9,16 @@ import { fuseBlocks } from "./passes/fuse-blocks.ts";
 import { mergeEqualNodes } from "./passes/merge-equal-nodes.ts";
 import { orderGradients } from "./passes/order-gradients.ts";
 import { narrowProducts, wideProducts } from "./passes/narrow-products.ts";
+import { narrowResults } from "./passes/narrow-results.ts";
 import { ownProducts, type OwnPrecision } from "./passes/own-products.ts";
+import { placeProducts, vectorReference } from "./passes/place-products.ts";
 import { recomputeSegments } from "./passes/recompute-segments.ts";
 import { removeUnusedNodes } from "./passes/remove-unused-nodes.ts";
 import type { Recording } from "./recorder.ts";
 import { inputReference, variableReference } from "./references.ts";
 import { vectorOutputs, type ReductionLayout } from "./reduction-layout.ts";
 import { givenParts } from "./row-tensors.ts";
-import { writeFlat } from "./write-flat.ts";
+import { placeFlat, writeFlat } from "./write-flat.ts";
 
 /** A recorded program with what it is fed. */
 export interface RecordedProgram {
@@ -44,6 +46,7 @@ function passesFor(
   const own = ground.ownProducts;
   const multiplying =
     own === null ? [] : [(recording: Recording): Recording => ownProducts(recording, own)];
+  const storing = own === "bf16" ? [narrowResults] : [];
   // After merging: copies are equal to what they are copies of.
   const recomputing = ground.gradientCheckpointing ? [recomputeSegments, removeUnusedNodes] : [];
   const ordering = gives === "vector" ? [orderGradients] : [];
@@ -53,6 +56,7 @@ function passesFor(
     ...multiplying,
     ...narrowing,
     mergeEqualNodes,
+    ...storing,
     ...recomputing,
     ...ordering,
   ];
@@ -102,17 +106,30 @@ export function addRecordedProgram(ground: GraphGround, program: RecordedProgram
     if (name === undefined) throw new Error(`Cannot resolve ${reference} in program ${key}`);
     return output === undefined ? name : `${name}:${output}`;
   };
-  for (const { name, op, inputs: sources, attributes } of recording.nodes) {
-    names.set(name, scope.add(op, sources.map(resolve), attributes, name));
+  const add = ({ name, op, inputs: sources, attributes }: GraphNode): void =>
+    void names.set(name, scope.add(op, sources.map(resolve), attributes, name));
+  if (gives === "named") {
+    for (const node of recording.nodes) add(node);
+    addNamed(scope, recording, resolve);
+    return;
   }
-  if (gives === "vector") {
-    const values = vectorValues(ground.layout, recording).map(resolve);
-    const given = givenParts(ground.layout, inputs);
-    writeFlat(
-      scope,
-      given.map(({ part, size }) => ({ part, size, value: values[part] ?? "" })),
-    );
-  } else addNamed(scope, recording, resolve);
+  const given = givenParts(ground.layout, inputs);
+  const memory = placeFlat(
+    scope,
+    given.map(({ size }) => size),
+  );
+  names.set(vectorReference, memory.into);
+  const values = vectorValues(ground.layout, recording);
+  const places = given.map(({ part, size }, index) => ({
+    reference: size === null ? "" : (values[part] ?? ""),
+    offset: memory.offsets[index] ?? 0,
+  }));
+  for (const node of placeProducts(recording.nodes, places)) add(node);
+  writeFlat(
+    scope,
+    memory,
+    given.map(({ part }) => ({ part, value: resolve(values[part] ?? "") })),
+  );
 }
 
 /** References of the vector's parts, in order. */

@@ -3,7 +3,7 @@ import { dataTypes, GraphScope, type GraphNode } from "./graph-node.ts";
 import { graphNames, type Section } from "./graph-names.ts";
 import type { GraphVariables } from "./graph-variables.ts";
 import { alignedLength } from "./shared-vector.ts";
-import { writeFlat } from "./write-flat.ts";
+import { placeFlat, writeFlat } from "./write-flat.ts";
 
 /**
  * Adds both programs of a section; none where nothing is in it.
@@ -19,13 +19,11 @@ export function addStatePrograms(
   if (members.length === 0) return;
   const reading = new GraphScope(nodes, `${graphNames.read(section)}/`);
   const sizes = members.map(({ entry }) => entry.size);
+  const memory = placeFlat(reading, sizes);
   writeFlat(
     reading,
-    members.map(({ entry: { size }, handle }, part) => ({
-      size,
-      value: variables.read(reading, handle),
-      part,
-    })),
+    memory,
+    members.map(({ handle }, part) => ({ value: variables.read(reading, handle), part })),
   );
 
   const assigning = new GraphScope(nodes, `assign/${section}/`);

@@ -94,24 +94,48 @@ RM_RESULTS(avx512)
 #pragma GCC pop_options
 #endif
 
-// Products of bfloat16, by the loops of any set.
+// To the nearest bfloat16, ties to even.
+static std::vector<uint16_t> halvesOf(const std::vector<float>& values) {
+  std::vector<uint16_t> halves;
+  for (const float value : values) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    halves.push_back((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+  }
+  return halves;
+}
+
+static const float kDiffers = std::nanf("");
+
+// Products of bfloat16, by the loops of any set: of floats, and of what is bfloat16 already.
 #define RM_NARROW_RESULTS(SET)                                                                                          \
+  static std::vector<float> productOf_##SET(const ProductJob& product) {                                                \
+    std::vector<float> c(product.rows * product.columns);                                                               \
+    NarrowProductJob job = {product, 0, 0};                                                                             \
+    job.product.c = c.data();                                                                                           \
+    std::vector<uint32_t> left(job.leftWords()), right(job.rightWords());                                               \
+    job.left = left.data();                                                                                             \
+    job.right = right.data();                                                                                           \
+    SET::packNarrowRows(job, 0, job.groups());                                                                          \
+    SET::packNarrowColumns(job, 0, job.units());                                                                        \
+    SET::multiplyNarrowPart(job, {0, product.rows, 0, product.columns});                                                \
+    return c;                                                                                                           \
+  }                                                                                                                     \
   static std::vector<float> productsOf_##SET() {                                                                        \
     std::vector<float> results;                                                                                         \
     for (const bool turnedA : {false, true})                                                                            \
       for (const bool turnedB : {false, true})                                                                          \
-        for (const int64_t size : {1, 37, 131}) {                                                                       \
-          const int64_t rows = size + 10, columns = 2 * size + 3, depth = 5 * size + 2;                                 \
+        for (const int64_t size : {1, 37, 54, 131}) {                                                                   \
+          const int64_t rows = size + 10, columns = 2 * size + 3, depth = size == 54 ? 96 : 5 * size + 2;               \
           const auto a = numbers(rows * depth), b = numbers(columns * depth);                                           \
-          std::vector<float> c(rows * columns);                                                                         \
-          NarrowProductJob job = {{rows, columns, depth, turnedA, turnedB, a.data(), b.data(), c.data()}, 0, 0};        \
-          std::vector<uint32_t> left(job.leftWords()), right(job.rightWords());                                         \
-          job.left = left.data();                                                                                       \
-          job.right = right.data();                                                                                     \
-          SET::packNarrowRows(job, 0, job.groups());                                                                    \
-          SET::packNarrowColumns(job, 0, job.units());                                                                  \
-          SET::multiplyNarrowPart(job, {0, rows, 0, columns});                                                          \
+          const auto narrowA = halvesOf(a), narrowB = halvesOf(b);                                                      \
+          ProductJob product = {rows, columns, depth, turnedA, turnedB, a.data(), b.data(), nullptr};                   \
+          const auto c = productOf_##SET(product);                                                                      \
           results.insert(results.end(), c.begin(), c.end());                                                            \
+          product.narrowA = narrowA.data();                                                                             \
+          if (productOf_##SET(product) != c) results.push_back(kDiffers);                                               \
+          product.narrowB = narrowB.data();                                                                             \
+          if (productOf_##SET(product) != c) results.push_back(kDiffers);                                               \
         }                                                                                                               \
     return results;                                                                                                     \
   }
@@ -130,8 +154,18 @@ RM_RESULTS(avx512)
                                   projected.data(), bias.data(), mask.data(), true};                                    \
         const AttentionGradientJob gradient = {job, dContext.data(), context.data(), dProjected.data(), sums.data()};   \
         AttentionRoom room(length, size, true);                                                                         \
-        for (int64_t item = 0; item < batch * heads; item++) SET::attend(job, context.data(), item, room);              \
-        for (int64_t item = 0; item < batch * heads; item++) SET::attendGradient(gradient, item, room);                 \
+        std::vector<uint16_t> narrow(context.size()), narrowSlopes(dProjected.size());                                  \
+        AttentionGradientJob narrowly = gradient;                                                                       \
+        narrowly.dProjected = narrowSlopes.data();                                                                      \
+        for (int64_t item = 0; item < batch * heads; item++) {                                                          \
+          SET::attend(job, context.data(), item, room);                                                                 \
+          SET::attend(job, narrow.data(), item, room);                                                                  \
+        }                                                                                                               \
+        for (int64_t item = 0; item < batch * heads; item++) {                                                          \
+          SET::attendGradient(narrowly, item, room);                                                                    \
+          SET::attendGradient(gradient, item, room);                                                                    \
+        }                                                                                                               \
+        if (narrow != halvesOf(context) || narrowSlopes != halvesOf(dProjected)) results.push_back(kDiffers);           \
         for (const auto& more : {context, dProjected, sums}) results.insert(results.end(), more.begin(), more.end());   \
       }                                                                                                                 \
     return results;                                                                                                     \
@@ -153,6 +187,29 @@ RM_NARROW_RESULTS(avx512bf16)
 RM_NARROW_ATTENTION(amx)
 RM_NARROW_RESULTS(amx)
 #endif
+#endif
+
+// Whether row by row what is put narrow is what is put wide, rounded.
+#define RM_NARROW_ROWS(SET)                                                                                             \
+  static bool roundsRows_##SET() {                                                                                      \
+    const int64_t rows = 37, features = 41, blocks = rows / kBlockRows + 1;                                             \
+    const auto x = numbers(rows * features), dy = numbers(rows * features + 3), bias = numbers(features);               \
+    std::vector<float> wide(rows * features), dResidual(wide), parts(blocks * features * 3), inverse(rows, 0.5f);       \
+    std::vector<uint16_t> narrow(wide.size());                                                                          \
+    std::vector<float> factors(features + kMostLanes);                                                                  \
+    std::vector<int16_t> drawn(features + 2 * kNumbers);                                                                \
+    bool same = true;                                                                                                   \
+    for (const Result& to : {Result(wide.data()), Result(narrow.data())}) SET::geluRows({rows, features, x.data(), bias.data(), nullptr, to, nullptr}, 0, rows); \
+    same = same && narrow == halvesOf(wide);                                                                            \
+    for (const Result& to : {Result(wide.data()), Result(narrow.data())}) SET::geluGradient({rows, features, x.data(), bias.data(), dy.data(), to, parts.data()}, 0, blocks); \
+    same = same && narrow == halvesOf(wide);                                                                            \
+    for (const Result& to : {Result(wide.data()), Result(narrow.data())}) SET::normGradient({rows, features, plain::dropoutOf(seed, 0.1f), dy.data(), x.data(), inverse.data(), bias.data(), to, dResidual.data(), parts.data()}, 0, blocks, factors.data(), drawn.data()); \
+    return same && narrow == halvesOf(wide);                                                                            \
+  }
+RM_NARROW_ROWS(plain)
+#ifdef RM_SETS
+RM_NARROW_ROWS(avx2)
+RM_NARROW_ROWS(avx512)
 #endif
 
 static float furthestOf(const std::vector<float>& expected, const std::vector<float>& found) {
@@ -187,15 +244,18 @@ static void compare(const char* name, Results (*resultsOf)(int64_t, int64_t, flo
 }
 
 int main() {
+  print("plain, narrow rows", 0, roundsRows_plain());
 #ifdef RM_SETS
   const auto products = productsOf_plain(), attention = attentionOf_plain();
   if (instructionSet() != InstructionSet::plain) {
     compare("avx2", resultsOf_avx2);
+    print("avx2, narrow rows", 0, roundsRows_avx2());
     print("avx2, bfloat16", furthestOf(products, productsOf_avx2()), true);
     print("avx2, attention of bfloat16", furthestOf(attention, attentionOf_avx2()), true, kNarrowBound);
   }
   if (instructionSet() == InstructionSet::avx512) {
     compare("avx512", resultsOf_avx512);
+    print("avx512, narrow rows", 0, roundsRows_avx512());
     print("avx512, bfloat16", furthestOf(products, productsOf_avx512()), true);
     print("avx512, attention of bfloat16", furthestOf(attention, attentionOf_avx512()), true, kNarrowBound);
   }

@@ -6,8 +6,8 @@ namespace ringmaster {
 
 REGISTER_OP("RingmasterAttention")
     .Input("projected: float").Input("bias: float").Input("mask: float").Input("seed: int32")
-    .Attr("heads: int").Attr("length: int").Attr("rate: float").Attr("narrow: bool = false")
-    .Output("context: float").Output("stats: float")
+    .Attr("heads: int").Attr("length: int").Attr("rate: float").Attr("narrow: bool = false").RM_WIDTH("Tcontext")
+    .Output("context: Tcontext").Output("stats: float")
     .SetShapeFn([](Inference* c) {
       c->set_output(0, c->UnknownShapeOfRank(2));
       c->set_output(1, c->UnknownShapeOfRank(1));
@@ -30,7 +30,7 @@ class Attention : public OpKernel {
     const auto& shape = context->input(0).shape();
     const int64_t rows = shape.dim_size(0), features = shape.dim_size(1) / 3, size = features / heads_;
     const int64_t batch = rows / length_;
-    RM_OUTPUT(context, 0, TensorShape({rows, features}), out)
+    RM_RESULT(context, 0, TensorShape({rows, features}), out)
     RM_OUTPUT(context, 1, TensorShape({batch * heads_ * length_ * 2}), stats)
     const AttentionJob job = {batch, length_, heads_, size, 1 / std::sqrt((float)size), stats,
                               plain::dropoutOf(integers(context, 3), rate_), floats(context, 0), floats(context, 1),

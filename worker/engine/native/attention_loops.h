@@ -89,7 +89,7 @@ RM_INLINE RowStats exponentials(float* row, int64_t wide) {
   return {top, 1 / sum(total)};
 }
 
-static void attend(const AttentionJob& job, float* context, int64_t item, AttentionRoom& room) {
+static void attend(const AttentionJob& job, const Result& context, int64_t item, AttentionRoom& room) {
   const int64_t sample = item / job.heads, head = item % job.heads;
   const int64_t wide = heldWidth(job.length), narrow = heldWidth(job.size), features = job.features();
   const TileScope tiles;
@@ -122,8 +122,8 @@ static void attend(const AttentionJob& job, float* context, int64_t item, Attent
     }
     for (int64_t i = 0; i < count; i++)
       for (int64_t k = 0; k < job.size; k += kLanes)
-        storePast(context + (sample * job.length + first + i) * features + head * job.size + k, load(out + i * narrow + k),
-                  job.size - k);
+        putPast(context, (sample * job.length + first + i) * features + head * job.size + k, load(out + i * narrow + k),
+                job.size - k);
   }
 }
 
@@ -132,15 +132,19 @@ RM_INLINE void putRows(const AttentionGradientJob& job, int64_t sample, int64_t 
   const AttentionJob& f = job.forward;
   const int64_t features = f.features(), narrow = heldWidth(f.size);
   float* sums = job.parts + sample * 3 * features + part * features + head * f.size;
-  for (int64_t k = 0; k < f.size; k += kLanes) {
-    const int64_t n = f.size - k;
-    V total{};
-    for (int64_t i = 0; i < f.length; i++) {
-      const V v = load(rows + i * narrow + k) * scale;
-      total += v;
-      storePast(job.dProjected + ((sample * f.length + i) * 3 + part) * features + head * f.size + k, v, n);
-    }
-    store(sums + k, total, n);
+  // Two registers at a time: narrowed they are a line, which is written past the caches whole or slowly.
+  for (int64_t k = 0; k < f.size; k += 2 * kLanes) {
+    V totals[2]{};
+    for (int64_t i = 0; i < f.length; i++)
+      for (int64_t half = 0; half < 2; half++) {
+        const int64_t at = k + half * kLanes;
+        if (at >= f.size) break;
+        const V v = load(rows + i * narrow + at) * scale;
+        totals[half] += v;
+        putPast(job.dProjected, ((sample * f.length + i) * 3 + part) * features + head * f.size + at, v, f.size - at);
+      }
+    for (int64_t half = 0; half < 2 && k + half * kLanes < f.size; half++)
+      store(sums + k + half * kLanes, totals[half], f.size - k - half * kLanes);
   }
 }
 

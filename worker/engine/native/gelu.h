@@ -5,10 +5,14 @@
 
 namespace ringmaster {
 
-REGISTER_OP("RingmasterGelu").Input("x: float").Input("bias: float").Output("y: float").SetShapeFn([](Inference* c) {
-  c->set_output(0, c->input(0));
-  return absl::OkStatus();
-});
+REGISTER_OP("RingmasterGelu")
+    .Input("x: float").Input("bias: float")
+    .RM_WIDTH("Ty")
+    .Output("y: Ty")
+    .SetShapeFn([](Inference* c) {
+      c->set_output(0, c->input(0));
+      return absl::OkStatus();
+    });
 
 class Gelu : public OpKernel {
  public:
@@ -16,7 +20,7 @@ class Gelu : public OpKernel {
   void Compute(OpKernelContext* context) override {
     const auto& shape = context->input(0).shape();
     const int64_t rows = shape.dim_size(0), features = shape.dim_size(1);
-    RM_OUTPUT(context, 0, shape, y)
+    RM_RESULT(context, 0, shape, y)
     const GeluRows job = {rows, features, floats(context, 0), floats(context, 1), nullptr, y, nullptr};
     inParallel(context, rows, features * 3, [&](int64_t first, int64_t end) { RM_CALL(geluRows, job, first, end); });
   }
@@ -24,7 +28,8 @@ class Gelu : public OpKernel {
 REGISTER_KERNEL_BUILDER(Name("RingmasterGelu").Device(tensorflow::DEVICE_CPU), Gelu);
 
 REGISTER_OP("RingmasterGeluGradient")
-    .Input("dy: float").Input("x: float").Input("bias: float").Output("dx: float").Output("dbias: float")
+    .Input("dy: float").Input("x: float").Input("bias: float").RM_WIDTH("Tdx")
+    .Output("dx: Tdx").Output("dbias: float")
     .SetShapeFn([](Inference* c) {
       c->set_output(0, c->input(0));
       c->set_output(1, c->input(2));
@@ -37,7 +42,7 @@ class GeluGradient : public OpKernel {
   void Compute(OpKernelContext* context) override {
     const auto& shape = context->input(0).shape();
     const int64_t rows = shape.dim_size(0), features = shape.dim_size(1), blocks = blocksOf(rows);
-    RM_OUTPUT(context, 0, shape, dx)
+    RM_RESULT(context, 0, shape, dx)
     RM_OUTPUT(context, 1, TensorShape({features}), dbias)
     std::vector<float> parts(blocks * features, 0.f);
     const GeluRows job = {rows, features, floats(context, 1), floats(context, 2), floats(context, 0), dx, parts.data()};

@@ -65,6 +65,17 @@ struct Dropout {
   RandomKey key;
 };
 
+// Where a result is put: as floats, or rounded to bfloat16 where only products read it that would round it so.
+struct Result {
+  float* wide = nullptr;
+  uint16_t* narrow = nullptr;
+
+  Result(float* wide) : wide(wide) {}
+  Result(uint16_t* narrow) : narrow(narrow) {}
+  // From element `start` on.
+  Result from(int64_t start) const { return narrow == nullptr ? Result(wide + start) : Result(narrow + start); }
+};
+
 struct NormRows {
   int64_t features;
   float epsilon;
@@ -80,8 +91,9 @@ struct NormGradient {
   int64_t rows, features;
   Dropout dropout;
   const float *dy, *normed, *inverse, *gain;
-  // dx and dresidual are one array where nothing is dropped.
-  float *dx, *dresidual;
+  // dx and dresidual are one array where nothing is dropped; dx alone may be narrow.
+  Result dx;
+  float* dresidual;
   // Column sums of each block of rows: of dx, dy · normed, dy.
   float* parts;
 };
@@ -89,7 +101,7 @@ struct NormGradient {
 struct GeluRows {
   int64_t rows, features;
   const float *x, *bias, *dy;
-  float* out;
+  Result out;
   float* parts;
 };
 
@@ -183,7 +195,8 @@ struct AttentionGradientJob {
   AttentionJob forward;
   const float *dContext, *context;
   // [batch · length, 3 · features], and its column sums by sample, [batch][3 · features].
-  float *dProjected, *parts;
+  Result dProjected;
+  float* parts;
 };
 
 // Filters [size, size, inputs, outputs] over images [rows, height, width, inputs]; dy: [rows, outHeight, outWidth, outputs].
@@ -262,6 +275,8 @@ struct ProductJob {
   bool turnedA, turnedB;
   const float *a, *b;
   float* c;
+  // Operands that are bfloat16 already, in the place of a and b; else null.
+  const uint16_t *narrowA = nullptr, *narrowB = nullptr;
 };
 
 // Columns and rows that are packed together for products of bfloat16, whatever the instruction set's tiles.
@@ -275,6 +290,10 @@ struct NarrowProductJob {
   int64_t pairs() const { return (product.depth + 1) / 2; }
   // Of those that are multiplied tile by tile.
   int64_t heldPairs() const { return (pairs() + kMostLanes - 1) / kMostLanes * kMostLanes; }
+  // Whether tiles of a can be read where it lies: lines of whole tiles that are bfloat16 already.
+  bool readsRows() const {
+    return product.narrowA != nullptr && !product.turnedA && product.depth % (2 * kMostLanes) == 0 && product.rows % kMostLanes == 0;
+  }
   int64_t groups() const { return (product.rows + kNarrowRows - 1) / kNarrowRows; }
   int64_t units() const { return (product.columns + kNarrowUnit - 1) / kNarrowUnit; }
   // Behind each there is room for a register.

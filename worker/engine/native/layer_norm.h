@@ -46,8 +46,8 @@ REGISTER_KERNEL_BUILDER(Name("RingmasterLayerNorm").Device(tensorflow::DEVICE_CP
 
 REGISTER_OP("RingmasterLayerNormGradient")
     .Input("dy: float").Input("normed: float").Input("inverse: float").Input("gain: float").Input("seed: int32")
-    .Attr("rate: float")
-    .Output("dx: float").Output("dbias: float").Output("dresidual: float").Output("dgain: float").Output("dshift: float")
+    .Attr("rate: float").RM_WIDTH("Tdx")
+    .Output("dx: Tdx").Output("dbias: float").Output("dresidual: float").Output("dgain: float").Output("dshift: float")
     .SetShapeFn([](Inference* c) {
       c->set_output(0, c->input(0));
       c->set_output(1, c->input(3));
@@ -68,11 +68,11 @@ class LayerNormGradient : public OpKernel {
     const auto& shape = context->input(0).shape();
     const int64_t rows = shape.dim_size(0), features = shape.dim_size(1), blocks = blocksOf(rows);
     RM_OUTPUT(context, 2, shape, dresidual)
-    float* dx = dresidual;
+    Result dx = dresidual;
     if (rate_ == 0) {
       context->set_output(0, *dresidual_tensor);
     } else {
-      RM_OUTPUT(context, 0, shape, dropped)
+      RM_RESULT(context, 0, shape, dropped)
       dx = dropped;
     }
     RM_OUTPUT(context, 1, TensorShape({features}), dbias)

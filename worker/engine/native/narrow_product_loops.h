@@ -6,28 +6,40 @@ constexpr int64_t kPairsHeld = 256, kNarrowColumnsHeld = 256;
 static_assert(kNarrowUnit % kStrip == 0 && kNarrowColumnsHeld % kNarrowUnit == 0, "units are whole strips");
 static_assert(kNarrowRows % kTileRows == 0, "groups of rows are whole tiles");
 
-// Units `first` … `end` of kNarrowUnit columns of b, in strips of [pairs][kStrip], with zeros at the end.
-static void packNarrowColumns(const NarrowProductJob& job, int64_t first, int64_t end) {
+template <class Element>
+RM_INLINE void packColumnsOf(const NarrowProductJob& job, const Element* b, int64_t first, int64_t end) {
   const ProductJob& product = job.product;
   for (int64_t j = first * kNarrowUnit; j < end * kNarrowUnit; j += kStrip) {
     uint32_t* strip = job.right + j * job.pairs();
     if (product.turnedB)
       packTurned(product.columns - j, product.depth, strip, kStrip,
-                 [&](int64_t column) { return product.b + (j + column) * product.depth; });
-    else packAcross(product.b + j, product.columns, product.depth, product.columns - j, strip, kStrip);
+                 [&](int64_t column) { return b + (j + column) * product.depth; });
+    else packAcross(b + j, product.columns, product.depth, product.columns - j, strip, kStrip);
+  }
+}
+
+// Units `first` … `end` of kNarrowUnit columns of b, in strips of [pairs][kStrip], with zeros at the end.
+static void packNarrowColumns(const NarrowProductJob& job, int64_t first, int64_t end) {
+  if (job.product.narrowB == nullptr) packColumnsOf(job, job.product.b, first, end);
+  else packColumnsOf(job, job.product.narrowB, first, end);
+}
+
+template <class Element>
+RM_INLINE void packRowsOf(const NarrowProductJob& job, const Element* a, int64_t first, int64_t end) {
+  const ProductJob& product = job.product;
+  for (int64_t group = first; group < end; group++) {
+    const int64_t row = group * kNarrowRows, rows = std::min(kNarrowRows, product.rows - row);
+    uint32_t* to = job.left + row * job.pairs();
+    if (product.turnedA) packAcross(a + row, product.rows, product.depth, rows, to, kNarrowRows);
+    else
+      for (int64_t i = 0; i < rows; i++) packLine(a + (row + i) * product.depth, product.depth, to + i * job.pairs());
   }
 }
 
 // Groups `first` … `end` of kNarrowRows rows of a: line by line, or where a is turned in groups of [pairs][kNarrowRows].
 static void packNarrowRows(const NarrowProductJob& job, int64_t first, int64_t end) {
-  const ProductJob& product = job.product;
-  for (int64_t group = first; group < end; group++) {
-    const int64_t row = group * kNarrowRows, rows = std::min(kNarrowRows, product.rows - row);
-    uint32_t* to = job.left + row * job.pairs();
-    if (product.turnedA) packAcross(product.a + row, product.rows, product.depth, rows, to, kNarrowRows);
-    else
-      for (int64_t i = 0; i < rows; i++) packLine(product.a + (row + i) * product.depth, product.depth, to + i * job.pairs());
-  }
+  if (job.product.narrowA == nullptr) packRowsOf(job, job.product.a, first, end);
+  else packRowsOf(job, job.product.narrowA, first, end);
 }
 
 // c[firstRow … endRow][firstColumn … endColumn] of c = a · b, from packed operands.

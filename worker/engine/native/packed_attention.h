@@ -32,6 +32,11 @@ inline absl::Status takeSequences(OpKernelContext* context, int input, int64_t t
   return absl::OkStatus();
 }
 
+inline void fillZeros(const Result& result, int64_t first, int64_t end) {
+  if (result.narrow == nullptr) std::fill(result.wide + first, result.wide + end, 0.f);
+  else std::fill(result.narrow + first, result.narrow + end, 0);
+}
+
 // Scores of all sequences, and tokens of the longest.
 struct SequenceSizes {
   int64_t scores = 0, longest = 0;
@@ -96,8 +101,8 @@ class PackedAttentionOp : public OpKernel {
 
 REGISTER_OP("RingmasterPackedAttention")
     .Input("projected: float").Input("bias: float").Input("starts: int32").Input("ends: int32").Input("seed: int32")
-    .Attr("heads: int").Attr("rate: float").Attr("narrow: bool = false")
-    .Output("context: float").Output("stats: float")
+    .Attr("heads: int").Attr("rate: float").Attr("narrow: bool = false").RM_WIDTH("Tcontext")
+    .Output("context: Tcontext").Output("stats: float")
     .SetShapeFn([](Inference* c) {
       c->set_output(0, c->UnknownShapeOfRank(2));
       c->set_output(1, c->UnknownShapeOfRank(1));
@@ -112,12 +117,12 @@ class PackedAttention : public PackedAttentionOp {
     const int64_t rows = shape.dim_size(0), features = shape.dim_size(1) / 3;
     Sequences sequences;
     OP_REQUIRES_OK(context, takeSequences(context, 2, rows, &sequences));
-    RM_OUTPUT(context, 0, TensorShape({rows, features}), out)
+    RM_RESULT(context, 0, TensorShape({rows, features}), out)
     RM_OUTPUT(context, 1, TensorShape({rows * heads() * 2}), stats)
-    std::fill(out + sequences.tokens * features, out + rows * features, 0.f);
+    fillZeros(out, sequences.tokens * features, rows * features);
     const AttentionJob all = jobOf(context, 0, stats, sequences);
     byHead(context, sequences, all, all.size / 8 + 4, [&](const AttentionJob& job, int64_t, int64_t head, AttentionRoom& room) {
-      RM_CALL_TILES(attend, job, out + job.start * features, head, room);
+      RM_CALL_TILES(attend, job, out.from(job.start * features), head, room);
     });
   }
 };
@@ -125,9 +130,10 @@ REGISTER_KERNEL_BUILDER(Name("RingmasterPackedAttention").Device(tensorflow::DEV
 
 REGISTER_OP("RingmasterPackedAttentionGradient")
     .Input("dcontext: float").Input("projected: float").Input("bias: float").Input("starts: int32").Input("ends: int32")
-    .Input("seed: int32").Input("context: float").Input("stats: float")
+    .Input("seed: int32").Input("context: Tcontext").Input("stats: float")
     .Attr("heads: int").Attr("rate: float").Attr("narrow: bool = false")
-    .Output("dprojected: float").Output("dbias: float")
+    .RM_WIDTH("Tcontext").RM_WIDTH("Tdprojected")
+    .Output("dprojected: Tdprojected").Output("dbias: float")
     .SetShapeFn([](Inference* c) {
       c->set_output(0, c->input(1));
       c->set_output(1, c->input(2));
@@ -142,14 +148,15 @@ class PackedAttentionGradient : public PackedAttentionOp {
     const int64_t rows = shape.dim_size(0), features = shape.dim_size(1) / 3;
     Sequences sequences;
     OP_REQUIRES_OK(context, takeSequences(context, 3, rows, &sequences));
-    RM_OUTPUT(context, 0, shape, dProjected)
+    RM_RESULT(context, 0, shape, dProjected)
     RM_OUTPUT(context, 1, TensorShape({3 * features}), dBias)
-    std::fill(dProjected + sequences.tokens * 3 * features, dProjected + rows * 3 * features, 0.f);
+    fillZeros(dProjected, sequences.tokens * 3 * features, rows * 3 * features);
     std::vector<float> parts(sequences.count * 3 * features, 0.f);
     const AttentionJob all = jobOf(context, 1, const_cast<float*>(floats(context, 7)), sequences);
     const auto gradient = [&](const AttentionJob& job, int64_t sequence, int64_t head, AttentionRoom& room) {
-      const AttentionGradientJob own = {job, floats(context, 0) + job.start * features, floats(context, 6) + job.start * features,
-                                        dProjected + job.start * 3 * features, parts.data() + sequence * 3 * features};
+      const AttentionGradientJob own = {job, floats(context, 0) + job.start * features,
+                                        job.narrow ? nullptr : floats(context, 6) + job.start * features,
+                                        dProjected.from(job.start * 3 * features), parts.data() + sequence * 3 * features};
       RM_CALL_TILES(attendGradient, own, head, room);
     };
     byHead(context, sequences, all, all.size / 3 + 8, gradient);

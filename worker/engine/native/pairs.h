@@ -24,6 +24,40 @@ RM_INLINE V addPairs(V sum, U left, U right) {
 }
 #endif
 
+// As many bfloat16 as a register has words; those beyond n are 0.
+typedef uint16_t Halves __attribute__((vector_size(RM_REGISTER_BYTES / 2)));
+RM_INLINE U widened(const uint16_t* from, int64_t n) {
+  Halves halves{};
+  if (n >= kLanes) std::memcpy(&halves, from, sizeof halves);
+  else if (n > 0) std::memcpy(&halves, from, n * sizeof *from);
+  return __builtin_convertvector(halves, U);
+}
+
+// Rounded as operands are when they are packed; of the last register n elements.
+RM_INLINE void storeNarrow(uint16_t* to, V v, int64_t n) {
+#ifdef RM_BFLOAT16
+  const __m256bh halves = _mm512_cvtneps_pbh((__m512)v);
+#else
+  const Halves halves = __builtin_convertvector(rounded(v) >> 16, Halves);
+#endif
+  if (n >= kLanes) std::memcpy(to, &halves, sizeof halves);
+  else if (n > 0) std::memcpy(to, &halves, n * sizeof *to);
+}
+
+// Puts a register at element `at` of a result; of the last one n elements.
+RM_INLINE void put(const Result& to, int64_t at, V v, int64_t n) {
+  if (to.narrow == nullptr) store(to.wide + at, v, n);
+  else storeNarrow(to.narrow + at, v, n);
+}
+
+// The pairs that a line's elements make with those of the next; what has no next one makes them with 0.
+RM_INLINE U pairsAt(const float* first, const float* second, int64_t n) {
+  return pairsOf(load(first, n), second == nullptr ? V{} : load(second, n));
+}
+RM_INLINE U pairsAt(const uint16_t* first, const uint16_t* second, int64_t n) {
+  return widened(first, n) | (second == nullptr ? U{} : widened(second, n) << 16);
+}
+
 // What is multiplied in pairs is padded with zeros, to whole registers or to the depth of a tile.
 RM_INLINE int64_t heldWidth(int64_t n) {
 #ifdef RM_TILES
@@ -47,21 +81,30 @@ RM_INLINE U packedWords(const float* from, int64_t count) {
 #endif
 }
 
-// One line's pairs, of `count` floats. Whole registers are written.
-RM_INLINE void packLine(const float* from, int64_t count, uint32_t* to) {
+// The same of what is bfloat16 already.
+RM_INLINE U packedWords(const uint16_t* from, int64_t count) {
+  U words{};
+  if (count >= 2 * kLanes) std::memcpy(&words, from, sizeof words);
+  else if (count > 0) std::memcpy(&words, from, count * sizeof *from);
+  return words;
+}
+
+// One line's pairs, of `count` elements. Whole registers are written.
+template <class Element>
+RM_INLINE void packLine(const Element* from, int64_t count, uint32_t* to) {
   for (int64_t k = 0; k < count; k += 2 * kLanes) {
     const U words = packedWords(from + k, count - k);
     std::memcpy(to + k / 2, &words, sizeof words);
   }
 }
 
-// Lines of `width` floats, `row` apart, two and two: to [depth ÷ 2][stride]. What is beyond the last line, or a line's end, is 0.
-RM_INLINE void packAcross(const float* from, int64_t row, int64_t depth, int64_t width, uint32_t* to, int64_t stride) {
+// Lines of `width` elements, `row` apart, two and two: to [depth ÷ 2][stride]. What is beyond the last line, or a line's end, is 0.
+template <class Element>
+RM_INLINE void packAcross(const Element* from, int64_t row, int64_t depth, int64_t width, uint32_t* to, int64_t stride) {
   for (int64_t k = 0; k < depth; k += 2)
     for (int64_t j = 0; j < stride; j += kLanes) {
-      const V first = load(from + k * row + j, width - j);
-      const V second = k + 1 < depth ? load(from + (k + 1) * row + j, width - j) : V{};
-      const U pairs = pairsOf(first, second);
+      const Element* line = from + k * row + j;
+      const U pairs = pairsAt(line, k + 1 < depth ? line + row : nullptr, width - j);
       std::memcpy(to + k / 2 * stride + j, &pairs, sizeof pairs);
     }
 }
@@ -86,7 +129,7 @@ RM_INLINE void turnWords(U (&lines)[kLanes]) {
   }
 }
 
-// Lines of `width` floats, packed in pairs, with rows as columns: to [width ÷ 2][stride]. Lines beyond the last are 0.
+// Lines of `width` elements, packed in pairs, with rows as columns: to [width ÷ 2][stride]. Lines beyond the last are 0.
 template <class LineOf>
 RM_INLINE void packTurned(int64_t lines, int64_t width, uint32_t* to, int64_t stride, const LineOf& lineOf) {
   const int64_t pairs = (width + 1) / 2;

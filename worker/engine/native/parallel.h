@@ -20,6 +20,16 @@ using Inference = tensorflow::shape_inference::InferenceContext;
 inline const float* floats(OpKernelContext* context, int input) {
   return context->input(input).flat<float>().data();
 }
+// An input that is bfloat16 already; null where it is floats.
+inline const uint16_t* halves(OpKernelContext* context, int input) {
+  const Tensor& tensor = context->input(input);
+  if (tensor.dtype() != tensorflow::DT_BFLOAT16) return nullptr;
+  return reinterpret_cast<const uint16_t*>(tensor.flat<tensorflow::bfloat16>().data());
+}
+inline Result resultOf(Tensor* tensor) {
+  if (tensor->dtype() != tensorflow::DT_BFLOAT16) return tensor->flat<float>().data();
+  return reinterpret_cast<uint16_t*>(tensor->flat<tensorflow::bfloat16>().data());
+}
 inline const int32_t* integers(OpKernelContext* context, int input) {
   return context->input(input).flat<tensorflow::int32>().data();
 }
@@ -64,3 +74,9 @@ inline int64_t blocksOf(int64_t rows) { return (rows + kBlockRows - 1) / kBlockR
   Tensor* NAME##_tensor = nullptr;                                                   \
   OP_REQUIRES_OK(CONTEXT, CONTEXT->allocate_output(INDEX, SHAPE, &NAME##_tensor));   \
   float* NAME = NAME##_tensor->flat<float>().data();
+// A result that may be narrow: the op's attribute says which.
+#define RM_RESULT(CONTEXT, INDEX, SHAPE, NAME)                                       \
+  Tensor* NAME##_tensor = nullptr;                                                   \
+  OP_REQUIRES_OK(CONTEXT, CONTEXT->allocate_output(INDEX, SHAPE, &NAME##_tensor));   \
+  const ringmaster::Result NAME = ringmaster::resultOf(NAME##_tensor);
+#define RM_WIDTH(NAME) Attr(NAME ": {float, bfloat16} = DT_FLOAT")

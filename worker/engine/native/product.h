@@ -7,15 +7,23 @@
 
 namespace ringmaster {
 
-#define RM_PRODUCT_OP(NAME)                                                                                          \
-  REGISTER_OP(NAME).Input("a: float").Input("b: float").Attr("adj_x: bool").Attr("adj_y: bool").Output("c: float")   \
-      .SetShapeFn([](Inference* c) {                                                                                 \
-        c->set_output(0, c->UnknownShape());                                                                         \
-        return absl::OkStatus();                                                                                     \
-      });
-RM_PRODUCT_OP("RingmasterProduct")
-RM_PRODUCT_OP("RingmasterNarrowProduct")
-#undef RM_PRODUCT_OP
+inline absl::Status productShape(Inference* c) {
+  c->set_output(0, c->UnknownShape());
+  return absl::OkStatus();
+}
+// `into` is memory that is fed, or nothing: the product is then written to its place there, as RingmasterWrite would copy it.
+#define RM_PRODUCT_INTO Input("into: places * float").Attr("places: int >= 0 = 0").Attr("offset: int = 0")
+REGISTER_OP("RingmasterProduct")
+    .Input("a: float").Input("b: float").RM_PRODUCT_INTO
+    .Attr("adj_x: bool").Attr("adj_y: bool")
+    .Output("c: float")
+    .SetShapeFn(productShape);
+REGISTER_OP("RingmasterNarrowProduct")
+    .Input("a: Ta").Input("b: Tb").RM_PRODUCT_INTO
+    .Attr("adj_x: bool").Attr("adj_y: bool").RM_WIDTH("Ta").RM_WIDTH("Tb")
+    .Output("c: float")
+    .SetShapeFn(productShape);
+#undef RM_PRODUCT_INTO
 
 // Rows of a turned operand that one thread packs at a time.
 constexpr int64_t kTurnedRows = 48;
@@ -45,11 +53,35 @@ struct ProductCut {
 
 class ProductKernel : public OpKernel {
   bool turnedA_, turnedB_;
+  tensorflow::int64 offset_;
+
+  // Where the result is put: at its place in memory that is fed, where there is such memory, or in memory of its own.
+  absl::Status place(OpKernelContext* context, const TensorShape& shape, float** c) const {
+    if (context->num_inputs() > 2) {
+      const Tensor& into = context->input(2);
+      const int64_t end = offset_ + shape.num_elements();
+      if (end > offset_ && end <= into.NumElements()) {
+        Tensor placed;
+        const bool shares = placed.CopyFrom(into.Slice(offset_, end), shape);
+        // TensorFlow takes no tensor that does not begin with a line, and ends the process if it meets one.
+        if (shares && reinterpret_cast<uintptr_t>(placed.tensor_data().data()) % 64 == 0) {
+          context->set_output(0, placed);
+          *c = placed.flat<float>().data();
+          return absl::OkStatus();
+        }
+      }
+    }
+    Tensor* own = nullptr;
+    TF_RETURN_IF_ERROR(context->allocate_output(0, shape, &own));
+    *c = own->flat<float>().data();
+    return absl::OkStatus();
+  }
 
  public:
   explicit ProductKernel(OpKernelConstruction* context) : OpKernel(context) {
     OP_REQUIRES_OK(context, context->GetAttr("adj_x", &turnedA_));
     OP_REQUIRES_OK(context, context->GetAttr("adj_y", &turnedB_));
+    OP_REQUIRES_OK(context, context->GetAttr("offset", &offset_));
   }
   void Compute(OpKernelContext* context) override {
     const TensorShape &a = context->input(0).shape(), &b = context->input(1).shape();
@@ -72,13 +104,21 @@ class ProductKernel : public OpKernel {
     const int64_t rows = a.dim_size(turnedA_ ? last : last - 1), columns = b.dim_size(turnedB_ ? last - 1 : last);
     shape.set_dim(last - 1, rows);
     shape.set_dim(last, columns);
-    RM_OUTPUT(context, 0, shape, c)
+    float* c = nullptr;
+    OP_REQUIRES_OK(context, place(context, shape, &c));
     if (depth == 0) std::fill(c, c + batch * rows * columns, 0.f);
     if (batch * rows * columns * depth == 0) return;
-    const float *left = floats(context, 0), *right = floats(context, 1);
+    const uint16_t *narrowLeft = halves(context, 0), *narrowRight = halves(context, 1);
+    const float *left = narrowLeft == nullptr ? floats(context, 0) : nullptr;
+    const float *right = narrowRight == nullptr ? floats(context, 1) : nullptr;
     multiply(context, batch, [&](int64_t item) {
-      return ProductJob{rows, columns, depth, turnedA_, turnedB_, left + (batchA == 1 ? 0 : item) * rows * depth,
-                        right + (batchB == 1 ? 0 : item) * depth * columns, c + item * rows * columns};
+      const int64_t atA = (batchA == 1 ? 0 : item) * rows * depth, atB = (batchB == 1 ? 0 : item) * depth * columns;
+      ProductJob job = {rows, columns, depth, turnedA_, turnedB_, nullptr, nullptr, c + item * rows * columns};
+      if (narrowLeft == nullptr) job.a = left + atA;
+      else job.narrowA = narrowLeft + atA;
+      if (narrowRight == nullptr) job.b = right + atB;
+      else job.narrowB = narrowRight + atB;
+      return job;
     });
   }
 
@@ -132,9 +172,9 @@ class NarrowProduct : public ProductKernel {
     const int64_t flops = job.product.rows * job.product.columns * job.product.depth;
     for (int64_t item = 0; item < count; item++) {
       job = {product(item), left.get(), right.get()};
+      const int64_t groups = multipliesTiles() && job.readsRows() ? 0 : job.groups();
       // Both operands in one go: who has packed his share of one helps with the other.
-      inParallel(context, job.groups() + job.units(), job.pairs() * kNarrowUnit / 4, [&](int64_t first, int64_t end) {
-        const int64_t groups = job.groups();
+      inParallel(context, groups + job.units(), job.pairs() * kNarrowUnit / 4, [&](int64_t first, int64_t end) {
         if (first < groups) RM_CALL_TILES(packNarrowRows, job, first, std::min(end, groups));
         if (end > groups) RM_CALL_TILES(packNarrowColumns, job, std::max(first, groups) - groups, end - groups);
       });

@@ -8,6 +8,8 @@ static void normRows(const NormRows& job, int64_t first, int64_t end, float* fac
     V total{};
     for (int64_t j = 0; j < h; j += kLanes) {
       const int64_t n = h - j;
+      fetchAhead(x + j);
+      if (residual != nullptr) fetchAhead(residual + j);
       V v = load(x + j, n) + load(job.bias + j, n);
       if (job.dropout.drops) v = v * load(factors + j, n);
       if (residual != nullptr) v = v + load(residual + j, n);
@@ -39,11 +41,13 @@ static void normGradient(const NormGradient& job, int64_t firstBlock, int64_t en
     const int64_t end = std::min(job.rows, (block + 1) * kBlockRows);
     for (int64_t i = block * kBlockRows; i < end; i++) {
       const float *dy = job.dy + i * h, *normed = job.normed + i * h;
-      float *dx = job.dx + i * h, *dresidual = job.dresidual + i * h;
+      float* dresidual = job.dresidual + i * h;
       if (job.dropout.drops) dropoutFactors(job.dropout, i * h, h, factors, numbers);
       V total{}, projected{};
       for (int64_t j = 0; j < h; j += kLanes) {
         const int64_t n = h - j;
+        fetchAhead(dy + j);
+        fetchAhead(normed + j);
         const V d = load(dy + j, n), z = load(normed + j, n), g = d * load(job.gain + j, n), dz = d * z;
         total += g;
         projected += g * z;
@@ -57,7 +61,7 @@ static void normGradient(const NormGradient& job, int64_t firstBlock, int64_t en
         store(dresidual + j, d, n);
         if (job.dropout.drops) {
           d = d * load(factors + j, n);
-          store(dx + j, d, n);
+          put(job.dx, i * h + j, d, n);
         }
         store(dbias + j, load(dbias + j, n) + d, n);
       }
@@ -85,9 +89,10 @@ static void geluRows(const GeluRows& job, int64_t first, int64_t end) {
   for (int64_t i = first; i < end; i++) {
     for (int64_t j = 0; j < h; j += kLanes) {
       const int64_t n = h - j, at = i * h + j;
+      fetchAhead(job.x + at);
       const V x = load(job.x + at, n) + load(job.bias + j, n);
       V bell;
-      store(job.out + at, x * normalCdf(x, &bell), n);
+      put(job.out, at, x * normalCdf(x, &bell), n);
     }
   }
 }
@@ -100,11 +105,13 @@ static void geluGradient(const GeluRows& job, int64_t firstBlock, int64_t endBlo
     for (int64_t i = block * kBlockRows; i < end; i++) {
       for (int64_t j = 0; j < h; j += kLanes) {
         const int64_t n = h - j, at = i * h + j;
+        fetchAhead(job.x + at);
+        fetchAhead(job.dy + at);
         const V x = load(job.x + at, n) + load(job.bias + j, n);
         V bell;
         const V phi = normalCdf(x, &bell);
         const V d = load(job.dy + at, n) * (phi + x * bell * 0.39894228f);
-        store(job.out + at, d, n);
+        put(job.out, at, d, n);
         store(dbias + j, load(dbias + j, n) + d, n);
       }
     }
@@ -152,6 +159,7 @@ RM_INLINE V roundedProduct(V product) {
 RM_INLINE void adamElements(const AdamRange& job, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; i += kLanes) {
     const int64_t n = end - i;
+    for (const float* stream : {job.weights, (const float*)job.first, (const float*)job.second, job.gradient}) fetchAhead(stream + i);
     V m = load(job.first + i, n), v = load(job.second + i, n);
     const V step = adamStep(job, load(job.gradient + i, n), &m, &v);
     const V w = roundedProduct(load(job.weights + i, n) * job.kept);

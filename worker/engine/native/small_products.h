@@ -69,6 +69,6 @@ RM_INLINE void multiplyPairs(const uint32_t* a, int64_t aRow, const uint32_t* b,
 struct TileScope {
   ~TileScope() {}
 };
-// Of a large result that is not read again soon.
-RM_INLINE void storePast(float* p, V v, int64_t n) { store(p, v, n); }
+// To a large result that is not read again soon.
+RM_INLINE void putPast(const Result& to, int64_t at, V v, int64_t n) { put(to, at, v, n); }
 #endif

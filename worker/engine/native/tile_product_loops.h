@@ -8,8 +8,11 @@ constexpr int64_t kTilesHeld = 48;
 
 // Operands are read in the order in which they lie in memory, or in as few runs as can be: the processor then fetches them itself.
 
-// Units `first` … `end` of kNarrowUnit columns of b.
-static void packNarrowColumns(const NarrowProductJob& job, int64_t first, int64_t end) {
+// Lines of memory that are asked for before they are packed.
+constexpr int64_t kLinesAhead = 8;
+
+template <class Element>
+RM_INLINE void packColumnsOf(const NarrowProductJob& job, const Element* b, int64_t first, int64_t end) {
   const ProductJob& product = job.product;
   const int64_t endColumn = end * kNarrowUnit, held = job.heldPairs();
   if (product.turnedB) {
@@ -18,34 +21,48 @@ static void packNarrowColumns(const NarrowProductJob& job, int64_t first, int64_
         uint32_t* to = job.right + j * held + k / 2 * kTile;
         const int64_t depth = std::min(2 * kTile, product.depth - k);
         if (depth < 2 * kTile) std::memset(to, 0, kTileWords * sizeof *to);
-        packTurned(std::max<int64_t>(0, product.columns - j), depth, to, kTile,
-                   [&](int64_t column) { return product.b + (j + column) * product.depth + k; });
+        packTurned(std::max<int64_t>(0, product.columns - j), depth, to, kTile, [&](int64_t column) {
+          const Element* line = b + (j + column) * product.depth + k;
+          __builtin_prefetch(line + kLinesAhead * kTile);
+          return line;
+        });
       }
     return;
   }
   for (int64_t pair = 0; pair < held; pair++) {
     const bool one = 2 * pair < product.depth, other = 2 * pair + 1 < product.depth;
-    const float* from = product.b + 2 * pair * product.columns;
+    const Element* from = b + 2 * pair * product.columns;
     for (int64_t j = first * kNarrowUnit; j < endColumn; j += kTile) {
       const int64_t columns = product.columns - j;
-      const U words = pairsOf(one ? load(from + j, columns) : V{}, other ? load(from + product.columns + j, columns) : V{});
+      const U words = one ? pairsAt(from + j, other ? from + product.columns + j : nullptr, columns) : U{};
+      __builtin_prefetch(from + kLinesAhead * product.columns + j);
+      __builtin_prefetch(from + (kLinesAhead + 1) * product.columns + j);
       std::memcpy(job.right + j * held + pair * kTile, &words, sizeof words);
     }
   }
 }
 
-// Groups `first` … `end` of kNarrowRows rows of a.
-static void packNarrowRows(const NarrowProductJob& job, int64_t first, int64_t end) {
+// Units `first` … `end` of kNarrowUnit columns of b.
+static void packNarrowColumns(const NarrowProductJob& job, int64_t first, int64_t end) {
+  if (job.product.narrowB == nullptr) packColumnsOf(job, job.product.b, first, end);
+  else packColumnsOf(job, job.product.narrowB, first, end);
+}
+
+template <class Element>
+RM_INLINE void packRowsOf(const NarrowProductJob& job, const Element* a, int64_t first, int64_t end) {
   const ProductJob& product = job.product;
   const int64_t endRow = end * kNarrowRows, held = job.heldPairs();
   if (product.turnedA) {
     for (int64_t k = 0; k < product.depth; k += 2 * kTile)
       for (int64_t i = first * kNarrowRows; i < endRow; i += kTile) {
         const int64_t depth = std::min(2 * kTile, product.depth - k), rows = product.rows - i;
-        const float* from = product.a + k * product.rows + i;
+        const Element* from = a + k * product.rows + i;
         U words[kTile] = {};
-        for (int64_t p = 0; 2 * p < depth; p++, from += 2 * product.rows)
-          words[p] = pairsOf(load(from, rows), 2 * p + 1 < depth ? load(from + product.rows, rows) : V{});
+        for (int64_t p = 0; 2 * p < depth; p++, from += 2 * product.rows) {
+          __builtin_prefetch(from + 2 * kTile * product.rows);
+          __builtin_prefetch(from + (2 * kTile + 1) * product.rows);
+          words[p] = pairsAt(from, 2 * p + 1 < depth ? from + product.rows : nullptr, rows);
+        }
         turnWords(words);
         std::memcpy(job.left + i * held + k / 2 * kTile, words, sizeof words);
       }
@@ -54,10 +71,25 @@ static void packNarrowRows(const NarrowProductJob& job, int64_t first, int64_t e
   for (int64_t i = first * kNarrowRows; i < endRow; i++) {
     uint32_t* to = job.left + i / kTile * kTile * held + i % kTile * kTile;
     for (int64_t k = 0; k < product.depth; k += 2 * kTile, to += kTileWords) {
-      const U words = i < product.rows ? packedWords(product.a + i * product.depth + k, product.depth - k) : U{};
+      __builtin_prefetch(a + i * product.depth + k + kLinesAhead * kTile * 4);
+      __builtin_prefetch(a + i * product.depth + k + kLinesAhead * kTile * 4 + kTile);
+      const U words = i < product.rows ? packedWords(a + i * product.depth + k, product.depth - k) : U{};
       std::memcpy(to, &words, sizeof words);
     }
   }
+}
+
+// Groups `first` … `end` of kNarrowRows rows of a.
+static void packNarrowRows(const NarrowProductJob& job, int64_t first, int64_t end) {
+  if (job.product.narrowA == nullptr) packRowsOf(job, job.product.a, first, end);
+  else packRowsOf(job, job.product.narrowA, first, end);
+}
+
+// Tiles of a from a row and a tile of the depth on: as they were packed, or where a lies.
+RM_INLINE TileOperand tilesOfRows(const NarrowProductJob& job, int64_t row, int64_t tile) {
+  const int64_t line = job.pairs();
+  if (job.readsRows()) return {reinterpret_cast<const uint32_t*>(job.product.narrowA) + row * line + tile * kTile, line, kTile, kTile * line};
+  return {job.left + row * job.heldPairs() + tile * kTileWords, kTile, kTileWords, job.heldPairs() * kTile};
 }
 
 // Where a tile of c is added up: in c itself; or aside where it reaches beyond c, or is not to pass through the caches.
@@ -114,7 +146,7 @@ static void multiplyNarrowPart(const NarrowProductJob& job, const ProductPart& p
         const Lines next = {product.c + row * product.columns + column, product.columns,
                             k > 0 || streams ? 0 : std::min(2 * kTile, part.endRow - row),
                             std::min(2 * kTile, part.endColumn - column)};
-        multiplyTiles({job.left + i * job.heldPairs() + k * kTileWords, kTile, kTileWords, apart},
+        multiplyTiles(tilesOfRows(job, i, k),
                       {job.right + j * job.heldPairs() + k * kTileWords, kTile, kTileWords, apart}, std::min(kTilesHeld, tiles - k),
                       targets, k > 0, twoRows, twoColumns, next);
         for (int64_t r = 0; r <= twoRows; r++)

@@ -23,9 +23,12 @@ struct TileScope {
 
 // Of a large result that is not read again soon: past the caches, where whole lines are written, so that they are not read before.
 // What follows a scope sees it.
-RM_INLINE void storePast(float* p, V v, int64_t n) {
-  if (n >= kLanes && (uintptr_t)p % 64 == 0) _mm512_stream_ps(p, (__m512)v);
-  else store(p, v, n);
+RM_INLINE void putPast(const Result& to, int64_t at, V v, int64_t n) {
+  const bool whole = n >= kLanes;
+  if (to.narrow != nullptr && whole && (uintptr_t)(to.narrow + at) % 32 == 0)
+    _mm256_stream_si256((__m256i*)(to.narrow + at), (__m256i)_mm512_cvtneps_pbh((__m512)v));
+  else if (to.narrow == nullptr && whole && (uintptr_t)(to.wide + at) % 64 == 0) _mm512_stream_ps(to.wide + at, (__m512)v);
+  else put(to, at, v, n);
 }
 
 // Tiles of an operand: words from one line of a tile to the next, from a tile to the next one of the depth, and to the

@@ -29,6 +29,11 @@ constexpr int kTileRows = 6, kTileVectors = RM_REGISTER_BYTES == 64 ? 4 : 2;
 RM_INLINE V all(float x) { return V{} + x; }
 RM_INLINE V load(const float* p) { V v; std::memcpy(&v, p, sizeof v); return v; }
 RM_INLINE void store(float* p, V v) { std::memcpy(p, &v, sizeof v); }
+// Asks for what a loop over memory will come to: processors in virtual machines often do not guess it, or too late.
+RM_INLINE void fetchAhead(const float* p) {
+  constexpr int64_t ahead = 512;
+  __builtin_prefetch(p + ahead);
+}
 // The first n lanes; the others are 0, or are left alone.
 RM_INLINE V load(const float* p, int64_t n) {
   if (n >= kLanes) return load(p);

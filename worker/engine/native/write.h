@@ -29,9 +29,11 @@ class Write : public OpKernel {
     // What is fed is the caller's memory, which it wants written.
     float* to = const_cast<float*>(floats(context, 0)) + offset_;
     const float* from = floats(context, 1);
-    inParallel(context, size, 1, [&](int64_t first, int64_t end) {
-      std::memcpy(to + first, from + first, (end - first) * sizeof(float));
-    });
+    // A product may have been written there by itself.
+    if (from != to)
+      inParallel(context, size, 1, [&](int64_t first, int64_t end) {
+        std::memcpy(to + first, from + first, (end - first) * sizeof(float));
+      });
     int32_t* mark = const_cast<int32_t*>(integers(context, 2)) + part_;
     __atomic_store_n(mark, *integers(context, 3), __ATOMIC_RELEASE);
   }
