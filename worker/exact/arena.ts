@@ -1,7 +1,7 @@
 /** Hands out aligned views of one shared memory, which cannot move. */
 import { firstFree, loadKernels, type ExactKernels } from "./kernels.ts";
 import type { MemoryFile, MemoryFiles } from "./memory-files.ts";
-import type { HashLoops, NativeLoops } from "./native-loops.ts";
+import type { MemoryLoops, NativeLoops } from "./native-loops.ts";
 
 const pageBytes = 65_536;
 /** Bytes that WebAssembly can address. */
@@ -29,8 +29,8 @@ export interface ArenaKernels {
   readonly memory: WebAssembly.Memory;
   /** What others of the host can map to read the memory; null where they cannot. */
   readonly file: MemoryFile | null;
-  /** What hashes bytes of the memory; null where WebAssembly has to. */
-  readonly hash: HashLoops | null;
+  /** Loops over the memory for this processor; null where there are WebAssembly's only. */
+  readonly native: MemoryLoops | null;
 }
 
 /** What an arena can be made with. */
@@ -46,6 +46,16 @@ const kernelsByMemory = new WeakMap<ArrayBufferLike, ArenaKernels>();
 /** The kernels of the arena that a view is of, or null for other memory. */
 export function kernelsOf(view: ArrayBufferView): ArenaKernels | null {
   return kernelsByMemory.get(view.buffer) ?? null;
+}
+
+/**
+ * `target.set(source)` for the memory of an arena. To or from memory that threads share V8 copies word by word, which takes
+ * twice as long.
+ */
+export function copyBytes(target: Uint8Array, source: Uint8Array): void {
+  const native = kernelsOf(target)?.native ?? null;
+  if (native === null) target.set(source);
+  else native.copy(target, source);
 }
 
 /** Where a view lies in what others of the host can map; null for what they cannot reach. */
@@ -88,7 +98,7 @@ export class Arena {
       operand: this.operand,
       memory: this.#memory,
       file,
-      hash: native,
+      native,
     });
   }
 

@@ -6,7 +6,7 @@
 import { createRequire } from "node:module";
 import { z } from "zod";
 
-/** A loop; pointers are byte offsets into the memory. Throws RangeError or Error where they reach beyond it. */
+/** A loop; pointers are byte offsets into the memory. Throws an Error where they reach beyond it. */
 export type Loop = (...pointers: number[]) => number | void;
 
 /** The hash that is being made of bytes of a memory (`../hashing/tensor-hasher.ts`). */
@@ -23,6 +23,8 @@ export interface MemoryLoops extends HashLoops {
   readonly scaleBack: Loop;
   readonly sumAlone: Loop;
   readonly addIntegers: Loop;
+  /** Copies bytes of any memory to the front of others, which must have room. */
+  copy(target: Uint8Array, source: Uint8Array): void;
 }
 
 /** Gives the loops over a memory; null where this processor has none. */
@@ -33,7 +35,7 @@ const addonSchema = z.object({ loopsOver: call });
 const loopNames = ["raiseExponents", "quantise", "scaleBack", "sumAlone", "addIntegers"] as const;
 const loopsSchema = z.object(
   Object.fromEntries(
-    [...loopNames, "start", "stripes", "finish"].map((name) => [name, call] as const),
+    [...loopNames, "start", "stripes", "finish", "copy"].map((name) => [name, call] as const),
   ),
 );
 

@@ -85,8 +85,8 @@ export class TensorHasher {
   #inArenaOf(bytes: Uint8Array): HashLoops | null {
     const arena = kernelsOf(bytes);
     if (arena === null) return null;
-    const { memory, hash } = arena;
-    if (hash !== null) return hash;
+    const { memory, native } = arena;
+    if (native !== null) return native;
     const known = this.#inArenas.get(memory);
     if (known !== undefined) return known;
     const loaded = loadXxh64(memory);

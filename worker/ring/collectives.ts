@@ -8,6 +8,7 @@
  *   broadcast        ≤ N − 1 hops    K (0 for the last)
  *   barrier          N − 1 hops      N − 1 bytes
  */
+import { copyBytes } from "../exact/arena.ts";
 import { checkSegments, checkSizes } from "./check-parts.ts";
 import { combineInto, type Combination } from "./accumulate.ts";
 import { checkChunk, cutChunks, walkRing, type Place } from "./ring-walk.ts";
@@ -125,10 +126,10 @@ async function walkVector<V extends Vector>(
       take: (hop, offset, data) => {
         const target = at(hop).subarray(offset, offset + data.byteLength);
         if (hop >= half || hops.combination === undefined) {
-          target.set(data);
+          copyBytes(target, data);
         } else {
           combineInto(target, hops.combination, [
-            (other, start) => other.set(data.subarray(start, start + other.byteLength)),
+            (other, start) => copyBytes(other, data.subarray(start, start + other.byteLength)),
           ]);
         }
         return target;
@@ -242,7 +243,7 @@ export async function fillParts(
       own,
       take: (hop, offset, data) => {
         const target = at(hop).subarray(offset, offset + data.byteLength);
-        target.set(data);
+        copyBytes(target, data);
         return target;
       },
     },
@@ -273,7 +274,7 @@ export async function broadcast(
       own: bytes,
       take: (_hop, _offset, data) => data,
     });
-    bytes.set(chunk.data, chunk.offset);
+    copyBytes(bytes.subarray(chunk.offset), chunk.data);
     received += chunk.data.byteLength;
     if (distance < rankCount - 1) {
       const { offset } = chunk;

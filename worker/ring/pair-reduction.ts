@@ -5,7 +5,8 @@
  *   hop 0   this rank's operand of what the other one makes      K/2 sent
  *   hop 1   what this rank has made                              K/2 sent
  */
-import type { DirectReduction, Shares } from "../exact/owner-sums.ts";
+import { copyBytes } from "../exact/arena.ts";
+import type { DirectReduction, Shares, ShownOperand } from "../exact/owner-sums.ts";
 import { fillParts } from "./collectives.ts";
 import { LinkBroken, type Chunk } from "./link.ts";
 import { chunkBytesOf, sendWhile, type Place, type Push } from "./ring-walk.ts";
@@ -52,9 +53,11 @@ async function makeShares(place: Place, shares: Shares, signal: AbortSignal): Pr
     const send = (hop: number, bytes: Uint8Array, { start, end }: Piece): Promise<void> =>
       push({ hop, offset: start, data: bytes.subarray(start, end) });
     const make = (piece: Piece, shown: Uint8Array | null): Promise<void> => {
-      const copy = (into: Uint8Array, offset: number): void =>
-        into.set(shown?.subarray(offset, offset + into.byteLength) ?? []);
-      shares.make(piece.round, shown === null ? [] : [copy]);
+      const copyOf =
+        (bytes: Uint8Array): ShownOperand =>
+        (into, offset) =>
+          copyBytes(into, bytes.subarray(offset, offset + into.byteLength));
+      shares.make(piece.round, shown === null ? [] : [copyOf(shown)]);
       return send(hops.made, target, piece);
     };
     if (operand !== null) for (const piece of others) await send(hops.operand, operand, piece);
@@ -68,7 +71,7 @@ async function makeShares(place: Place, shares: Shares, signal: AbortSignal): Pr
       checkPiece(chunk, collective, piece);
       if (chunk.hop === hops.operand) await make(piece, chunk.data);
       else {
-        target.set(chunk.data, piece.start);
+        copyBytes(target.subarray(piece.start), chunk.data);
         place.onRound?.();
       }
     }

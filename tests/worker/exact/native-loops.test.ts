@@ -50,6 +50,20 @@ describe("loops for this processor", { skip }, () => {
     native.sumAlone(...alone);
   });
 
+  it("copy between any memories, but not beyond what there is room for", () => {
+    assert.ok(native !== null);
+    const source = Uint8Array.from({ length: 1001 }, (_, i) => i * 7);
+    const target = new Uint8Array(memory.buffer, firstFree + 1, 1200).fill(1);
+    native.copy(target, source);
+    assert.deepEqual(target.slice(0, 1001), source);
+    assert.ok(target.subarray(1001).every((value) => value === 1));
+    native.copy(target, new Uint8Array(0));
+    assert.throws(() => native.copy(target.subarray(0, 1000), source), /Cannot copy/u);
+    const plain = new Uint8Array(1200);
+    native.copy(plain, target);
+    assert.deepEqual(plain, Uint8Array.from(target));
+  });
+
   it("are called on what they were made by, and are none where the addon is not there", () => {
     assert.ok(native !== null);
     const copied = { ...native };

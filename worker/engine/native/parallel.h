@@ -39,7 +39,7 @@ constexpr int64_t kWorthAThread = 20000, kPartCost = 10000;
 
 // Calls body(first, end) over parts of 0 … count on the device's threads. Who calls works too, from the front while every other
 // thread begins at the back, so that what one kernel has written the next one mostly finds in the same core's cache.
-// TensorFlow's own Shard sends the caller to sleep: waking it after each of hundreds of kernels took a tenth of a step.
+// TensorFlow's own Shard sends the caller to sleep, and has to wake it after each of hundreds of kernels.
 // @param cost of one item, in about nanoseconds
 template <class Body>
 void inParallel(OpKernelContext* context, int64_t count, int64_t cost, const Body& body) {

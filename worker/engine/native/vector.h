@@ -29,7 +29,7 @@ constexpr int kTileRows = 6, kTileVectors = RM_REGISTER_BYTES == 64 ? 4 : 2;
 RM_INLINE V all(float x) { return V{} + x; }
 RM_INLINE V load(const float* p) { V v; std::memcpy(&v, p, sizeof v); return v; }
 RM_INLINE void store(float* p, V v) { std::memcpy(p, &v, sizeof v); }
-// Asks for what a loop over memory will come to: processors in virtual machines often do not guess it, or too late.
+// Asks for what a loop over memory will come to: not every processor guesses it in time (docs/benchmarks.md, 2026-11-29).
 RM_INLINE void fetchAhead(const float* p) {
   constexpr int64_t ahead = 512;
   __builtin_prefetch(p + ahead);

@@ -100,7 +100,7 @@ inline bool TakesAvx512() {
                             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   return takes;
 }
-inline bool HasLoops() { return TakesAvx512() || __builtin_cpu_supports("avx2"); }
+inline bool HasLoops() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 }  // namespace ringmaster
 #define RM_CALL_LOOP(LOOP, ...) \
   (ringmaster::TakesAvx512() ? ringmaster::avx512::LOOP(__VA_ARGS__) : ringmaster::avx2::LOOP(__VA_ARGS__))

@@ -182,6 +182,21 @@ napi_value FinishHash(napi_env env, napi_callback_info info) {
   return napi_create_bigint_uint64(env, hash, &result) == napi_ok ? result : nullptr;
 }
 
+// copy(target, source)
+napi_value CopyBytes(napi_env env, napi_callback_info info) {
+  napi_value values[2];
+  size_t count = 2, room = 0, length = 0;
+  napi_typedarray_type types[2];
+  void *to = nullptr, *from = nullptr;
+  const bool fits = napi_get_cb_info(env, info, &count, values, nullptr, nullptr) == napi_ok && count >= 2 &&
+                    napi_get_typedarray_info(env, values[0], &types[0], &room, &to, nullptr, nullptr) == napi_ok &&
+                    napi_get_typedarray_info(env, values[1], &types[1], &length, &from, nullptr, nullptr) == napi_ok &&
+                    types[0] == napi_uint8_array && types[1] == napi_uint8_array && length <= room;
+  if (!fits) return Fail(env, "Cannot copy: expected two Uint8Array, the first no shorter than the second");
+  if (length > 0) std::memmove(to, from, length);
+  return nullptr;
+}
+
 void DeleteLoops(napi_env, void *data, void *) { delete static_cast<Loops *>(data); }
 
 }  // namespace
@@ -207,7 +222,9 @@ napi_value LoopsOver(napi_env env, napi_callback_info info) {
     made = made && napi_create_function(env, one.name, NAPI_AUTO_LENGTH, CallMethod, const_cast<Method *>(&one), &method) == napi_ok &&
            napi_set_named_property(env, object, one.name, method) == napi_ok;
   made = made && napi_create_function(env, "finish", NAPI_AUTO_LENGTH, FinishHash, nullptr, &method) == napi_ok &&
-         napi_set_named_property(env, object, "finish", method) == napi_ok && napi_object_freeze(env, object) == napi_ok;
+         napi_set_named_property(env, object, "finish", method) == napi_ok &&
+         napi_create_function(env, "copy", NAPI_AUTO_LENGTH, CopyBytes, nullptr, &method) == napi_ok &&
+         napi_set_named_property(env, object, "copy", method) == napi_ok && napi_object_freeze(env, object) == napi_ok;
   return made ? object : Fail(env, "Cannot make loops");
 }
 
