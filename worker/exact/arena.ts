@@ -31,6 +31,8 @@ export interface ArenaKernels {
   readonly file: MemoryFile | null;
   /** Loops over the memory for this processor; null where there are WebAssembly's only. */
   readonly native: MemoryLoops | null;
+  /** Makes others, for what keeps a hash of its own in them; null likewise. */
+  readonly loops: NativeLoops | null;
 }
 
 /** What an arena can be made with. */
@@ -99,6 +101,7 @@ export class Arena {
       memory: this.#memory,
       file,
       native,
+      loops,
     });
   }
 

@@ -85,11 +85,11 @@ export class TensorHasher {
   #inArenaOf(bytes: Uint8Array): HashLoops | null {
     const arena = kernelsOf(bytes);
     if (arena === null) return null;
-    const { memory, native } = arena;
-    if (native !== null) return native;
+    const { memory, loops } = arena;
     const known = this.#inArenas.get(memory);
     if (known !== undefined) return known;
-    const loaded = loadXxh64(memory);
+    // Of its own: another hasher may be in the middle of the same arena.
+    const loaded = loops?.(memory) ?? loadXxh64(memory);
     this.#inArenas.set(memory, loaded);
     return loaded;
   }

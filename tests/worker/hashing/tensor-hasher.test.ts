@@ -96,6 +96,21 @@ describe("hashes of tensors", () => {
     }
   });
 
+  it("are each hasher's own, also where several are in the middle of one arena", async () => {
+    const loops = loadNativeLoops(exactAddonFile(await installedBinding()));
+    const length = 600_000;
+    for (const means of [{}, { loops }]) {
+      const memory = new Arena(arenaBytes(length * 4), means).floats(length);
+      for (let i = 0; i < length; i++) memory[i] = Math.sin(i);
+      const parts = [memory.subarray(0, length), memory.subarray(1, length)];
+      const hashes = await Promise.all(
+        parts.map((part) => new TensorHasher().hashTensors(part, [part.length], signal)),
+      );
+      const alone = parts.map((part) => specified(new Uint8Array(part.slice().buffer)));
+      assert.deepEqual(hashes.flat(), alone);
+    }
+  });
+
   it("do not depend on how a tensor comes in pieces", async () => {
     const bytes = Uint8Array.from({ length: 400_007 }, (_, i) => (i * 7919) >> 5);
     const cuts = [0, 1, 5, 5, 131_071, 131_073, 131_074, 300_000, bytes.length];
