@@ -116,8 +116,9 @@ static const float kDiffers = std::nanf("");
     std::vector<uint32_t> left(job.leftWords()), right(job.rightWords());                                               \
     job.left = left.data();                                                                                             \
     job.right = right.data();                                                                                           \
-    SET::packNarrowRows(job, 0, job.groups());                                                                          \
-    SET::packNarrowColumns(job, 0, job.units());                                                                        \
+    /* Threads pack them in any order. */                                                                               \
+    for (int64_t i = job.groups(); i-- > 0;) SET::packNarrowRows(job, i, i + 1);                                        \
+    for (int64_t i = job.units(); i-- > 0;) SET::packNarrowColumns(job, i, i + 1);                                      \
     SET::multiplyNarrowPart(job, {0, product.rows, 0, product.columns});                                                \
     return c;                                                                                                           \
   }                                                                                                                     \

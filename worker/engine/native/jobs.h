@@ -279,8 +279,9 @@ struct ProductJob {
   const uint16_t *narrowA = nullptr, *narrowB = nullptr;
 };
 
-// Columns and rows that are packed together for products of bfloat16, whatever the instruction set's tiles.
-constexpr int64_t kNarrowUnit = 64, kNarrowRows = 48;
+// Columns that a part of a product is made up of, and rows that are packed together for products of bfloat16, whatever the
+// instruction set's tiles.
+constexpr int64_t kProductUnit = 64, kNarrowRows = 48;
 
 // A product of operands rounded to bfloat16, and room for them, two depths to a word.
 struct NarrowProductJob {
@@ -288,17 +289,18 @@ struct NarrowProductJob {
   uint32_t *left, *right;
 
   int64_t pairs() const { return (product.depth + 1) / 2; }
-  // Of those that are multiplied tile by tile.
+  // A line's room: a register that is written whole reaches into no other line, which another thread may have packed already.
   int64_t heldPairs() const { return (pairs() + kMostLanes - 1) / kMostLanes * kMostLanes; }
-  // Whether tiles of a can be read where it lies: lines of whole tiles that are bfloat16 already.
-  bool readsRows() const {
-    return product.narrowA != nullptr && !product.turnedA && product.depth % (2 * kMostLanes) == 0 && product.rows % kMostLanes == 0;
+  // Whether a can be read where it lies: lines of whole pairs, or of whole tiles, that are bfloat16 already.
+  bool readsRows(bool inTiles) const {
+    if (product.narrowA == nullptr || product.turnedA) return false;
+    return inTiles ? product.depth % (2 * kMostLanes) == 0 && product.rows % kMostLanes == 0 : product.depth % 2 == 0;
   }
   int64_t groups() const { return (product.rows + kNarrowRows - 1) / kNarrowRows; }
-  int64_t units() const { return (product.columns + kNarrowUnit - 1) / kNarrowUnit; }
+  int64_t units() const { return (product.columns + kProductUnit - 1) / kProductUnit; }
   // Behind each there is room for a register.
   int64_t leftWords() const { return groups() * kNarrowRows * heldPairs() + kMostLanes; }
-  int64_t rightWords() const { return units() * kNarrowUnit * heldPairs() + kMostLanes; }
+  int64_t rightWords() const { return units() * kProductUnit * heldPairs() + kMostLanes; }
 };
 
 // The part of c that one thread computes.

@@ -3,13 +3,13 @@
 
 // Pairs of depths whose part of a strip stays in a core's cache, and columns.
 constexpr int64_t kPairsHeld = 256, kNarrowColumnsHeld = 256;
-static_assert(kNarrowUnit % kStrip == 0 && kNarrowColumnsHeld % kNarrowUnit == 0, "units are whole strips");
+static_assert(kProductUnit % kStrip == 0 && kNarrowColumnsHeld % kProductUnit == 0, "units are whole strips");
 static_assert(kNarrowRows % kTileRows == 0, "groups of rows are whole tiles");
 
 template <class Element>
 RM_INLINE void packColumnsOf(const NarrowProductJob& job, const Element* b, int64_t first, int64_t end) {
   const ProductJob& product = job.product;
-  for (int64_t j = first * kNarrowUnit; j < end * kNarrowUnit; j += kStrip) {
+  for (int64_t j = first * kProductUnit; j < end * kProductUnit; j += kStrip) {
     uint32_t* strip = job.right + j * job.pairs();
     if (product.turnedB)
       packTurned(product.columns - j, product.depth, strip, kStrip,
@@ -18,7 +18,7 @@ RM_INLINE void packColumnsOf(const NarrowProductJob& job, const Element* b, int6
   }
 }
 
-// Units `first` … `end` of kNarrowUnit columns of b, in strips of [pairs][kStrip], with zeros at the end.
+// Units `first` … `end` of kProductUnit columns of b, in strips of [pairs][kStrip], with zeros at the end.
 static void packNarrowColumns(const NarrowProductJob& job, int64_t first, int64_t end) {
   if (job.product.narrowB == nullptr) packColumnsOf(job, job.product.b, first, end);
   else packColumnsOf(job, job.product.narrowB, first, end);
@@ -29,10 +29,10 @@ RM_INLINE void packRowsOf(const NarrowProductJob& job, const Element* a, int64_t
   const ProductJob& product = job.product;
   for (int64_t group = first; group < end; group++) {
     const int64_t row = group * kNarrowRows, rows = std::min(kNarrowRows, product.rows - row);
-    uint32_t* to = job.left + row * job.pairs();
+    uint32_t* to = job.left + row * job.heldPairs();
     if (product.turnedA) packAcross(a + row, product.rows, product.depth, rows, to, kNarrowRows);
     else
-      for (int64_t i = 0; i < rows; i++) packLine(a + (row + i) * product.depth, product.depth, to + i * job.pairs());
+      for (int64_t i = 0; i < rows; i++) packLine(a + (row + i) * product.depth, product.depth, to + i * job.heldPairs());
   }
 }
 
@@ -42,20 +42,23 @@ static void packNarrowRows(const NarrowProductJob& job, int64_t first, int64_t e
   else packRowsOf(job, job.product.narrowA, first, end);
 }
 
-// c[firstRow … endRow][firstColumn … endColumn] of c = a · b, from packed operands.
+// c[firstRow … endRow][firstColumn … endColumn] of c = a · b, from packed operands or from rows of a where they lie.
 static void multiplyNarrowPart(const NarrowProductJob& job, const ProductPart& part) {
   const ProductJob& product = job.product;
   const int64_t pairs = job.pairs();
+  const bool readsRows = job.readsRows(false);
+  const uint32_t* left = readsRows ? reinterpret_cast<const uint32_t*>(product.narrowA) : job.left;
+  const int64_t line = readsRows ? pairs : job.heldPairs();
   for (int64_t j0 = part.firstColumn; j0 < part.endColumn; j0 += kNarrowColumnsHeld) {
     const int64_t endColumn = std::min(part.endColumn, j0 + kNarrowColumnsHeld);
     for (int64_t k0 = 0; k0 < pairs; k0 += kPairsHeld) {
       const int64_t depth = std::min(kPairsHeld, pairs - k0);
       for (int64_t i = part.firstRow; i < part.endRow;) {
-        const int64_t group = i / kNarrowRows * kNarrowRows, left = part.endRow - i;
-        const int64_t rows = left >= kTileRows ? kTileRows : left >= 4 ? 4 : 1;
+        const int64_t group = i / kNarrowRows * kNarrowRows, rest = part.endRow - i;
+        const int64_t rows = rest >= kTileRows ? kTileRows : rest >= 4 ? 4 : 1;
         const Operand<uint32_t> a =
-            product.turnedA ? Operand<uint32_t>{job.left + group * pairs + k0 * kNarrowRows + i - group, 1, kNarrowRows}
-                            : Operand<uint32_t>{job.left + i * pairs + k0, pairs, 1};
+            product.turnedA ? Operand<uint32_t>{left + group * line + k0 * kNarrowRows + i - group, 1, kNarrowRows}
+                            : Operand<uint32_t>{left + i * line + k0, line, 1};
         for (int64_t j = j0; j < endColumn; j += kStrip) {
           float* c = product.c + i * product.columns + j;
           const uint32_t* strip = job.right + j * pairs + k0 * kStrip;

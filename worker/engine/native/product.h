@@ -29,26 +29,30 @@ REGISTER_OP("RingmasterNarrowProduct")
 constexpr int64_t kTurnedRows = 48;
 static_assert(kTurnedRows % plain::kTileRows == 0, "who packs begins with a tile");
 
-// c is cut for more threads than there are, so that they end together; packing what parts share is to stay cheap.
+// c is cut into units of columns, and into rows where columns do not make units enough for threads to end together. Units that
+// lie beside each other are computed as one part, so that who takes many of them packs or reads a's rows once.
 struct ProductCut {
-  // Bounds are multiples of a tile's rows and of a strip's columns.
-  int64_t tileRows, stripColumns, rowParts, columnParts;
+  int64_t rows, columns, tileRows, rowParts, columnUnits;
 
-  // @param packsItsOwn each part packs its columns: rows are cut only where columns do not make parts enough
-  ProductCut(const ProductJob& job, int64_t tileRows, int64_t stripColumns, int64_t threads, bool packsItsOwn)
-      : tileRows(tileRows), stripColumns(stripColumns) {
-    columnParts = std::max<int64_t>({1, (job.columns + 255) / 256, packsItsOwn ? std::min(2 * threads, job.columns / 64) : 1});
-    rowParts = std::max<int64_t>(1, std::min((2 * threads + columnParts - 1) / columnParts, job.rows / 96));
+  // @param tileRows bounds of rows are multiples of it
+  ProductCut(const ProductJob& job, int64_t tileRows, int64_t threads) : rows(job.rows), columns(job.columns), tileRows(tileRows) {
+    columnUnits = (columns + kProductUnit - 1) / kProductUnit;
+    rowParts = std::max<int64_t>(1, std::min((4 * threads + columnUnits - 1) / columnUnits, rows / 96));
   }
-  int64_t parts() const { return rowParts * columnParts; }
-  static int64_t bound(int64_t size, int64_t parts, int64_t part, int64_t multiple) {
-    return part == parts ? size : size * part / parts / multiple * multiple;
+  int64_t units() const { return rowParts * columnUnits; }
+
+  // Calls body(part) for parts that make up units first … end, which are counted row by row.
+  template <class Body>
+  void eachPart(int64_t first, int64_t end, const Body& body) const {
+    while (first < end) {
+      const int64_t i = first / columnUnits, j = first % columnUnits, count = std::min(end - first, columnUnits - j);
+      body(ProductPart{rowBound(i), rowBound(i + 1), j * kProductUnit, std::min(columns, (j + count) * kProductUnit)});
+      first += count;
+    }
   }
-  ProductPart part(int64_t rows, int64_t columns, int64_t index) const {
-    const int64_t i = index / columnParts, j = index % columnParts;
-    return {bound(rows, rowParts, i, tileRows), bound(rows, rowParts, i + 1, tileRows),
-            bound(columns, columnParts, j, stripColumns), bound(columns, columnParts, j + 1, stripColumns)};
-  }
+
+ private:
+  int64_t rowBound(int64_t part) const { return part == rowParts ? rows : rows * part / rowParts / tileRows * tileRows; }
 };
 
 class ProductKernel : public OpKernel {
@@ -136,8 +140,8 @@ class Product : public ProductKernel {
  protected:
   void multiply(OpKernelContext* context, int64_t count, const std::function<ProductJob(int64_t)>& product) override {
     const ProductJob one = product(0);
-    const int64_t stripColumns = instructionSet() == InstructionSet::avx512 ? 64 : 16;
-    const ProductCut cut(one, 6, stripColumns, threadsOf(context), true);
+    const ProductCut cut(one, plain::kTileRows, threadsOf(context));
+    const int64_t units = cut.units();
     const int64_t groups = (one.rows + kTurnedRows - 1) / kTurnedRows, size = groups * kTurnedRows * one.depth;
     const Room<float> turned(one.turnedA ? count * size : 1);
     if (one.turnedA)
@@ -148,12 +152,12 @@ class Product : public ProductKernel {
           RM_CALL(packTurnedRows, job, row, std::min(job.rows, row + kTurnedRows), turned.get() + i / groups * size);
         }
       });
-    inParallel(context, count * cut.parts(), one.rows * one.columns * one.depth / cut.parts() / 16 + 1, [&](int64_t first, int64_t end) {
-      for (int64_t i = first; i < end; i++) {
-        ProductJob job = product(i / cut.parts());
-        if (job.turnedA) job.a = turned.get() + i / cut.parts() * size;
-        const ProductPart part = cut.part(job.rows, job.columns, i % cut.parts());
-        RM_CALL(multiplyPart, job, part);
+    inParallel(context, count * units, one.rows * one.columns * one.depth / units / 16 + 1, [&](int64_t first, int64_t end) {
+      for (int64_t item = first / units; item * units < end; item++) {
+        ProductJob job = product(item);
+        if (job.turnedA) job.a = turned.get() + item * size;
+        cut.eachPart(std::max<int64_t>(0, first - item * units), std::min(units, end - item * units),
+                     [&](const ProductPart& part) { RM_CALL(multiplyPart, job, part); });
       }
     });
   }
@@ -168,21 +172,18 @@ class NarrowProduct : public ProductKernel {
   void multiply(OpKernelContext* context, int64_t count, const std::function<ProductJob(int64_t)>& product) override {
     NarrowProductJob job = {product(0), nullptr, nullptr};
     const Room<uint32_t> left(job.leftWords()), right(job.rightWords());
-    const ProductCut cut(job.product, multipliesTiles() ? 32 : 6, kNarrowUnit, threadsOf(context), false);
+    const ProductCut cut(job.product, multipliesTiles() ? 32 : plain::kTileRows, threadsOf(context));
     const int64_t flops = job.product.rows * job.product.columns * job.product.depth;
     for (int64_t item = 0; item < count; item++) {
       job = {product(item), left.get(), right.get()};
-      const int64_t groups = multipliesTiles() && job.readsRows() ? 0 : job.groups();
+      const int64_t groups = job.readsRows(multipliesTiles()) ? 0 : job.groups();
       // Both operands in one go: who has packed his share of one helps with the other.
-      inParallel(context, groups + job.units(), job.pairs() * kNarrowUnit / 4, [&](int64_t first, int64_t end) {
+      inParallel(context, groups + job.units(), job.pairs() * kProductUnit / 4, [&](int64_t first, int64_t end) {
         if (first < groups) RM_CALL_TILES(packNarrowRows, job, first, std::min(end, groups));
         if (end > groups) RM_CALL_TILES(packNarrowColumns, job, std::max(first, groups) - groups, end - groups);
       });
-      inParallel(context, cut.parts(), flops / cut.parts() / 32 + 1, [&](int64_t first, int64_t end) {
-        for (int64_t i = first; i < end; i++) {
-          const ProductPart part = cut.part(job.product.rows, job.product.columns, i);
-          RM_CALL_TILES(multiplyNarrowPart, job, part);
-        }
+      inParallel(context, cut.units(), flops / cut.units() / 32 + 1, [&](int64_t first, int64_t end) {
+        cut.eachPart(first, end, [&](const ProductPart& part) { RM_CALL_TILES(multiplyNarrowPart, job, part); });
       });
     }
   }

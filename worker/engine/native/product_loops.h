@@ -7,6 +7,9 @@ constexpr int64_t kDepthHeld = 512, kPanelHeld = 65536, kRowsHeld = 96;
 static_assert(kDepthHeld * kStrip <= kPanelHeld, "a strip fits a panel");
 static_assert(kRowsHeld % kTileRows == 0, "rows are whole tiles");
 
+// Lines of a matrix that are asked for before they are packed: the processor does not guess what lies a row apart.
+constexpr int64_t kRowsAhead = 32;
+
 // A tile of c over a part of the depth, from a packed strip of b; of the last strip only `width` columns are c's.
 template <int R, class Element>
 RM_INLINE void productTile(const Operand<Element>& a, const Element* strip, float* c, int64_t cRow, int64_t depth, bool adds,
@@ -30,6 +33,7 @@ RM_INLINE void packColumns(const ProductJob& job, int64_t k0, int64_t depth, int
     if (!job.turnedB) {
       for (int64_t k = 0; k < depth; k++) {
         const float* from = job.b + (k0 + k) * job.columns + first + j;
+        for (int64_t v = 0; v < kStrip; v += kMostLanes) __builtin_prefetch(from + kRowsAhead * job.columns + v);
         for (int64_t v = 0; v < kStrip; v += kLanes) store(strip + k * kStrip + v, load(from + v, width - v));
       }
       continue;
@@ -43,6 +47,7 @@ RM_INLINE void packColumns(const ProductJob& job, int64_t k0, int64_t depth, int
 static void packTurnedRows(const ProductJob& job, int64_t first, int64_t end, float* to) {
   for (int64_t k = 0; k < job.depth; k++) {
     const float* from = job.a + k * job.rows;
+    for (int64_t i = first; i < end; i += kMostLanes) __builtin_prefetch(from + kRowsAhead * job.rows + i);
     int64_t i = first;
     for (; i + kTileRows <= end; i += kTileRows) std::memcpy(to + i * job.depth + k * kTileRows, from + i, kTileRows * sizeof(float));
     if (i < end) std::memcpy(to + i * job.depth + k * kTileRows, from + i, (end - i) * sizeof(float));

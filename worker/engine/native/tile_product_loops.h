@@ -1,7 +1,7 @@
 // Matrix products of floats rounded to bfloat16, tile by tile. Operands are packed in tiles, [16 rows][16 pairs] of a and
 // [16 pairs][16 columns] of b, those of a row or column of tiles in the order of the depth, with zeros at the end.
 constexpr int64_t kTileWords = kTile * kTile;
-static_assert(kNarrowUnit % (2 * kTile) == 0 && kNarrowRows % kTile == 0, "units and groups are whole tiles");
+static_assert(kProductUnit % (2 * kTile) == 0 && kNarrowRows % kTile == 0, "units and groups are whole tiles");
 
 // Tiles of the depth whose part of a thread's operands stays in a core's second cache.
 constexpr int64_t kTilesHeld = 48;
@@ -14,9 +14,9 @@ constexpr int64_t kLinesAhead = 8;
 template <class Element>
 RM_INLINE void packColumnsOf(const NarrowProductJob& job, const Element* b, int64_t first, int64_t end) {
   const ProductJob& product = job.product;
-  const int64_t endColumn = end * kNarrowUnit, held = job.heldPairs();
+  const int64_t endColumn = end * kProductUnit, held = job.heldPairs();
   if (product.turnedB) {
-    for (int64_t j = first * kNarrowUnit; j < endColumn; j += kTile)
+    for (int64_t j = first * kProductUnit; j < endColumn; j += kTile)
       for (int64_t k = 0; k < product.depth; k += 2 * kTile) {
         uint32_t* to = job.right + j * held + k / 2 * kTile;
         const int64_t depth = std::min(2 * kTile, product.depth - k);
@@ -32,7 +32,7 @@ RM_INLINE void packColumnsOf(const NarrowProductJob& job, const Element* b, int6
   for (int64_t pair = 0; pair < held; pair++) {
     const bool one = 2 * pair < product.depth, other = 2 * pair + 1 < product.depth;
     const Element* from = b + 2 * pair * product.columns;
-    for (int64_t j = first * kNarrowUnit; j < endColumn; j += kTile) {
+    for (int64_t j = first * kProductUnit; j < endColumn; j += kTile) {
       const int64_t columns = product.columns - j;
       const U words = one ? pairsAt(from + j, other ? from + product.columns + j : nullptr, columns) : U{};
       __builtin_prefetch(from + kLinesAhead * product.columns + j);
@@ -42,7 +42,7 @@ RM_INLINE void packColumnsOf(const NarrowProductJob& job, const Element* b, int6
   }
 }
 
-// Units `first` … `end` of kNarrowUnit columns of b.
+// Units `first` … `end` of kProductUnit columns of b.
 static void packNarrowColumns(const NarrowProductJob& job, int64_t first, int64_t end) {
   if (job.product.narrowB == nullptr) packColumnsOf(job, job.product.b, first, end);
   else packColumnsOf(job, job.product.narrowB, first, end);
@@ -88,7 +88,7 @@ static void packNarrowRows(const NarrowProductJob& job, int64_t first, int64_t e
 // Tiles of a from a row and a tile of the depth on: as they were packed, or where a lies.
 RM_INLINE TileOperand tilesOfRows(const NarrowProductJob& job, int64_t row, int64_t tile) {
   const int64_t line = job.pairs();
-  if (job.readsRows()) return {reinterpret_cast<const uint32_t*>(job.product.narrowA) + row * line + tile * kTile, line, kTile, kTile * line};
+  if (job.readsRows(true)) return {reinterpret_cast<const uint32_t*>(job.product.narrowA) + row * line + tile * kTile, line, kTile, kTile * line};
   return {job.left + row * job.heldPairs() + tile * kTileWords, kTile, kTileWords, job.heldPairs() * kTile};
 }
 
