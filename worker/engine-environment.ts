@@ -42,6 +42,15 @@ export function sessionConfig(): string {
   return Buffer.from([...graphOptions, ...experimental]).toString("hex");
 }
 
+/**
+ * How many ops run side by side. On a CPU one: our kernels and TensorFlow's alike share their work out to all threads, and two of
+ * them at a time would have twice as many threads as there are cores (docs/benchmarks.md, 2026-11-29).
+ */
+function opsAtATime({ threads, device }: EngineEnvironment): Readonly<Record<string, string>> {
+  if (device === "cpu") return { TF_NUM_INTEROP_THREADS: "1" };
+  return threads > 0 ? { TF_NUM_INTEROP_THREADS: String(threads) } : {};
+}
+
 /** TensorFlow's settings by name. */
 export function engineVariables(options: EngineEnvironment): Readonly<Record<string, string>> {
   const { threads, device, localRank, visibleDevices } = options;
@@ -50,9 +59,8 @@ export function engineVariables(options: EngineEnvironment): Readonly<Record<str
     TF_ENABLE_ONEDNN_OPTS: "1",
     TF_CPP_MIN_LOG_LEVEL: "2",
     [sessionConfigVariable]: sessionConfig(),
-    ...(threads > 0
-      ? { TF_NUM_INTRAOP_THREADS: String(threads), TF_NUM_INTEROP_THREADS: String(threads) }
-      : {}),
+    ...(threads > 0 ? { TF_NUM_INTRAOP_THREADS: String(threads) } : {}),
+    ...opsAtATime(options),
     ...(device === "gpu" ? gpuVariables(localRank, visibleDevices) : {}),
   };
 }

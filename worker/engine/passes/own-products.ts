@@ -1,10 +1,8 @@
 /**
- * Puts our own kernels in the place of matrix products where TensorFlow's would give other bits with another number of threads,
- * or be slower. With AVX-512, oneDNN gives each element of a float32 product to one thread; its kernels for other processors
- * divide the depth of a product over threads when there are many of them. In bfloat16, ours rounds the operands while it
- * packs them and leaves its sums float32, where TensorFlow's wants operands cast in memory and gives a result to be cast back; and
- * where tiles are multiplied (AMX), oneDNN divides the depth over threads.
- * An element of ours is one sum in one order.
+ * Puts our own kernels in the place of matrix products. TensorFlow's give other bits with another number of threads: oneDNN divides
+ * the depth of a product over them, in float32 on processors without AVX-512, in bfloat16 where tiles are multiplied (AMX). An
+ * element of ours is one sum in one order. In bfloat16, ours rounds the operands while it packs them and leaves its sums
+ * float32, where TensorFlow's wants operands cast in memory and gives a result to be cast back.
  */
 import type { Precision } from "../../../foundation/precision.ts";
 import { dataTypes, type GraphNode } from "../graph-node.ts";
@@ -27,14 +25,8 @@ export function ownProductsFor(
   precision: Precision,
   features: ReadonlySet<string>,
 ): OwnPrecision | null {
-  if (precision === "fp16") return null;
-  if (precision === "fp32") return threadsDecideProducts(features) ? "fp32" : null;
-  return features.has("asimd") ? null : "bf16";
-}
-
-/** Whether bits of TensorFlow's float32 products depend on the number of threads. */
-function threadsDecideProducts(features: ReadonlySet<string>): boolean {
-  return !["avx512f", "avx512bw", "avx512vl", "avx512dq"].every((feature) => features.has(feature));
+  if (precision === "bf16") return features.has("asimd") ? null : "bf16";
+  return precision === "fp16" ? null : precision;
 }
 
 /** Kernels with products within, which take bfloat16 where they are told so. */
