@@ -5,7 +5,7 @@
 import type { EngineOptimizer } from "./engine.ts";
 import { dataTypes, GraphScope, typeOf, type GraphNode } from "./graph-node.ts";
 import { graphNames, updateScalarNames } from "./graph-names.ts";
-import { addAverages, type UpdateGround } from "./update-graph.ts";
+import { addAverages, updateAttributes, type UpdateGround } from "./update-graph.ts";
 
 /** Adds both programs. Throws where the device lacks our kernels. */
 export function addShareUpdate(
@@ -35,32 +35,17 @@ export function addShareUpdate(
     scope.placeholder(graphNames.share, dataTypes.int32, [2]),
   ];
   const handles = layout.trainable.map((entry) => variables.handle("parameters", entry));
-  const offsets: number[] = [];
-  let offset = 0;
-  for (const { size } of layout.trainable) {
-    offsets.push(offset);
-    offset += size;
-  }
-  const count = { kind: "int", int: handles.length } as const;
-  const shrinks = layout.trainable.map(({ decay: decays }) =>
-    decays && optimizer.weightDecay !== 0 ? 1 : 0,
-  );
+  const attributes = updateAttributes(layout, optimizer);
+  const { count, offsets } = attributes;
   const own = updating.add(
     "RingmasterAdamWShare",
     [...handles, ...fed, learningRate, epsilon, scale, decay],
-    {
-      count,
-      offsets: { kind: "ints", ints: offsets },
-      shrinks: { kind: "ints", ints: shrinks },
-      mark: { kind: "int", int: layout.weightOffset },
-      beta1: { kind: "float", float: optimizer.beta1 },
-      beta2: { kind: "float", float: optimizer.beta2 },
-    },
+    { ...attributes, mark: { kind: "int", int: layout.weightOffset } },
   );
   updating.after([own], "shareDone");
   const taken = updating.add("RingmasterTakeWeights", [...handles, graphNames.reduced], {
     count,
-    offsets: { kind: "ints", ints: offsets },
+    offsets,
   });
   updating.after([taken, ...addAverages(updating, ground, bufferScale)], "done");
 }

@@ -4,7 +4,13 @@
  */
 import type { TableEntry } from "../../foundation/parameters/table.ts";
 import type { EngineOptimizer } from "./engine.ts";
-import { dataTypes, GraphScope, typeOf, type GraphNode } from "./graph-node.ts";
+import {
+  dataTypes,
+  GraphScope,
+  typeOf,
+  type AttributeValue,
+  type GraphNode,
+} from "./graph-node.ts";
 import { graphNames, updateScalarNames } from "./graph-names.ts";
 import type { GraphVariables } from "./graph-variables.ts";
 import type { ReductionLayout } from "./reduction-layout.ts";
@@ -28,18 +34,11 @@ export function addUpdate(
   ground: UpdateGround,
   purpose: { readonly optimizer: EngineOptimizer; readonly kernels: boolean },
 ): void {
-  const { variables, layout } = ground;
   const scope = new GraphScope(nodes, "update/");
   const scalars = updateScalarNames.map((name) => scope.placeholder(name, dataTypes.float32, []));
   const adam = purpose.kernels ? fusedAdam : composedAdam;
   const settled = scope.placeholder("settled", dataTypes.float32, []);
-  const update = adam(scope, variables, { optimizer: purpose.optimizer, scalars, settled });
-  let offset = 0;
-  const updates = layout.trainable.map((entry) => {
-    const done = update(entry, offset);
-    offset += entry.size;
-    return done;
-  });
+  const updates = adam(scope, ground, { optimizer: purpose.optimizer, scalars, settled });
   const averages = addAverages(scope, ground, scalars.at(-1) ?? "");
   scope.after([...updates, ...averages], "done");
 }
@@ -63,9 +62,6 @@ function pieceOf(scope: GraphScope, offset: number, { size, shape }: TableEntry)
   return scope.reshape(scope.slice(graphNames.reduced, offset, size), shape);
 }
 
-/** Adds the update of one tensor; gives the node that has done it. */
-type TensorUpdate = (entry: TableEntry, offset: number) => string;
-
 interface AdamMeans {
   readonly optimizer: EngineOptimizer;
   /** Placeholders in the order of `updateScalarNames`. */
@@ -74,52 +70,68 @@ interface AdamMeans {
   readonly settled: string;
 }
 
-function handlesOf(variables: GraphVariables, entry: TableEntry): readonly string[] {
-  return (["parameters", "firstMoment", "secondMoment"] as const).map((section) =>
-    variables.handle(section, entry),
-  );
+const updated = ["parameters", "firstMoment", "secondMoment"] as const;
+
+/** Places of the trained tensors in the vector. */
+function offsetsOf({ trainable }: ReductionLayout): readonly number[] {
+  let offset = 0;
+  return trainable.map(({ size }) => {
+    offset += size;
+    return offset - size;
+  });
 }
 
-/** One kernel a tensor, which reads its gradient where the reduced vector lies. */
+/** What kernels that update tensors are told: how many there are, where each lies in the vector, and which of them decay. */
+export function updateAttributes(
+  layout: ReductionLayout,
+  { weightDecay, beta1, beta2 }: EngineOptimizer,
+): Readonly<Record<"count" | "offsets" | "shrinks" | "beta1" | "beta2", AttributeValue>> {
+  const shrinks = layout.trainable.map(({ decay }) => (decay && weightDecay !== 0 ? 1 : 0));
+  return {
+    count: { kind: "int", int: layout.trainable.length },
+    offsets: { kind: "ints", ints: offsetsOf(layout) },
+    shrinks: { kind: "ints", ints: shrinks },
+    beta1: { kind: "float", float: beta1 },
+    beta2: { kind: "float", float: beta2 },
+  };
+}
+
+/** Adds one kernel for all tensors, which reads gradients where the reduced vector lies. */
 function fusedAdam(
   scope: GraphScope,
-  variables: GraphVariables,
+  { variables, layout }: UpdateGround,
   { optimizer, scalars, settled }: AdamMeans,
-): TensorUpdate {
+): readonly string[] {
   const [learningRate = "", epsilon = "", scale = "", decay = ""] = scalars;
-  const none = scope.floats([0], []);
-  return (entry, offset) => {
-    const handles = handlesOf(variables, entry);
-    const shrinks = entry.decay && optimizer.weightDecay !== 0 ? decay : none;
-    const fed = [graphNames.reduced, learningRate, epsilon, scale, shrinks, settled];
-    return scope.add("RingmasterAdamW", [...handles, ...fed], {
-      beta1: { kind: "float", float: optimizer.beta1 },
-      beta2: { kind: "float", float: optimizer.beta2 },
-      offset: { kind: "int", int: offset },
-    });
-  };
+  const handles = updated.flatMap((section) =>
+    layout.trainable.map((entry) => variables.handle(section, entry)),
+  );
+  const fed = [graphNames.reduced, learningRate, epsilon, scale, decay, settled];
+  const attributes = updateAttributes(layout, optimizer);
+  return [scope.add("RingmasterAdamW", [...handles, ...fed], attributes)];
 }
 
 /** The same of TensorFlow's own ops. */
 function composedAdam(
   scope: GraphScope,
-  variables: GraphVariables,
+  { variables, layout }: UpdateGround,
   { optimizer, scalars }: AdamMeans,
-): TensorUpdate {
+): readonly string[] {
   const [learningRate = "", epsilon = "", scale = "", decay = ""] = scalars;
   const zero = scope.floats([0], []);
   const beta1 = scope.floats([optimizer.beta1], []);
   const beta2 = scope.floats([optimizer.beta2], []);
   const no = { kind: "bool", bool: false } as const;
-  return (entry, offset) => {
-    const [variable = "", ...moments] = handlesOf(variables, entry);
+  const offsets = offsetsOf(layout);
+  return layout.trainable.map((entry, index) => {
+    const [variable = "", ...moments] = updated.map((section) => variables.handle(section, entry));
     const before: string[] = [];
     if (entry.decay && optimizer.weightDecay !== 0) {
       const shrink = scope.float("Mul", variables.read(scope, variable), decay);
       const dtype = { dtype: typeOf(dataTypes.float32) };
       before.push(`^${scope.add("AssignSubVariableOp", [variable, shrink], dtype)}`);
     }
-    const gradient = scope.float("Mul", pieceOf(scope, offset, entry), scale);
+    const gradient = scope.float("Mul", pieceOf(scope, offsets[index] ?? 0, entry), scale);
     // β₁ᵗ and β₂ᵗ are fed as 0: the bias corrections are in the learning rate and epsilon.
     const fed = [zero, zero, learningRate, beta1, beta2, epsilon, gradient];
     return scope.add("ResourceApplyAdam", [variable, ...moments, ...fed, ...before], {
@@ -127,5 +139,5 @@ function composedAdam(
       use_locking: no,
       use_nesterov: no,
     });
-  };
+  });
 }

@@ -62,8 +62,7 @@ describe("a profiled step", () => {
       }
       const of = (name: string) => ops.filter((op) => op.name === name);
       assert.equal(of("RingmasterAttention").length, batches.length);
-      const trained = table.entries.filter(({ trainableOffset }) => trainableOffset !== null);
-      assert.equal(of("RingmasterAdamW").length, trained.length);
+      assert.equal(of("RingmasterAdamW").length, 1);
       const products = ops.filter(({ flops }) => flops > 0);
       assert.ok(products.some(({ detail }) => /near bert\.encoder\.layer\.0\./u.test(detail)));
       // Forward and backward, of the first layer alone: its projections and feed-forward.

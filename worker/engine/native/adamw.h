@@ -1,6 +1,6 @@
-// AdamW of one tensor in one pass over memory: the gradient is read where the reduced vector lies, scaled, and weights and
+// AdamW of all tensors in one pass over memory: the gradient is read where the reduced vector lies, scaled, and weights and
 // moments are brought up to date; the arithmetic is that of ResourceApplyAdam after the decay. What has no gradient and no moments
-// is passed over (row_loops.h).
+// is passed over (row_loops.h). Threads share out the elements of all tensors, most of which are too small to be shared out alone.
 #pragma once
 #include <cmath>
 #include "sparse_copy.h"
@@ -11,10 +11,10 @@
 namespace ringmaster {
 
 REGISTER_OP("RingmasterAdamW")
-    .Input("weights: resource").Input("first_moment: resource").Input("second_moment: resource")
+    .Input("weights: count * resource").Input("first_moments: count * resource").Input("second_moments: count * resource")
     .Input("reduced: float").Input("learning_rate: float").Input("epsilon: float").Input("scale: float")
     .Input("decay: float").Input("settled: float")
-    .Attr("beta1: float").Attr("beta2: float").Attr("offset: int")
+    .Attr("count: int").Attr("offsets: list(int)").Attr("shrinks: list(int)").Attr("beta1: float").Attr("beta2: float")
     .SetIsStateful()
     .SetShapeFn([](Inference*) { return absl::OkStatus(); });
 
@@ -41,29 +41,60 @@ inline uint8_t* marksOf(tensorflow::Var* variable) {
 
 class AdamW : public OpKernel {
   float beta1_, beta2_;
-  tensorflow::int64 offset_;
+  std::vector<tensorflow::int64> offsets_, shrinks_;
+
+  // Tensors, and the chunk with which each begins when those of all are counted.
+  struct Ranges {
+    std::vector<AdamRange> jobs;
+    std::vector<int64_t> sizes, firstChunks{0};
+
+    void add(const AdamRange& job, int64_t size) {
+      jobs.push_back(job);
+      sizes.push_back(size);
+      firstChunks.push_back(chunks() + (size + kAdamChunk - 1) / kAdamChunk);
+    }
+    int64_t chunks() const { return firstChunks.back(); }
+    void update(int64_t first, int64_t end) const {
+      auto tensor = std::upper_bound(firstChunks.begin(), firstChunks.end(), first) - firstChunks.begin() - 1;
+      for (; first < end; tensor++) {
+        const int64_t origin = firstChunks[tensor], stop = std::min(end, firstChunks[tensor + 1]);
+        if (stop > first)
+          RM_CALL(adamRange, jobs[tensor], (first - origin) * kAdamChunk, std::min(sizes[tensor], (stop - origin) * kAdamChunk));
+        first = stop;
+      }
+    }
+  };
 
  public:
   explicit AdamW(OpKernelConstruction* context) : OpKernel(context) {
     OP_REQUIRES_OK(context, context->GetAttr("beta1", &beta1_));
     OP_REQUIRES_OK(context, context->GetAttr("beta2", &beta2_));
-    OP_REQUIRES_OK(context, context->GetAttr("offset", &offset_));
+    OP_REQUIRES_OK(context, context->GetAttr("offsets", &offsets_));
+    OP_REQUIRES_OK(context, context->GetAttr("shrinks", &shrinks_));
+    OP_REQUIRES(context, offsets_.size() == shrinks_.size() && context->num_inputs() == 3 * static_cast<int>(offsets_.size()) + 6,
+                tensorflow::errors::InvalidArgument("there is not an offset and a decay to each tensor"));
   }
   void Compute(OpKernelContext* context) override {
-    tensorflow::core::RefCountPtr<tensorflow::Var> variables[3];
-    float* data[3];
-    for (int i = 0; i < 3; i++) OP_REQUIRES_OK(context, ownVariable(context, i, &variables[i], &data[i]));
-    const auto scalar = [&](int input) { return *floats(context, input); };
-    const AdamRange job = {data[0], data[0], data[1], data[2], floats(context, 3) + offset_, scalar(4), scalar(5), scalar(6),
-                           1 - scalar(7), beta1_, beta2_, scalar(8) != 0, marksOf(variables[1].get()),
-                           marksOf(variables[2].get())};
-    const int64_t size = variables[0]->tensor()->NumElements();
-    OP_REQUIRES(context, offset_ + size <= context->input(3).NumElements(),
-                tensorflow::errors::InvalidArgument("the reduced vector ends within a gradient"));
-    const int64_t chunks = (size + kAdamChunk - 1) / kAdamChunk;
-    inParallel(context, chunks, 192, [&](int64_t first, int64_t end) {
-      RM_CALL(adamRange, job, first * kAdamChunk, std::min(size, end * kAdamChunk));
-    });
+    const int count = static_cast<int>(offsets_.size());
+    const Tensor& reduced = context->input(3 * count);
+    const auto scalar = [&](int input) { return *floats(context, 3 * count + input); };
+    std::vector<tensorflow::core::RefCountPtr<tensorflow::Var>> variables(3 * count);
+    Ranges ranges;
+    for (int i = 0; i < count; i++) {
+      float* data[3];
+      for (int kind = 0; kind < 3; kind++) {
+        const int input = kind * count + i;
+        OP_REQUIRES_OK(context, ownVariable(context, input, &variables[input], &data[kind]));
+      }
+      const int64_t size = variables[i]->tensor()->NumElements();
+      OP_REQUIRES(context, offsets_[i] + size <= reduced.NumElements(),
+                  tensorflow::errors::InvalidArgument("the reduced vector ends within a gradient"));
+      ranges.add({data[0], data[0], data[1], data[2], reduced.flat<float>().data() + offsets_[i], scalar(1), scalar(2), scalar(3),
+                  shrinks_[i] ? 1 - scalar(4) : 1.f, beta1_, beta2_, scalar(5) != 0, marksOf(variables[count + i].get()),
+                  marksOf(variables[2 * count + i].get())},
+                 size);
+    }
+    inParallel(context, ranges.chunks(), 192, [&](int64_t first, int64_t end) { ranges.update(first, end); });
   }
 };
 REGISTER_KERNEL_BUILDER(Name("RingmasterAdamW").Device(tensorflow::DEVICE_CPU), AdamW);
