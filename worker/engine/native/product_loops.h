@@ -1,9 +1,10 @@
 // Matrix products whose bits depend on nothing but the operands: each element is one sum in the order of the depth, whichever
 // thread computes it and whatever else it computes. Blocked as in Goto and van de Geijn (2008): a panel of b is packed in strips as
-// wide as a tile; each strip stays in the first-level cache while rows of a, from the second-level one, go past it.
+// wide as a tile; each strip stays in a cache while rows of a go past it.
 constexpr int64_t kStrip = kTileVectors * kLanes;
-// Most depths of a panel, its floats, and the rows of a that go past one strip after the other while they are near.
-constexpr int64_t kDepthHeld = 512, kPanelHeld = 65536, kRowsHeld = 96;
+// Most depths of a panel, its floats, and the rows of a that go past one strip after the other while they are near. Strips of AVX-512
+// are wide, and come out of the second-level cache in time: they may be long, so that c is seldom put back.
+constexpr int64_t kDepthHeld = RM_REGISTER_BYTES == 64 ? 1024 : 512, kPanelHeld = 128 * kDepthHeld, kRowsHeld = 96;
 static_assert(kDepthHeld * kStrip <= kPanelHeld, "a strip fits a panel");
 static_assert(kRowsHeld % kTileRows == 0, "rows are whole tiles");
 
