@@ -39,31 +39,37 @@ inline uint8_t* marksOf(tensorflow::Var* variable) {
   return sparse == nullptr ? nullptr : sparse->marks();
 }
 
+// Tensors, or parts of them, that are updated together.
+class AdamRanges {
+  std::vector<AdamRange> jobs_;
+  std::vector<int64_t> sizes_;
+  // The chunk with which each begins when those of all are counted, and how many there are.
+  std::vector<int64_t> firstChunks_{0};
+
+  void updateChunks(int64_t first, int64_t end) const {
+    auto range = std::upper_bound(firstChunks_.begin(), firstChunks_.end(), first) - firstChunks_.begin() - 1;
+    for (; first < end; range++) {
+      const int64_t origin = firstChunks_[range], stop = std::min(end, firstChunks_[range + 1]);
+      if (stop > first)
+        RM_CALL(adamRange, jobs_[range], (first - origin) * kAdamChunk, std::min(sizes_[range], (stop - origin) * kAdamChunk));
+      first = stop;
+    }
+  }
+
+ public:
+  void add(const AdamRange& job, int64_t size) {
+    jobs_.push_back(job);
+    sizes_.push_back(size);
+    firstChunks_.push_back(firstChunks_.back() + (size + kAdamChunk - 1) / kAdamChunk);
+  }
+  void update(OpKernelContext* context) const {
+    inParallel(context, firstChunks_.back(), 192, [&](int64_t first, int64_t end) { updateChunks(first, end); });
+  }
+};
+
 class AdamW : public OpKernel {
   float beta1_, beta2_;
   std::vector<tensorflow::int64> offsets_, shrinks_;
-
-  // Tensors, and the chunk with which each begins when those of all are counted.
-  struct Ranges {
-    std::vector<AdamRange> jobs;
-    std::vector<int64_t> sizes, firstChunks{0};
-
-    void add(const AdamRange& job, int64_t size) {
-      jobs.push_back(job);
-      sizes.push_back(size);
-      firstChunks.push_back(chunks() + (size + kAdamChunk - 1) / kAdamChunk);
-    }
-    int64_t chunks() const { return firstChunks.back(); }
-    void update(int64_t first, int64_t end) const {
-      auto tensor = std::upper_bound(firstChunks.begin(), firstChunks.end(), first) - firstChunks.begin() - 1;
-      for (; first < end; tensor++) {
-        const int64_t origin = firstChunks[tensor], stop = std::min(end, firstChunks[tensor + 1]);
-        if (stop > first)
-          RM_CALL(adamRange, jobs[tensor], (first - origin) * kAdamChunk, std::min(sizes[tensor], (stop - origin) * kAdamChunk));
-        first = stop;
-      }
-    }
-  };
 
  public:
   explicit AdamW(OpKernelConstruction* context) : OpKernel(context) {
@@ -79,7 +85,7 @@ class AdamW : public OpKernel {
     const Tensor& reduced = context->input(3 * count);
     const auto scalar = [&](int input) { return *floats(context, 3 * count + input); };
     std::vector<tensorflow::core::RefCountPtr<tensorflow::Var>> variables(3 * count);
-    Ranges ranges;
+    AdamRanges ranges;
     for (int i = 0; i < count; i++) {
       float* data[3];
       for (int kind = 0; kind < 3; kind++) {
@@ -94,7 +100,7 @@ class AdamW : public OpKernel {
                   marksOf(variables[2 * count + i].get())},
                  size);
     }
-    inParallel(context, ranges.chunks(), 192, [&](int64_t first, int64_t end) { ranges.update(first, end); });
+    ranges.update(context);
   }
 };
 REGISTER_KERNEL_BUILDER(Name("RingmasterAdamW").Device(tensorflow::DEVICE_CPU), AdamW);

@@ -42,21 +42,20 @@ class AdamWShare : public OpKernel {
                     context->input(count + 2).NumElements() >= end - start &&
                     std::max<int64_t>(end, mark_ + 1) <= context->input(count).NumElements(),
                 tensorflow::errors::InvalidArgument("the share is larger than its vectors"));
+    std::vector<tensorflow::core::RefCountPtr<tensorflow::Var>> variables(count);
+    AdamRanges ranges;
     for (int i = 0; i < count; i++) {
-      tensorflow::core::RefCountPtr<tensorflow::Var> variable;
-      OP_REQUIRES_OK(context, tensorflow::LookupResource(context, tensorflow::HandleFromInput(context, i), &variable));
-      const Tensor& weights = *variable->tensor();
+      OP_REQUIRES_OK(context, tensorflow::LookupResource(context, tensorflow::HandleFromInput(context, i), &variables[i]));
+      const Tensor& weights = *variables[i]->tensor();
       const int64_t from = std::max<int64_t>(start, offsets_[i]);
       const int64_t size = std::min<int64_t>(end, offsets_[i] + weights.NumElements()) - from;
       if (size <= 0) continue;
       const AdamRange job = {weights.flat<float>().data() + from - offsets_[i], reduced + from, first + from - start,
                              second + from - start, reduced + from, scalar(4), scalar(5), scalar(6),
                              shrinks_[i] ? 1 - scalar(7) : 1.f, beta1_, beta2_, false};
-      const int64_t chunks = (size + kAdamChunk - 1) / kAdamChunk;
-      inParallel(context, chunks, 192, [&](int64_t begin, int64_t stop) {
-        RM_CALL(adamRange, job, begin * kAdamChunk, std::min(size, stop * kAdamChunk));
-      });
+      ranges.add(job, size);
     }
+    ranges.update(context);
     // Seen by whoever fed the vector, if its memory is shared.
     reduced[mark_] = 1;
   }
