@@ -1,12 +1,13 @@
 // Attention of one head, forward and backward, with the scores in a core's own cache.
 // Asks for one row of what the next head reads. Its rows lie far apart, so that the processor does not guess them, and a head takes
-// as long as they need. @param slopes of contexts; null where they are not read
-RM_INLINE void fetchRow(const AttentionJob& job, int64_t item, int64_t row, const float* slopes) {
+// as long as they need. @param others matrices of a head's size that are read too; null where there are none
+RM_INLINE void fetchRow(const AttentionJob& job, int64_t item, int64_t row, std::initializer_list<const float*> others) {
   if (item >= job.batch * job.heads) return;
   const int64_t features = job.features(), place = item / job.heads * job.length + row, column = item % job.heads * job.size;
   for (int64_t k = 0; k < job.size; k += 16) {
     for (int64_t part = 0; part < 3; part++) __builtin_prefetch(job.projected + (place * 3 + part) * features + column + k, 0, 2);
-    if (slopes != nullptr) __builtin_prefetch(slopes + place * features + column + k, 0, 2);
+    for (const float* other : others)
+      if (other != nullptr) __builtin_prefetch(other + place * features + column + k, 0, 2);
   }
 }
 
@@ -36,7 +37,7 @@ RM_INLINE void packLines(const float* rows, int64_t count, int64_t width, Held<u
 
 RM_INLINE void turnPairs(const AttentionJob& job, const Held<float>& rows, Held<uint32_t>& turned) {
   const int64_t narrow = heldWidth(job.size);
-  packTurned(job.length, narrow, turned.data(), heldWidth(job.length), [&](int64_t i) { return rows.data() + i * narrow; });
+  packTurned<false>(job.length, narrow, turned.data(), heldWidth(job.length), [&](int64_t i) { return rows.data() + i * narrow; });
 }
 
 RM_INLINE void takeHead(const AttentionJob& job, int64_t sample, int64_t head, AttentionRoom& room) {
@@ -47,12 +48,12 @@ RM_INLINE void takeHead(const AttentionJob& job, int64_t sample, int64_t head, A
     packRows(room.queries.data(), job.length, job.size, room.queryRows);
     turnPairs(job, room.keys, room.turnedKeyPairs);
   } else {
-    turn(room.keys.data(), heldWidth(job.size), job.length, job.size, room.turnedKeys.data(), heldWidth(job.length));
+    turn<false>(room.keys.data(), heldWidth(job.size), job.length, job.size, room.turnedKeys.data(), heldWidth(job.length));
   }
   std::memcpy(room.mask.data(), job.mask + sample * job.length, job.length * sizeof(float));
 }
 
-// Scores of rows first to first + count of a head, mask added, into room.scores.
+// Scores of rows first to first + count of a head, without the mask, into room.scores.
 RM_INLINE void scoreRows(const AttentionJob& job, int64_t first, int64_t count, AttentionRoom& room) {
   const int64_t wide = heldWidth(job.length), narrow = heldWidth(job.size), half = narrow / 2;
   if (job.narrow)
@@ -61,10 +62,11 @@ RM_INLINE void scoreRows(const AttentionJob& job, int64_t first, int64_t count, 
   else
     multiplySmall({room.queries.data() + first * narrow, narrow, 1}, room.turnedKeys.data(), wide, room.scores.data(), wide,
                   count, wide, job.size, false);
-  for (int64_t i = 0; i < count; i++) {
-    float* row = room.scores.data() + i * wide;
-    for (int64_t j = 0; j < wide; j += kLanes) store(row + j, load(row + j) + load(room.mask.data() + j));
-  }
+}
+
+// Scores from `at` on, masked. @param mask null: nothing is added
+RM_INLINE V masked(const float* row, const float* mask, int64_t at) {
+  return mask == nullptr ? load(row + at) : load(row + at) + load(mask + at);
 }
 
 // Place of a row among those of all heads, [batch, heads, length].
@@ -76,13 +78,13 @@ struct RowStats {
 };
 
 // @param wide length of the row, with padding that is far below all scores
-RM_INLINE RowStats exponentials(float* row, int64_t wide) {
-  V most = load(row);
-  for (int64_t j = kLanes; j < wide; j += kLanes) most = larger(most, load(row + j));
+RM_INLINE RowStats exponentials(float* row, const float* mask, int64_t wide) {
+  V most = masked(row, mask, 0);
+  for (int64_t j = kLanes; j < wide; j += kLanes) most = larger(most, masked(row, mask, j));
   const float top = largest(most);
   V total{};
   for (int64_t j = 0; j < wide; j += kLanes) {
-    const V e = exponential(load(row + j) - top);
+    const V e = exponential(masked(row, mask, j) - top);
     total += e;
     store(row + j, e);
   }
@@ -100,8 +102,9 @@ static void attend(const AttentionJob& job, const Result& context, int64_t item,
     scoreRows(job, first, count, room);
     for (int64_t i = 0; i < count; i++) {
       float* row = room.scores.data() + i * wide;
-      fetchRow(job, item + 1, first + i, nullptr);
-      const auto [top, inverse] = exponentials(row, wide);
+      fetchPast(context, (sample * job.length + first + i) * features + head * job.size, job.size);
+      fetchRow(job, item + 1, first + i, {});
+      const auto [top, inverse] = exponentials(row, room.mask.data(), wide);
       const int64_t place = rowIndex(job, item, first + i);
       job.stats[2 * place] = top;
       job.stats[2 * place + 1] = inverse;
@@ -156,7 +159,7 @@ RM_INLINE void slopesOfPairs(const AttentionJob& job, float top, float inverse, 
   const float* factors = job.dropout.drops ? room.factors.data() : nullptr;
   V product{};
   for (int64_t j = 0; j < wide; j += kLanes) {
-    const V p = exponential(load(row + j) - top) * inverse;
+    const V p = exponential(masked(row, room.mask.data(), j) - top) * inverse;
     V d = load(slope + j);
     if (factors != nullptr) d = d * load(factors + j);
     product += p * d;
@@ -190,7 +193,7 @@ static void attendGradient(const AttentionGradientJob& job, int64_t item, Attent
     packTurnedLines(room.queries.data(), narrow, f.length, narrow, room.turnedQueryRows.data(), turnedRow);
     packTurnedLines(room.dContext.data(), narrow, f.length, narrow, room.turnedDContextRows.data(), turnedRow);
   } else {
-    turn(room.values.data(), narrow, f.length, f.size, room.turnedValues.data(), wide);
+    turn<false>(room.values.data(), narrow, f.length, f.size, room.turnedValues.data(), wide);
   }
   for (int64_t first = 0; first < f.length; first += kHeldRows) {
     const int64_t count = std::min(kHeldRows, f.length - first);
@@ -204,7 +207,9 @@ static void attendGradient(const AttentionGradientJob& job, int64_t item, Attent
       multiplySmall({dContext, narrow, 1}, room.turnedValues.data(), wide, slopes, wide, count, wide, f.size, false);
     for (int64_t i = 0; i < count; i++) {
       float *row = scores + i * wide, *slope = slopes + i * wide;
-      fetchRow(f, item + 1, first + i, job.dContext);
+      for (int64_t part = 0; part < 3; part++)
+        fetchPast(job.dProjected, ((sample * f.length + first + i) * 3 + part) * features + head * f.size, f.size);
+      fetchRow(f, item + 1, first + i, {job.dContext, f.narrow ? nullptr : job.context});
       const int64_t place = rowIndex(f, item, first + i);
       const float top = f.stats[2 * place], inverse = f.stats[2 * place + 1];
       if (f.dropout.drops)
@@ -219,7 +224,7 @@ static void attendGradient(const AttentionGradientJob& job, int64_t item, Attent
         product += load(context + k, f.size - k) * load(dContext + i * narrow + k);
       const float mean = sum(product);
       for (int64_t j = 0; j < wide; j += kLanes) {
-        const V p = exponential(load(row + j) - top) * inverse;
+        const V p = exponential(masked(row, room.mask.data(), j) - top) * inverse;
         V kept = p, d = load(slope + j);
         if (f.dropout.drops) {
           const V factors = load(room.factors.data() + j);
@@ -252,8 +257,8 @@ static void attendGradient(const AttentionGradientJob& job, int64_t item, Attent
                         count, narrow, f.length, false);
   }
   if (f.narrow) {
-    turn(room.turnedDValues.data(), wide, narrow, f.length, room.dValues.data(), narrow);
-    turn(room.turnedDKeys.data(), wide, narrow, f.length, room.dKeys.data(), narrow);
+    turn<false>(room.turnedDValues.data(), wide, narrow, f.length, room.dValues.data(), narrow);
+    turn<false>(room.turnedDKeys.data(), wide, narrow, f.length, room.dKeys.data(), narrow);
   }
   putRows(job, sample, head, 0, f.scale, room.dQueries.data());
   // The queries were scaled already.

@@ -7,7 +7,7 @@ RM_INLINE void takeMix(const MixJob& job, int64_t sequence, int64_t start, int64
   for (int64_t i = 0; i < length; i++)
     std::memcpy(room.rows.data() + i * narrow, job.rows + (start + i) * features, features * sizeof(float));
   room.turned.assign(narrow * wide, 0.f);
-  turn(room.rows.data(), narrow, length, features, room.turned.data(), wide);
+  turn<false>(room.rows.data(), narrow, length, features, room.turned.data(), wide);
   room.scores.assign(job.heads * wide, 0.f);
   const float* queries = job.queries + sequence * job.heads * features;
   multiplySmall(Operand<float>{queries, features, 1}, room.turned.data(), wide, room.scores.data(), wide, job.heads, wide, features,
@@ -18,7 +18,7 @@ RM_INLINE void takeMix(const MixJob& job, int64_t sequence, int64_t start, int64
   for (int64_t head = 0; head < job.heads; head++) {
     float *row = room.scores.data() + head * wide, *kept = room.kept.data() + head * wide, *factors = room.factors.data() + head * wide;
     std::fill(row + length, row + wide, -1e30f);
-    const float inverse = exponentials(row, wide).inverse;
+    const float inverse = exponentials(row, nullptr, wide).inverse;
     if (job.dropout.drops)
       dropoutFactors(job.dropout, (sequence * job.heads + head) * job.tokens + start, length, factors, room.numbers.data());
     for (int64_t j = 0; j < wide; j += kLanes) {

@@ -13,7 +13,7 @@ RM_INLINE void packColumnsOf(const NarrowProductJob& job, const Element* b, int6
   for (int64_t j = first * kProductUnit; j < end * kProductUnit; j += kStrip) {
     uint32_t* strip = job.right + j * job.pairs();
     if (product.turnedB)
-      packTurned(product.columns - j, product.depth, strip, kStrip,
+      packTurned<true>(product.columns - j, product.depth, strip, kStrip,
                  [&](int64_t column) { return b + (j + column) * product.depth; });
     else packAcross(b + j, product.columns, product.depth, product.columns - j, strip, kStrip);
   }

@@ -109,63 +109,106 @@ RM_INLINE void packAcross(const Element* from, int64_t row, int64_t depth, int64
     }
 }
 
-// Lines of as many words as a register has, and as many lines of them: rows become columns.
-RM_INLINE void turnWords(U (&lines)[kLanes]) {
-  for (int64_t step = 1; step < kLanes; step *= 2) {
-    U low{}, high{};
-    for (int64_t i = 0; i < kLanes; i++) {
-      // Of two lines `step` apart, blocks of `step` words change places.
-      const bool second = (i & step) != 0;
-      low[i] = second ? kLanes + i - step : i;
-      high[i] = second ? kLanes + i : i + step;
-    }
+// Of each two lines `Step` apart, blocks of `Step` words change places.
+template <int64_t Step>
+RM_INLINE void exchangeWords(U (&lines)[kLanes]) {
+  U low{}, high{};
 #pragma GCC unroll 16
-    for (int64_t i = 0; i < kLanes; i++) {
-      if ((i & step) != 0) continue;
-      const U a = lines[i], b = lines[i + step];
-      lines[i] = __builtin_shuffle(a, b, low);
-      lines[i + step] = __builtin_shuffle(a, b, high);
-    }
+  for (int64_t i = 0; i < kLanes; i++) {
+    const bool second = (i & Step) != 0;
+    low[i] = second ? kLanes + i - Step : i;
+    high[i] = second ? kLanes + i : i + Step;
+  }
+#pragma GCC unroll 16
+  for (int64_t i = 0; i < kLanes; i++) {
+    if ((i & Step) != 0) continue;
+    const U a = lines[i], b = lines[i + Step];
+    lines[i] = __builtin_shuffle(a, b, low);
+    lines[i + Step] = __builtin_shuffle(a, b, high);
   }
 }
 
-// Lines of `width` elements, packed in pairs, with rows as columns: to [width ÷ 2][stride]. Lines beyond the last are 0.
-template <class LineOf>
-RM_INLINE void packTurned(int64_t lines, int64_t width, uint32_t* to, int64_t stride, const LineOf& lineOf) {
-  const int64_t pairs = (width + 1) / 2;
-  for (int64_t j = 0; j < stride; j += kLanes)
-    for (int64_t k = 0; k < pairs; k += kLanes) {
-      U words[kLanes] = {};
-      for (int64_t c = 0; c < std::min(kLanes, lines - j); c++)
-        words[c] = packedWords(lineOf(j + c) + 2 * k, width - 2 * k);
-      turnWords(words);
-      for (int64_t i = 0; i < std::min(kLanes, pairs - k); i++)
-        std::memcpy(to + (k + i) * stride + j, &words[i], sizeof words[i]);
-    }
+// Lines of as many words as a register has, and as many lines of them: rows become columns.
+RM_INLINE void turnWords(U (&lines)[kLanes]) {
+  exchangeWords<1>(lines);
+  exchangeWords<2>(lines);
+  if constexpr (kLanes > 4) exchangeWords<4>(lines);
+  if constexpr (kLanes > 8) exchangeWords<8>(lines);
 }
 
-// Rows of floats become columns: of [rows][fromRow] to [columns][toRow].
+// Turns a block of lines, at most as many as a register has words. A whole one stays in registers; another is filled up with zeros.
+// @param lineAt words of one line
+// @param put takes the words of one column
+template <class LineAt, class Put>
+RM_INLINE void turnBlock(int64_t lines, int64_t columns, const LineAt& lineAt, const Put& put) {
+  if (lines >= kLanes && columns >= kLanes) {
+    U words[kLanes];
+#pragma GCC unroll 16
+    for (int64_t r = 0; r < kLanes; r++) words[r] = lineAt(r);
+    turnWords(words);
+#pragma GCC unroll 16
+    for (int64_t r = 0; r < kLanes; r++) put(r, words[r]);
+    return;
+  }
+  U words[kLanes] = {};
+  for (int64_t r = 0; r < std::min(kLanes, lines); r++) words[r] = lineAt(r);
+  turnWords(words);
+  for (int64_t r = 0; r < std::min(kLanes, columns); r++) put(r, words[r]);
+}
+
+// How many bytes ahead lines in memory are asked for while they are turned: the processor does not guess so many at a time.
+constexpr int64_t kTurnAhead = 256;
+
+// Asks for what is to be read a little after element `at` of line r: behind it, or where the line ends in the next block of lines.
+template <class LineOf>
+RM_INLINE void fetchLine(const LineOf& lineOf, int64_t r, int64_t at, int64_t width) {
+  const int64_t ahead = at + kTurnAhead / (int64_t)sizeof *lineOf(r);
+  __builtin_prefetch(ahead < width ? lineOf(r) + ahead : lineOf(r + kLanes) + (ahead - width));
+}
+
+// Lines of `width` elements, packed in pairs, with rows as columns: to [width ÷ 2][stride]. Lines beyond the last are 0.
+// @tparam Far whether lines come from memory and not from a core's own cache
+template <bool Far, class LineOf>
+RM_INLINE void packTurned(int64_t lines, int64_t width, uint32_t* to, int64_t stride, const LineOf& lineOf) {
+  constexpr int64_t ofLine = 64 / sizeof *lineOf(0);
+  const int64_t pairs = (width + 1) / 2;
+  for (int64_t j = 0; j < stride; j += kLanes)
+    for (int64_t k = 0; k < pairs; k += kLanes)
+      turnBlock(
+          lines - j, pairs - k,
+          [&](int64_t r) {
+            if constexpr (Far)
+              for (int64_t i = 2 * k; i < 2 * (k + kLanes); i += ofLine) fetchLine(lineOf, j + r, i, width);
+            return packedWords(lineOf(j + r) + 2 * k, width - 2 * k);
+          },
+          [&](int64_t r, U words) { std::memcpy(to + (k + r) * stride + j, &words, sizeof words); });
+}
+
+// Rows of floats become columns: of [rows][fromRow] to [columns][toRow]. @tparam Far as above
+template <bool Far>
 RM_INLINE void turn(const float* from, int64_t fromRow, int64_t rows, int64_t columns, float* to, int64_t toRow) {
+  const auto lineOf = [&](int64_t row) { return from + row * fromRow; };
   for (int64_t i = 0; i < rows; i += kLanes)
-    for (int64_t j = 0; j < columns; j += kLanes) {
-      U words[kLanes] = {};
-      for (int64_t r = 0; r < std::min(kLanes, rows - i); r++) words[r] = (U)load(from + (i + r) * fromRow + j, columns - j);
-      turnWords(words);
-      for (int64_t r = 0; r < std::min(kLanes, columns - j); r++) store(to + (j + r) * toRow + i, (V)words[r], rows - i);
-    }
+    for (int64_t j = 0; j < columns; j += kLanes)
+      turnBlock(
+          rows - i, columns - j,
+          [&](int64_t r) {
+            if constexpr (Far) fetchLine(lineOf, i + r, j, columns);
+            return (U)load(lineOf(i + r) + j, columns - j);
+          },
+          [&](int64_t r, U words) { store(to + (j + r) * toRow + i, (V)words, rows - i); });
 }
 
 // Lines of `width` floats, `row` apart, two and two, and rows as columns: to [width'][toRow], a word to two lines. `width` is whole
 // registers; lines beyond the last are 0.
 RM_INLINE void packTurnedLines(const float* from, int64_t row, int64_t lines, int64_t width, uint32_t* to, int64_t toRow) {
   for (int64_t p = 0; 2 * p < lines; p += kLanes)
-    for (int64_t j = 0; j < width; j += kLanes) {
-      U words[kLanes] = {};
-      for (int64_t k = 0; k < kLanes && 2 * (p + k) < lines; k++) {
-        const float* line = from + 2 * (p + k) * row + j;
-        words[k] = pairsOf(load(line), 2 * (p + k) + 1 < lines ? load(line + row) : V{});
-      }
-      turnWords(words);
-      for (int64_t r = 0; r < kLanes; r++) std::memcpy(to + (j + r) * toRow + p, &words[r], sizeof words[r]);
-    }
+    for (int64_t j = 0; j < width; j += kLanes)
+      turnBlock(
+          (lines + 1) / 2 - p, kLanes,
+          [&](int64_t r) {
+            const float* line = from + 2 * (p + r) * row + j;
+            return pairsOf(load(line), 2 * (p + r) + 1 < lines ? load(line + row) : V{});
+          },
+          [&](int64_t r, U words) { std::memcpy(to + (j + r) * toRow + p, &words, sizeof words); });
 }

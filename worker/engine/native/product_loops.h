@@ -40,7 +40,7 @@ RM_INLINE void packColumns(const ProductJob& job, int64_t k0, int64_t depth, int
       continue;
     }
     if (width < kStrip) std::fill(strip, strip + depth * kStrip, 0.f);
-    turn(job.b + (first + j) * job.depth + k0, job.depth, width, depth, strip, kStrip);
+    turn<true>(job.b + (first + j) * job.depth + k0, job.depth, width, depth, strip, kStrip);
   }
 }
 

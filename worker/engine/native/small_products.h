@@ -71,4 +71,11 @@ struct TileScope {
 };
 // To a large result that is not read again soon.
 RM_INLINE void putPast(const Result& to, int64_t at, V v, int64_t n) { put(to, at, v, n); }
+// Asks for the lines that n elements will be put past.
+RM_INLINE void fetchPast(const Result& to, int64_t at, int64_t n) {
+  if (to.narrow == nullptr)
+    for (int64_t k = 0; k < n; k += 16) __builtin_prefetch(to.wide + at + k, 1, 2);
+  else
+    for (int64_t k = 0; k < n; k += 32) __builtin_prefetch(to.narrow + at + k, 1, 2);
+}
 #endif

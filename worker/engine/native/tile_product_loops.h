@@ -21,7 +21,7 @@ RM_INLINE void packColumnsOf(const NarrowProductJob& job, const Element* b, int6
         uint32_t* to = job.right + j * held + k / 2 * kTile;
         const int64_t depth = std::min(2 * kTile, product.depth - k);
         if (depth < 2 * kTile) std::memset(to, 0, kTileWords * sizeof *to);
-        packTurned(std::max<int64_t>(0, product.columns - j), depth, to, kTile, [&](int64_t column) {
+        packTurned<false>(std::max<int64_t>(0, product.columns - j), depth, to, kTile, [&](int64_t column) {
           const Element* line = b + (j + column) * product.depth + k;
           __builtin_prefetch(line + kLinesAhead * kTile);
           return line;

@@ -31,6 +31,9 @@ RM_INLINE void putPast(const Result& to, int64_t at, V v, int64_t n) {
   else put(to, at, v, n);
 }
 
+// What is put past the caches is not read into them.
+RM_INLINE void fetchPast(const Result&, int64_t, int64_t) {}
+
 // Tiles of an operand: words from one line of a tile to the next, from a tile to the next one of the depth, and to the
 // next one of another row of a, or column of b.
 struct TileOperand {
