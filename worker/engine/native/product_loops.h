@@ -16,7 +16,7 @@ template <int R, class Element>
 RM_INLINE void productTile(const Operand<Element>& a, const Element* strip, float* c, int64_t cRow, int64_t depth, bool adds,
                            int64_t width) {
   if (width >= kStrip) {
-    tile<R, kTileVectors>(a, strip, kStrip, c, cRow, depth, adds);
+    tile<R, kTileVectors, true>(a, strip, kStrip, c, cRow, depth, adds);
     return;
   }
   float aside[R * kStrip] = {};

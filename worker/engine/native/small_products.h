@@ -10,23 +10,36 @@ RM_INLINE V addProduct(V sum, float left, V right) { return sum + left * right; 
 RM_INLINE V loadRegister(const float* p) { return load(p); }
 
 // c[i][·] (+)= Σ_k a(i, k) · b[k][·] for R rows and C vectors of columns. b and c are row by row.
-template <int R, int C, class Element>
+// @tparam Far whether a and c come from memory. Lines of c are then asked for in turn while sums are made: all of them at the end
+// would take all places that a core has for lines on their way, and b's would have to wait. So are the rows behind a's.
+template <int R, int C, bool Far = false, class Element>
 RM_INLINE void tile(const Operand<Element>& a, const Element* b, int64_t bRow, float* c, int64_t cRow, int64_t depth, bool adds) {
   V sums[R][C];
 #pragma GCC unroll 16
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 16
     for (int j = 0; j < C; j++) sums[i][j] = adds ? load(c + i * cRow + j * kLanes) : V{};
-  for (int64_t k = 0; k < depth; k++) {
-    decltype(loadRegister(b)) right[C];
+  const auto add = [&](int64_t first, int64_t end) {
+    for (int64_t k = first; k < end; k++) {
+      if (Far && a.column == 1) __builtin_prefetch(a.data + R * (a.row + k));
+      decltype(loadRegister(b)) right[C];
 #pragma GCC unroll 16
-    for (int j = 0; j < C; j++) right[j] = loadRegister(b + k * bRow + j * kLanes);
+      for (int j = 0; j < C; j++) right[j] = loadRegister(b + k * bRow + j * kLanes);
 #pragma GCC unroll 16
-    for (int i = 0; i < R; i++) {
-      const Element left = a.data[i * a.row + k * a.column];
+      for (int i = 0; i < R; i++) {
+        const Element left = a.data[i * a.row + k * a.column];
 #pragma GCC unroll 16
-      for (int j = 0; j < C; j++) sums[i][j] = addProduct(sums[i][j], left, right[j]);
+        for (int j = 0; j < C; j++) sums[i][j] = addProduct(sums[i][j], left, right[j]);
+      }
     }
+  };
+  if constexpr (Far) {
+    for (int64_t i = 0; i < R; i++) {
+      for (int64_t j = 0; j < C * kLanes; j += kMostLanes) __builtin_prefetch(c + i * cRow + j, 1);
+      add(depth * i / R, depth * (i + 1) / R);
+    }
+  } else {
+    add(0, depth);
   }
 #pragma GCC unroll 16
   for (int i = 0; i < R; i++)
