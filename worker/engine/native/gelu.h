@@ -22,7 +22,7 @@ class Gelu : public OpKernel {
     const int64_t rows = shape.dim_size(0), features = shape.dim_size(1);
     RM_RESULT(context, 0, shape, y)
     const GeluRows job = {rows, features, floats(context, 0), floats(context, 1), nullptr, y, nullptr};
-    inParallel(context, rows, features * 3, [&](int64_t first, int64_t end) { RM_CALL(geluRows, job, first, end); });
+    inParallel(context, rows, features * 3, [&](int64_t first, int64_t end) { RM_CALL_NARROW(geluRows, job, first, end); });
   }
 };
 REGISTER_KERNEL_BUILDER(Name("RingmasterGelu").Device(tensorflow::DEVICE_CPU), Gelu);
@@ -47,7 +47,7 @@ class GeluGradient : public OpKernel {
     std::vector<float> parts(blocks * features, 0.f);
     const GeluRows job = {rows, features, floats(context, 1), floats(context, 2), floats(context, 0), dx, parts.data()};
     inParallel(context, blocks, kBlockRows * features * 4,
-               [&](int64_t first, int64_t end) { RM_CALL(geluGradient, job, first, end); });
+               [&](int64_t first, int64_t end) { RM_CALL_NARROW(geluGradient, job, first, end); });
     addBlocks(parts.data(), blocks, features, dbias);
   }
 };

@@ -29,6 +29,7 @@ namespace avx512bf16 {
 #include "small_products.h"
 #include "product_loops.h"
 #include "narrow_product_loops.h"
+#include "row_loops.h"
 #include "attention_loops.h"
 }  // namespace avx512bf16
 }  // namespace ringmaster

@@ -84,7 +84,7 @@ class LayerNormGradient : public OpKernel {
     inParallel(context, blocks, kBlockRows * features * 4, [&](int64_t first, int64_t end) {
       std::vector<float> factors(features + kMostLanes);
       std::vector<int16_t> numbers(features + 2 * kNumbers);
-      RM_CALL(normGradient, job, first, end, factors.data(), numbers.data());
+      RM_CALL_NARROW(normGradient, job, first, end, factors.data(), numbers.data());
     });
     std::vector<float> sums(features * 3);
     addBlocks(parts.data(), blocks, features * 3, sums.data());
