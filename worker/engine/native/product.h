@@ -1,5 +1,5 @@
-// Matrix products with the same bits for any number of threads, in the place of BatchMatMulV2: in float32 where oneDNN divides a
-// sum over its threads (processors without AVX-512), and of operands that are rounded to bfloat16 on the way, so that
+// Matrix products with the same bits for any number of threads, in the place of BatchMatMulV2: in float32, as oneDNN divides a sum
+// over its threads on processors without AVX-512, and of operands that are rounded to bfloat16 on the way, so that
 // nothing is cast in memory.
 #pragma once
 #include <functional>
