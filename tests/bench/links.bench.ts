@@ -1,8 +1,9 @@
 /**
- * `npm run bench:links [-- --mbits 10000,1000,200 --wires int32,int16,int8-block --hooks none,bf16,powersgd --workers 2
+ * `npm run bench:links [-- --mbits unshaped,10000,1000,200 --wires int32,int16,int8-block --hooks none,bf16,powersgd --workers 2
  * --precision fp32 --rounds 3 --steps 5]`: samples/s of workers on separate hosts (network namespaces) whose links are held to
  * a speed by a token bucket (`tc tbf`), each of our wire formats beside PyTorch DDP over gloo with each of its communication hooks,
  * in turn, MiniLM's shape, 8 rows of 128 tokens per worker, dropout 0.1. Ours is the real program, one process a host.
+ * `unshaped`: the same hosts and links without a bucket, for the ratio that a slower link is compared with.
  * `--short`: a tiny model; `--no-peer`: our side only. Skips, saying so, where namespaces are not permitted.
  */
 import { availableParallelism } from "node:os";
@@ -10,7 +11,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { createNetwork, networksPermitted, type Network } from "../support/network-hosts.ts";
-import { readBenchFlags, runBench } from "./support/bench-flags.ts";
+import { readBenchFlags, runBench, WrongFlag } from "./support/bench-flags.ts";
 import { writeFullRows } from "./support/full-rows.ts";
 import { trainOnHosts, type HostsJob } from "./support/hosts-run.ts";
 import { benchFolder, endWithBench } from "./support/leftovers.ts";
@@ -24,6 +25,20 @@ const warmUpSteps = 3;
 const tuningSteps = 2;
 const hookSchema = z.enum(["none", "bf16", "powersgd"]);
 
+/** Mbit/s that a link is held to; null for one that is not. */
+type Speed = number | null;
+
+function readSpeed(text: string): Speed {
+  if (text === "unshaped") return null;
+  const megabits = Number(text);
+  if (megabits > 0) return megabits;
+  throw new WrongFlag(`--mbits: expected numbers above 0 or unshaped, found ${text}`);
+}
+
+function nameOf(speed: Speed): string {
+  return speed === null ? "unshaped" : String(speed);
+}
+
 interface Job extends HostsJob {
   readonly rounds: number;
   readonly steps: number;
@@ -33,7 +48,7 @@ interface Job extends HostsJob {
 
 /** What one contender came to at one speed. */
 interface Row {
-  readonly megabits: number;
+  readonly megabits: Speed;
   readonly side: "ours" | "pytorch";
   /** Our wire format, or DDP's hook. */
   readonly form: string;
@@ -61,7 +76,7 @@ function placeOf({ hosts: [, ...workers] }: Network): RanksPlace {
 /** Measures all contenders over one speed; the sides take turns in who is first. */
 async function measure(
   job: Job,
-  megabits: number,
+  megabits: Speed,
 ): Promise<{ rows: Row[]; versions: PeerVersions | null }> {
   const names = ["lead", ...Array.from({ length: job.workers }, (_, index) => `worker-${index}`)];
   const network = createNetwork(names);
@@ -73,7 +88,7 @@ async function measure(
     return row;
   };
   try {
-    for (const host of network.hosts.slice(1)) host.limit(megabits);
+    if (megabits !== null) for (const host of network.hosts.slice(1)) host.limit(megabits);
     const { modelFolder, rows: perWorker, tokens, precision, workers } = job;
     const peerJob = { modelFolder, rows: perWorker, tokens, precision, worldSize: workers };
     const turns = job.wires.map((wire) => {
@@ -105,7 +120,9 @@ async function measure(
         found.set(index, (await turns[index]?.()) ?? Number.NaN);
       }
       const told = rows.map(({ form }, index) => `${form} ${found.get(index)?.toFixed(1)}`);
-      tellProgress(`${megabits} Mbit/s, round ${round + 1} of ${job.rounds}: ${told.join(", ")}`);
+      tellProgress(
+        `Mbit/s: ${nameOf(megabits)}, round ${round + 1} of ${job.rounds}: ${told.join(", ")}`,
+      );
     }
     return { rows, versions: peers[0]?.peer.versions ?? null };
   } finally {
@@ -116,7 +133,7 @@ async function measure(
 
 async function main(): Promise<void> {
   const flags = readBenchFlags(process.argv.slice(2), {
-    mbits: ["10000", "1000", "200"],
+    mbits: ["unshaped", "10000", "1000", "200"],
     wires: ["int32", "int16", "int8-block"],
     hooks: ["none", "bf16", "powersgd"],
     workers: 2,
@@ -126,6 +143,7 @@ async function main(): Promise<void> {
     short: false,
     "no-peer": false,
   });
+  const speeds = flags.mbits.map(readSpeed);
   if (!networksPermitted()) {
     const skipped = "network namespaces are not permitted here";
     console.log(`Skipped: ${skipped}`);
@@ -156,7 +174,7 @@ async function main(): Promise<void> {
   try {
     await writeRandomBert(job.modelFolder, shape, 0.1);
     writeFullRows(job.trainFile, shape, tokens);
-    for (const megabits of flags.mbits.map(Number)) {
+    for (const megabits of speeds) {
       const one = await measure(job, megabits);
       versions = one.versions;
       measured.push(...one.rows);
@@ -164,7 +182,7 @@ async function main(): Promise<void> {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  const medianOf = (megabits: number, hook: string): number => {
+  const medianOf = (megabits: Speed, hook: string): number => {
     const row = measured.find(
       (r) => r.megabits === megabits && r.side === "pytorch" && r.form === hook,
     );
@@ -187,7 +205,7 @@ async function main(): Promise<void> {
       "loss after",
     ],
     ...results.map((r) => [
-      String(r.megabits),
+      nameOf(r.megabits),
       r.side === "ours" ? "Ringmaster" : "PyTorch DDP",
       r.form,
       formatSpread(r.samplesPerSecond),

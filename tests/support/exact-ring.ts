@@ -4,29 +4,31 @@ import { maxBytes, sumIntegers } from "../../worker/ring/accumulate.ts";
 import { collectivesOver, type Collectives, type Place } from "../../worker/ring/collectives.ts";
 import { narrowSumOver } from "../../worker/ring/narrow-sum.ts";
 import { pairReduction } from "../../worker/ring/pair-reduction.ts";
+import { carryingOver } from "../../worker/ring/ring-carry.ts";
 import type { SharedCollectives } from "../../worker/ring/shared-collectives.ts";
 
 type HearsIntegers = (count: number) => void;
 
 /** @param onIntegers hears how many integers are summed, wide or narrow */
 export function exactRingOver(place: Place, onIntegers?: HearsIntegers): ExactRing {
-  return { ...integersOver(collectivesOver(place), onIntegers), direct: null };
+  const carrying = carryingOver(place);
+  return { ...integersOver(collectivesOver(place), onIntegers), direct: null, carrying };
 }
 
 /** The same of a ring of two, in which both reach each other. */
 export function exactRingOfTwo(place: Place, onIntegers?: HearsIntegers): ExactRing {
-  return { ...integersOver(collectivesOver(place), onIntegers), direct: pairReduction(place) };
+  return { ...exactRingOver(place, onIntegers), direct: pairReduction(place) };
 }
 
 /** @param onIntegers hears how many integers are summed: those that owners make are not */
 export function exactRingShared(shared: SharedCollectives, onIntegers?: HearsIntegers): ExactRing {
-  return { ...integersOver(shared, onIntegers), direct: shared };
+  return { ...integersOver(shared, onIntegers), direct: shared, carrying: null };
 }
 
 function integersOver(
   collectives: Collectives,
   onIntegers: HearsIntegers = () => undefined,
-): Omit<ExactRing, "direct"> {
+): Omit<ExactRing, "direct" | "carrying"> {
   const narrow = narrowSumOver(collectives);
   return {
     worldSize: collectives.rankCount,

@@ -6,15 +6,15 @@ import { magnitudeBits } from "./block-layout.ts";
 import type { Bucket } from "./buckets.ts";
 import type { OpenGroup } from "./gradient-sum.ts";
 import type { ExactKernels, Grid, Run } from "./kernels.ts";
-import { canBeOwned, sumByOwners, type DirectReduction } from "./owner-sums.ts";
 import type { Ownership, Region } from "./ownership.ts";
 import type { Segment } from "../ring/segments.ts";
 import type { WireForm } from "../../foundation/gradient-wire.ts";
 import type { SumProof } from "./sum-proof.ts";
 import type { SlotForm, Slots } from "./slots.ts";
+import { WholeSums, type WholeRing } from "./whole-sums.ts";
 
 /** What the exact sum needs of a ring: reductions that depend on nothing but the values. */
-export interface ExactRing {
+export interface ExactRing extends WholeRing {
   /** Ranks; the only one has nothing to exchange. */
   readonly worldSize: number;
   /** Sums integers over all ranks, in place. */
@@ -29,8 +29,6 @@ export interface ExactRing {
   ): Promise<void>;
   /** Keeps the largest byte of all ranks at each place. */
   maxBytes(bytes: Uint8Array, signal: AbortSignal): Promise<void>;
-  /** Where ranks reach each other directly; null elsewhere. */
-  readonly direct: DirectReduction | null;
 }
 
 /** What a group is added up with. */
@@ -70,13 +68,15 @@ export class GroupSum implements OpenGroup {
   /** Bits of a magnitude. */
   readonly #narrow: number;
   readonly #wide: number;
-  /** Slots that each rank fills, once they have told each other. */
-  #held: readonly number[] | null = null;
+  /** Sums whose integers are not exchanged here; null where all integers are. */
+  readonly #wholeSums: WholeSums | null;
 
   constructor(ground: GroupGround) {
     this.#ground = ground;
     this.#narrow = magnitudeBits(ground.groupCount, ground.wire.bits);
     this.#wide = magnitudeBits(ground.groupCount);
+    const exchangesAll = ground.ownership !== null || ground.wire.bits !== 32;
+    this.#wholeSums = exchangesAll ? null : new WholeSums({ ...ground, bits: this.#wide });
     ground.grid.exponents.fill(0);
   }
 
@@ -87,8 +87,8 @@ export class GroupSum implements OpenGroup {
     const { whole, rows } = slots.runs(held, bucket);
     for (const run of rows) kernels.raiseExponents(run, grid);
     const alone = ring.worldSize === 1;
-    // Whole parts whose sums are made without integers in memory leave their exponents at 0, so they take no places.
-    const isMade = alone || (await this.#makeByOwners(whole, ring, signal));
+    // Whole parts whose sums are made without integers in memory have exponents of 0 by then, so they take no places.
+    const isMade = alone || ((await this.#wholeSums?.makeByOwners(whole, ring, signal)) ?? false);
     if (alone) {
       for (const run of whole) kernels.sumAlone(vector, run, { grid, bits: bitsOf(run) });
     } else {
@@ -96,41 +96,17 @@ export class GroupSum implements OpenGroup {
       const agreed = isMade ? this.#rowBlocks(bucket) : this.#agreed(bucket);
       if (agreed !== null) await ring.maxBytes(grid.exponents.subarray(...agreed), signal);
     }
+    const isCarried = !isMade && ((await this.#wholeSums?.carry(whole, ring, signal)) ?? false);
     const places = this.#place(bucket);
     const { start, wholeEnd, end } = places;
     if (held === 0) sums.fill(0, start, wholeEnd);
-    else if (!isMade)
+    else if (!isMade && !isCarried)
       for (const run of whole) kernels.quantise(sums, run, { grid, bits: bitsOf(run), add: false });
     sums.fill(0, wholeEnd, end);
     for (const run of rows) kernels.quantise(sums, run, { grid, bits: bitsOf(run), add: true });
     if (!alone) await this.#exchange(bucket, places, ring, signal);
     for (const blocks of alone ? this.#blocks(bucket) : this.#ownBlocks(bucket))
       this.#scaleBack(...blocks);
-  }
-
-  /**
-   * Has owners make the sums of whole parts where ranks reach each other directly. What a rank with several microbatches
-   * would have to show is more than their integers' sum, so there integers travel. @returns false where owners make none
-   */
-  async #makeByOwners(
-    whole: readonly Run[],
-    ring: ExactRing,
-    signal: AbortSignal,
-  ): Promise<boolean> {
-    const { direct } = ring;
-    const { ownership, wire, scratch, groupCount, held } = this.#ground;
-    if (direct === null || ownership !== null || wire.bits !== 32) return false;
-    if (groupCount > direct.rankCount || !canBeOwned(direct.rankCount, scratch)) return false;
-    if (this.#held === null) {
-      const told = Array.from({ length: direct.rankCount }, () => Uint8Array.of(held));
-      await direct.fillParts(told, signal);
-      this.#held = told.map(([count = 0]) => count);
-    }
-    if (this.#held.some((count) => count > 1)) return false;
-    const ground = { ...this.#ground, bits: this.#wide };
-    const givers = this.#held.map((count) => count === 1);
-    for (const run of joinRuns(whole)) await sumByOwners(run, ground, { givers, direct }, signal);
-    return true;
   }
 
   /** Sums the integers over all ranks: those of few bits and the others apart. */
@@ -279,21 +255,4 @@ export class GroupSum implements OpenGroup {
     const wide = { first: wideBlock - first, bits: this.#wide };
     kernels.scaleBack(vector, slots.sums, { grid: part, bits: this.#narrow, wide });
   }
-}
-
-/** Runs whose blocks follow one another, as one. */
-function joinRuns(runs: readonly Run[]): readonly Run[] {
-  const joined: Run[] = [];
-  for (const run of runs) {
-    const before = joined.at(-1);
-    const follows = before !== undefined && (before.blocks.at(-1) ?? -1) + 1 === run.blocks[0];
-    if (!follows) {
-      joined.push(run);
-      continue;
-    }
-    const { buffer, byteOffset, length } = before.blocks;
-    const blocks = new Uint32Array(buffer, byteOffset, length + run.blocks.length);
-    joined[joined.length - 1] = { ...before, blocks };
-  }
-  return joined;
 }

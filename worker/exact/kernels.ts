@@ -40,7 +40,13 @@ export interface ExactKernels {
   quantise(
     sums: Int32Array,
     run: Run,
-    options: { readonly grid: Grid; readonly bits: number; readonly add: boolean },
+    options: {
+      readonly grid: Grid;
+      readonly bits: number;
+      readonly add: boolean;
+      /** Integers that lie as the run's elements do, to be added; where a block's exponent is 0 they are zeros or left out. */
+      readonly others?: Int32Array | null;
+    },
   ): void;
   /**
    * Brings a whole vector up to date: sums · 2^−k, added where values of this step are; 0; or NaN for exponent 255. Squares of
@@ -56,11 +62,19 @@ export interface ExactKernels {
       readonly wide?: { readonly first: number; readonly bits: number };
     },
   ): void;
-  /** All three for a run's blocks that no other rank adds to, in one pass; exponents and places are not used. */
+  /**
+   * All three for a run's blocks that no other rank adds to any more, in one pass; places are not used, and exponents only
+   * where others have added something.
+   */
   sumAlone(
     vector: Float32Array,
     run: Run,
-    options: { readonly grid: Grid; readonly bits: number },
+    options: {
+      readonly grid: Grid;
+      readonly bits: number;
+      /** As those of `quantise`. */
+      readonly others?: Int32Array | null;
+    },
   ): void;
   /** squares[b] = Σ x² of each block of a vector, as `scaleBack` sums them. */
   sumSquares(squares: Float64Array, vector: Float32Array, bounds: Uint32Array): void;
@@ -138,10 +152,10 @@ export function loadKernels(
       for (const source of sources)
         raise(at(exponents), at(source), at(blocks), blocks.length, at(bounds));
     },
-    quantise(sums, run, { grid, bits, add: adds }) {
+    quantise(sums, run, { grid, bits, add: adds, others = null }) {
       const { bounds, exponents, places } = grid;
-      const each = [at(bounds), at(exponents), at(places)];
-      quantise(run, at(sums), ...runOf(run), ...each, bits, adds ? 1 : 0);
+      const each = [at(bounds), at(exponents), at(places), bits, adds ? 1 : 0];
+      quantise(run, at(sums), ...runOf(run), ...each, others === null ? 0 : at(others));
     },
     scaleBack(vector, sums, { grid, bits, wide }) {
       const { bounds, exponents, places, filled, squares } = grid;
@@ -150,9 +164,10 @@ export function loadKernels(
       const further = [wide?.first ?? count, wide?.bits ?? bits];
       scaleBack(at(vector), at(sums), count, ...each, bits, ...further);
     },
-    sumAlone(vector, run, { grid, bits }) {
-      const { bounds, filled, squares } = grid;
-      alone(run, at(vector), ...runOf(run), at(bounds), at(filled), at(squares), bits);
+    sumAlone(vector, run, { grid, bits, others = null }) {
+      const { bounds, exponents, filled, squares } = grid;
+      const agreed = others === null ? [0, 0] : [at(exponents), at(others)];
+      alone(run, at(vector), ...runOf(run), at(bounds), at(filled), at(squares), bits, ...agreed);
     },
     sumSquares: (squares, vector, bounds) =>
       sumSquares(at(squares), at(vector), bounds.length - 1, at(bounds)),

@@ -5,6 +5,7 @@
  *
  * The arithmetic is that of integers that travel, so the bits are the same.
  */
+import { bytesOf, cutRuns, cutShares, tellSquares, type Blocks } from "./cut-shares.ts";
 import type { ExactKernels, Grid, Run } from "./kernels.ts";
 import type { Segment } from "../ring/segments.ts";
 
@@ -48,69 +49,12 @@ export interface OwnerGround {
   readonly bits: number;
 }
 
-/** Blocks `[first, end)`. */
-interface Blocks {
-  readonly first: number;
-  readonly end: number;
-}
-
 /** Bytes of the largest block: what is read of an operand at a time is no less. */
 const blockBytesMax = 4096;
 
 /** Whether what so many ranks give fits into the scratch memory. */
 export function canBeOwned(rankCount: number, scratch: Uint8Array): boolean {
   return rankCount * blockBytesMax <= scratch.byteLength;
-}
-
-/** The first of the blocks `[from, to]` that begins at `element` or behind it. */
-function blockAt(bounds: Uint32Array, element: number, [from, to]: readonly [number, number]) {
-  let [low, high] = [from, to];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((bounds[middle] ?? 0) < element) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-/** Cuts blocks into runs of at most so many elements; a block that is longer is a run of its own. */
-function cutRuns(bounds: Uint32Array, { first, end }: Blocks, elementsMax: number): Blocks[] {
-  const runs: Blocks[] = [];
-  for (let from = first; from < end;) {
-    const beyond = blockAt(bounds, (bounds[from] ?? 0) + elementsMax + 1, [from, end + 1]);
-    const to = Math.min(end, Math.max(from + 1, beyond - 1));
-    runs.push({ first: from, end: to });
-    from = to;
-  }
-  return runs;
-}
-
-/** Who makes which blocks: shares of about as many elements, each in runs of at most `elementsMax`. Pure. */
-export function cutShares(
-  bounds: Uint32Array,
-  { first, end }: Blocks,
-  { rankCount, elementsMax }: { readonly rankCount: number; readonly elementsMax: number },
-): { readonly shares: readonly Blocks[]; readonly rounds: readonly (readonly Blocks[])[] } {
-  const [start = 0, stop = 0] = [bounds[first], bounds[end]];
-  const cut = (rank: number): number =>
-    blockAt(bounds, start + Math.round(((stop - start) * rank) / rankCount), [first, end]);
-  const shares = Array.from({ length: rankCount }, (_, rank) => ({
-    first: cut(rank),
-    end: cut(rank + 1),
-  }));
-  const runs = shares.map((share) => cutRuns(bounds, share, elementsMax));
-  const roundCount = Math.max(...runs.map((ofRank) => ofRank.length));
-  const rounds = Array.from({ length: roundCount }, (_, round) =>
-    runs.map((ofRank, rank) => {
-      const none = shares[rank]?.end ?? end;
-      return ofRank[round] ?? { first: none, end: none };
-    }),
-  );
-  return { shares, rounds };
-}
-
-function bytesOf(view: Float32Array | Float64Array): Uint8Array {
-  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
 /**
@@ -125,7 +69,7 @@ export async function sumByOwners(
   signal: AbortSignal,
 ): Promise<void> {
   const { kernels, grid, vector, scratch, bits } = ground;
-  const { bounds, filled, squares } = grid;
+  const { bounds, filled } = grid;
   const { rank, rankCount } = direct;
   const first = run.blocks[0] ?? 0;
   const end = first + run.blocks.length;
@@ -167,13 +111,7 @@ export async function sumByOwners(
     signal,
   );
 
-  const own = shares[rank];
-  for (let block = own?.first ?? 0; block < (own?.end ?? 0); block++)
-    if (filled[block] !== 1) squares[block] = 0;
   for (const [of, share] of shares.entries())
     if (of !== rank) filled.fill(1, share.first, share.end);
-  await direct.fillParts(
-    shares.map((share) => bytesOf(squares.subarray(share.first, share.end))),
-    signal,
-  );
+  await tellSquares(shares, { grid, rank }, (parts) => direct.fillParts(parts, signal));
 }

@@ -82,7 +82,7 @@ export const referenceKernels: ExactKernels = {
       }
     });
   },
-  quantise(sums, run, { grid, bits, add }) {
+  quantise(sums, run, { grid, bits, add, others = null }) {
     forBlocks(run, grid, (block, first, length) => {
       const exponent = grid.exponents[block] ?? 0;
       if (exponent === 0) return;
@@ -91,6 +91,7 @@ export const referenceKernels: ExactKernels = {
       const start = grid.bounds[block] ?? 0;
       for (let i = 0; i < length; i++) {
         let sum = add && exponent < 255 ? (sums[place + i] ?? 0) : 0;
+        if (exponent < 255) sum += others?.[first + i] ?? 0;
         for (const [s, source] of exponent < 255 ? run.sources.entries() : []) {
           const value = source[first + i] ?? 0;
           const key = run.keys?.[s];
@@ -129,15 +130,20 @@ export const referenceKernels: ExactKernels = {
       squares[block] = squaresOf(vector.subarray(start, end));
     }
   },
-  sumAlone(vector, run, { grid: { bounds, filled, squares }, bits }) {
+  sumAlone(
+    vector,
+    run,
+    { grid: { bounds, filled, squares, exponents: agreed }, bits, others = null },
+  ) {
     // Each block has its own place in sums as long as the vector; the blocks of other runs have none.
     const exponents = new Uint8Array(filled.length);
+    if (others !== null) for (const block of run.blocks) exponents[block] = agreed[block] ?? 0;
     const states = filled.map((state) => (state === 2 ? 0 : state));
     for (const block of run.blocks) states[block] = filled[block] ?? 0;
     const grid: Grid = { bounds, exponents, places: bounds.slice(0, -1), filled: states, squares };
     const sums = new Int32Array(vector.length);
-    this.raiseExponents(run, grid);
-    this.quantise(sums, run, { grid, bits, add: false });
+    if (others === null) this.raiseExponents(run, grid);
+    this.quantise(sums, run, { grid, bits, add: false, others });
     this.scaleBack(vector, sums, { grid, bits });
     for (const block of run.blocks) filled[block] = states[block] ?? 0;
   },

@@ -1,4 +1,5 @@
 /** Notes what the main thread does in one step that is profiled, the ring's collectives and rounds among it. */
+import type { CarryingRing } from "../exact/carried-sums.ts";
 import type { DirectReduction } from "../exact/owner-sums.ts";
 import type { Ring } from "../ring/ring.ts";
 import { plainSpan, type Span } from "./span.ts";
@@ -15,6 +16,7 @@ export type StepRing = Pick<
   | "maxBytes"
   | "allGather"
   | "direct"
+  | "carrying"
   | "counters"
 >;
 
@@ -105,6 +107,18 @@ export class StepRecorder {
           ring.allGather(own, sizes, signal),
         ),
       direct: ring.direct === null ? null : this.#watchDirect(ring.direct),
+      carrying: ring.carrying === null ? null : this.#watchCarrying(ring.carrying),
+    };
+  }
+
+  #watchCarrying(carrying: CarryingRing): CarryingRing {
+    return {
+      ...carrying,
+      carry: (carried, signal) =>
+        this.#collective("carry sums", `${carried.target.byteLength} bytes`, () =>
+          carrying.carry(carried, signal),
+        ),
+      fillParts: this.#watchParts(carrying),
     };
   }
 
@@ -118,11 +132,15 @@ export class StepRecorder {
         this.#collective("sum by owners", `${shares.target.byteLength} bytes`, () =>
           direct.makeShares(shares, signal),
         ),
-      fillParts: (parts, signal) =>
-        this.#collective("gather", `${parts[rank]?.byteLength ?? 0} bytes own`, () =>
-          direct.fillParts(parts, signal),
-        ),
+      fillParts: this.#watchParts(direct),
     };
+  }
+
+  #watchParts(ring: Pick<DirectReduction, "rank" | "fillParts">): DirectReduction["fillParts"] {
+    return (parts, signal) =>
+      this.#collective("gather", `${parts[ring.rank]?.byteLength ?? 0} bytes own`, () =>
+        ring.fillParts(parts, signal),
+      );
   }
 
   async #collective<Value>(

@@ -8,10 +8,12 @@ import type { RingServer } from "./ring-server.ts";
 import { narrowSumOver } from "./narrow-sum.ts";
 import type { Segment } from "./segments.ts";
 import { pairReduction } from "./pair-reduction.ts";
+import { carryingOver } from "./ring-carry.ts";
 import { shareHost } from "./share-host.ts";
 import { SharedCollectives } from "./shared-collectives.ts";
 import { sharedMemoryFolder } from "./shared-memory.ts";
 import type { MemoryFiles } from "../exact/memory-files.ts";
+import type { CarryingRing } from "../exact/carried-sums.ts";
 import type { DirectReduction } from "../exact/owner-sums.ts";
 
 export { startRingServer, type RingServer } from "./ring-server.ts";
@@ -53,6 +55,8 @@ export interface Ring extends Pick<
   maxBytes(bytes: Uint8Array, signal: AbortSignal): Promise<void>;
   /** What ranks can do besides where they share the memory of one host, or are two; null elsewhere. */
   readonly direct: DirectReduction | null;
+  /** The same where payloads go from neighbour to neighbour; null in a ring of one, and where all share the memory of one host. */
+  readonly carrying: CarryingRing | null;
   readonly counters: RingCounters;
   /** Leaves the ring; calls under way reject with LinkBroken. */
   close(): Promise<void>;
@@ -127,6 +131,7 @@ export async function joinRing(server: RingServer, options: JoinRingOptions): Pr
     generation,
     sharesHost: shared !== null,
     direct: shared ?? (members.length === 2 ? pairReduction(place) : null),
+    carrying: connected === null || shared !== null ? null : carryingOver(place),
     sumFloats: (vector, abort) => collectives.allReduce(vector, sumFloats, abort),
     sumIntegers: (vector, abort) => collectives.allReduce(vector, sumIntegers, abort),
     sumNarrow: (vector, bits, abort) =>

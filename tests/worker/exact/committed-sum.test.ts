@@ -13,6 +13,7 @@ describe("the committed step's sum", () => {
     scatterIntegers: () => Promise.resolve(),
     maxBytes: () => Promise.resolve(),
     direct: null,
+    carrying: null,
   };
 
   async function reduce(sum: ExactSum, value: number): Promise<void> {

@@ -88,7 +88,8 @@ function exactSum(
   grid.filled.fill(2);
   using.sumAlone(alone, { sources, keys, blocks }, { grid, bits });
   assert.deepEqual(bitsOf(alone), bitsOf(result));
-  const squares = [...blocks].map((b) => (grid.filled[b] === 1 ? grid.squares[b]! : 0));
+  const squaresNow = () => [...blocks].map((b) => (grid.filled[b] === 1 ? grid.squares[b]! : 0));
+  const squares = squaresNow();
   const apart = put(new Float64Array(blocks.length));
   using.sumSquares(apart, result, bounds);
   assert.deepEqual([...apart], squares);
@@ -98,6 +99,20 @@ function exactSum(
   assert.deepEqual(bitsOf(alone), bitsOf(result));
   grid.filled.fill(2);
   using.scaleBack(result, sums[0]!, { grid, bits });
+
+  // Each worker adds his integers to those that arrive, and the last one scales them back.
+  const carried = put(new Float32Array(length).fill(3));
+  grid.filled.fill(2);
+  let others: Int32Array | null = null;
+  for (const [i, source] of sources.entries()) {
+    const run = { sources: [source], keys: keys === null ? null : [keys[i]!], blocks };
+    const next: Int32Array = put(new Int32Array(length));
+    if (i === sources.length - 1) using.sumAlone(carried, run, { grid, bits, others });
+    else using.quantise(next, run, { grid, bits, add: false, others });
+    others = next;
+  }
+  assert.deepEqual(bitsOf(carried), bitsOf(result));
+  assert.deepEqual(squaresNow(), squares);
 
   const inPlace = new Int32Array(sources[0]!.buffer, sources[0]!.byteOffset, length);
   using.quantise(inPlace, { sources, keys, blocks }, { grid, bits, add: false });

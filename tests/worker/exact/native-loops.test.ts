@@ -33,7 +33,7 @@ describe("loops for this processor", { skip }, () => {
     }
     assert.throws(() => native.addIntegers(vector + 2, vector, 1), /addIntegers/u, "not aligned");
     assert.throws(() => native.quantise(1, 2), /quantise beyond its memory/u, "too few");
-    const none = Array.from({ length: 10 }, () => 0);
+    const none = Array.from({ length: 12 }, () => 0);
     assert.throws(() => native.sumAlone(...none), /sumAlone beyond its memory/u, "no sources");
   });
 
@@ -43,11 +43,20 @@ describe("loops for this processor", { skip }, () => {
     const [sources, blocks, bounds] = [0, 4, 8].map((offset) => firstFree + offset);
     const vector = firstFree + 64;
     words.set([vector, 0, 0, (memory.buffer.byteLength - vector) / 4 + 1]);
-    const known = [bounds ?? 0, vector, vector + 64, 29];
+    const known = [bounds ?? 0, vector, vector + 64, 29, 0, 0];
     const alone = [vector, sources ?? 0, 0, 1, blocks ?? 0, 1, ...known];
     assert.throws(() => native.sumAlone(...alone), /sumAlone beyond its memory/u);
     words[3] = 16;
     native.sumAlone(...alone);
+    // Exponents that lie beyond, and others that end within the block, or do not begin with one.
+    for (const [exponents, others] of [
+      [memory.buffer.byteLength, vector],
+      [vector, memory.buffer.byteLength - 32],
+      [vector, vector + 2],
+    ]) {
+      const carried = [...alone.slice(0, -2), exponents ?? 0, others ?? 0];
+      assert.throws(() => native.sumAlone(...carried), /sumAlone beyond its memory/u);
+    }
   });
 
   it("copy between any memories, but not beyond what there is room for", () => {

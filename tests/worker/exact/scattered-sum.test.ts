@@ -34,7 +34,7 @@ function rowsOf(step: number, microbatch: number): Int32Array {
 }
 
 function valueAt(step: number, microbatch: number, index: number): number {
-  if ((index >> 11) % 5 === step % 5) return 0;
+  if ((index >> 11) % 40 === step % 40) return 0;
   return Math.sin(index * 0.7 + microbatch * 3 + step) * 2 ** (((index >> 9) % 20) - 10);
 }
 
@@ -144,7 +144,8 @@ describe("scattered sums", () => {
       const whole = await sumSteps({ ...form, scatters: false }, 1);
       const scattered = await sumSteps({ ...form, scatters: true }, 1);
       const ratio = scattered.sentBytes / whole.sentBytes;
-      assert.ok(ratio > 0.49 && ratio < 0.53, String(ratio));
+      // Blocks that are zero between others go round with them, but are not dealt out.
+      assert.ok(ratio > 0.48 && ratio < 0.53, String(ratio));
     });
   }
 });

@@ -22,6 +22,16 @@ function power(exponent: i32): f32 {
   return reinterpret<f32>(<u32>(exponent + 127) << 23);
 }
 
+/** Adds what others have `at` bytes into the run; nothing where `others` is 0. */
+function withFour(own: v128, others: usize, at: usize): v128 {
+  return others == 0 ? own : i32x4.add(own, v128.load(others + at));
+}
+
+/** The same of one element. */
+function withOne(own: i32, others: usize, at: usize): i32 {
+  return others == 0 ? own : own + load<i32>(others + at);
+}
+
 function sizeOf(bounds: usize, block: usize): usize {
   return <usize>(load<u32>(bounds + ((block + 1) << 2)) - load<u32>(bounds + (block << 2))) << 2;
 }
@@ -72,7 +82,7 @@ export function raiseExponents(
 /**
  * sums[places[b]…] = (or +=, with `add`) Σ round(source · 2^k) for the blocks of a run. Blocks of exponent 0 have no place;
  * those of 255 become 0. `sums` may overlap the first source where no place lies behind what is read from it. With `keys`, a
- * key for each source, values are rounded at random.
+ * key for each source, values are rounded at random. With `others`, integers that lie as the run's elements do, those are added.
  */
 export function quantise(
   sums: usize,
@@ -86,6 +96,7 @@ export function quantise(
   places: usize,
   bits: i32,
   add: i32,
+  others: usize,
 ): void {
   let at: usize = 0;
   for (let i = 0; i < count; i++) {
@@ -111,21 +122,23 @@ export function quantise(
       const most = (1 << bits) - 1;
       let number = load<u32>(bounds + (b << 2));
       for (; at + 16 <= stop; at += 16, to += 16, number += 4) {
-        const q = fourRounded(sources, keys, sourceCount, at, number, firsts, seconds, most);
+        const own = fourRounded(sources, keys, sourceCount, at, number, firsts, seconds, most);
+        const q = withFour(own, others, at);
         v128.store(to, add ? i32x4.add(v128.load(to), q) : q);
       }
       for (; at < stop; at += 4, to += 4, number++) {
-        const q = oneRounded(sources, keys, sourceCount, at, number, first, second, most);
+        const own = oneRounded(sources, keys, sourceCount, at, number, first, second, most);
+        const q = withOne(own, others, at);
         store<i32>(to, add ? load<i32>(to) + q : q);
       }
       continue;
     }
     for (; at + 16 <= stop; at += 16, to += 16) {
-      const q = fourIntegers(sources, sourceCount, at, firsts, seconds);
+      const q = withFour(fourIntegers(sources, sourceCount, at, firsts, seconds), others, at);
       v128.store(to, add ? i32x4.add(v128.load(to), q) : q);
     }
     for (; at < stop; at += 4, to += 4) {
-      const q = oneInteger(sources, sourceCount, at, first, second);
+      const q = withOne(oneInteger(sources, sourceCount, at, first, second), others, at);
       store<i32>(to, add ? load<i32>(to) + q : q);
     }
   }
@@ -191,7 +204,8 @@ export function scaleBack(
 
 /**
  * For the blocks of a run that nobody else adds to: exponents, integers and their sum scaled back into the vector, block by
- * block, so that memory is read once. `filled` and `squares` end as `scaleBack` leaves them.
+ * block, so that memory is read once. `filled` and `squares` end as `scaleBack` leaves them. With `others`, integers that lie
+ * as the run's elements do, those are added, and `exponents` are those that all have agreed on; without, both are 0.
  */
 export function sumAlone(
   vector: usize,
@@ -204,14 +218,16 @@ export function sumAlone(
   filled: usize,
   squares: usize,
   bits: i32,
+  exponents: usize,
+  others: usize,
 ): void {
   let at: usize = 0;
   for (let i = 0; i < count; i++) {
     const b = <usize>load<u32>(blocks + (<usize>i << 2));
     const size = sizeOf(bounds, b);
     const stop = at + size;
-    let exponent: u32 = 0;
-    for (let s = 0; s < sourceCount; s++) {
+    let exponent = exponents == 0 ? 0 : <u32>load<u8>(exponents + b);
+    for (let s = 0; s < sourceCount && exponents == 0; s++) {
       const source = <usize>load<u32>(sources + (<usize>s << 2)) + at;
       exponent = max(exponent, exponentByte(source, source + size));
     }
@@ -241,19 +257,21 @@ export function sumAlone(
     const most = (1 << bits) - 1;
     let number = load<u32>(bounds + (b << 2));
     for (; at + 16 <= stop; at += 16, to += 16, number += 4) {
-      const q =
+      const own =
         keys == 0
           ? fourIntegers(sources, sourceCount, at, firsts, seconds)
           : fourRounded(sources, keys, sourceCount, at, number, firsts, seconds, most);
+      const q = withFour(own, others, at);
       const scaled = f32x4.mul(f32x4.mul(f32x4.convert_i32x4_s(q), backs), furthers);
       v128.store(to, add ? f32x4.add(v128.load(to), scaled) : scaled);
     }
     for (; at < stop; at += 4, to += 4, number++) {
-      const q = !finite
+      const own = !finite
         ? 0
         : keys == 0
           ? oneInteger(sources, sourceCount, at, first, second)
           : oneRounded(sources, keys, sourceCount, at, number, first, second, most);
+      const q = withOne(own, others, at);
       const scaled = <f32>q * back * further;
       store<f32>(to, add ? load<f32>(to) + scaled : scaled);
     }

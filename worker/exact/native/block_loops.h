@@ -65,10 +65,11 @@ RM_ALWAYS_INLINE double SumOfSquares(Squares &squares, const float *from, int64_
   return sum;
 }
 
-// Σ of the integers that a run's sources have at one place: one element, or a register of them.
+// Σ of the integers that a run's sources, and others, have at one place: one element, or a register of them.
 template <class Integer, class Real>
 RM_ALWAYS_INLINE Integer IntegersAt(const LoopRun &run, uint64_t at, const BlockScale &scale) {
   Integer sum = Rounded(Load<Real>(run.sources[0] + at) * scale.first * scale.second);
+  if (run.others != nullptr) sum += Load<Integer>(run.others + at);
   for (int64_t s = 1; s < run.sourceCount; s++)
     sum += Rounded(Load<Real>(run.sources[s] + at) * scale.first * scale.second);
   return sum;
@@ -155,14 +156,15 @@ static bool ScaleBack(const SumVector &vector, const Integers &sums, int64_t cou
   return true;
 }
 
-static bool SumAlone(const SumVector &vector, const LoopRun &run, const uint32_t *bounds, int bits) {
+// @param agreed exponents of the blocks, where others have something too; otherwise null
+static bool SumAlone(const SumVector &vector, const LoopRun &run, const uint32_t *bounds, int bits, const uint8_t *agreed) {
   uint64_t at = 0;
   for (int64_t i = 0; i < run.count; i++) {
     const uint32_t b = run.blocks[i], size = bounds[b + 1] - bounds[b];
     if ((uint64_t)bounds[b] + size > vector.room || at + size > run.room) return false;
     uint32_t most = 0;
-    for (int64_t s = 0; s < run.sourceCount; s++) most = MostBits(run.sources[s] + at, size, most);
-    const uint32_t exponent = ExponentOf(most);
+    for (int64_t s = 0; s < run.sourceCount && agreed == nullptr; s++) most = MostBits(run.sources[s] + at, size, most);
+    const uint32_t exponent = agreed == nullptr ? ExponentOf(most) : agreed[b];
     if (exponent == 0) {
       vector.PutZeros(b, bounds[b], size);
     } else {

@@ -42,6 +42,8 @@ struct BlockScale {
 // Blocks whose elements lie one after the other at the sources, one at least, each with room for so many elements.
 struct LoopRun {
   const float *sources[kSourcesMax];
+  // What other ranks have made integers of; null for nothing.
+  const int32_t *others;
   uint64_t room;
   int64_t sourceCount, count;
   const uint32_t *blocks;

@@ -11,7 +11,7 @@ namespace ringmaster {
 
 namespace {
 
-constexpr size_t kArgumentsMax = 11;
+constexpr size_t kArgumentsMax = 12;
 constexpr napi_type_tag kLoopsTag = {0x52696e676d617374, 0x686f746c6f6f7073};
 
 // A memory, and the hash that is being made of bytes of it.
@@ -33,11 +33,15 @@ struct Loops {
   Integers IntegersAt(uint64_t offset) const { return {At<int32_t>(offset, 0), RoomAt<int32_t>(offset)}; }
 
   // @param keys 0: values are rounded to the nearest
-  bool ReadRun(uint64_t sources, uint64_t keys, uint64_t sourceCount, uint64_t blocks, uint64_t count, LoopRun *run) const {
+  // @param others 0: nothing is added
+  bool ReadRun(uint64_t sources, uint64_t keys, uint64_t sourceCount, uint64_t blocks, uint64_t count, uint64_t others,
+               LoopRun *run) const {
     const uint32_t *offsets = At<uint32_t>(sources, sourceCount);
     run->blocks = At<uint32_t>(blocks, count);
     if (offsets == nullptr || run->blocks == nullptr || keys != 0 || sourceCount < 1 || sourceCount > kSourcesMax) return false;
-    run->room = length;
+    run->room = others == 0 ? length : RoomAt<int32_t>(others);
+    run->others = others == 0 ? nullptr : At<int32_t>(others, 0);
+    if (others != 0 && run->others == nullptr) return false;
     run->sourceCount = sourceCount, run->count = count;
     for (uint64_t s = 0; s < sourceCount; s++) {
       run->sources[s] = At<float>(offsets[s], 0);
@@ -72,7 +76,7 @@ bool Raise(Loops &loops, const Arguments &a) {
 
 bool Quantise(Loops &loops, const Arguments &a) {
   LoopRun run;
-  if (!loops.ReadRun(a[1], a[2], a[3], a[4], a[5], &run)) return false;
+  if (!loops.ReadRun(a[1], a[2], a[3], a[4], a[5], a[11], &run)) return false;
   const uint64_t blocks = loops.BlocksOf(run);
   const Integers sums = loops.IntegersAt(a[0]);
   const uint32_t *bounds = loops.At<uint32_t>(a[6], blocks + 1), *places = loops.At<uint32_t>(a[8], blocks);
@@ -97,13 +101,15 @@ bool ScaleBack(Loops &loops, const Arguments &a) {
 
 bool SumAlone(Loops &loops, const Arguments &a) {
   LoopRun run;
-  if (!loops.ReadRun(a[1], a[2], a[3], a[4], a[5], &run)) return false;
+  if (!loops.ReadRun(a[1], a[2], a[3], a[4], a[5], a[11], &run)) return false;
   const uint64_t blocks = loops.BlocksOf(run);
   const SumVector vector = {loops.At<float>(a[0], 0), loops.RoomAt<float>(a[0]), loops.At<uint8_t>(a[7], blocks),
                             loops.At<double>(a[8], blocks)};
   const uint32_t *bounds = loops.At<uint32_t>(a[6], blocks + 1);
-  const bool fits = vector.data != nullptr && vector.filled != nullptr && vector.squares != nullptr && bounds != nullptr;
-  return fits && RM_CALL_LOOP(SumAlone, vector, run, bounds, a[9]);
+  const uint8_t *agreed = a[10] == 0 ? nullptr : loops.At<uint8_t>(a[10], blocks);
+  const bool fits = vector.data != nullptr && vector.filled != nullptr && vector.squares != nullptr && bounds != nullptr &&
+                    (agreed != nullptr || a[10] == 0);
+  return fits && RM_CALL_LOOP(SumAlone, vector, run, bounds, a[9], agreed);
 }
 
 bool AddIntegers(Loops &loops, const Arguments &a) {
@@ -136,7 +142,7 @@ struct Method {
 };
 
 constexpr Method kMethods[] = {
-    {"raiseExponents", 5, Raise}, {"quantise", 11, Quantise},       {"scaleBack", 11, ScaleBack}, {"sumAlone", 10, SumAlone},
+    {"raiseExponents", 5, Raise}, {"quantise", 12, Quantise},       {"scaleBack", 11, ScaleBack}, {"sumAlone", 12, SumAlone},
     {"addIntegers", 3, AddIntegers}, {"start", 0, StartHash}, {"stripes", 2, HashStripes},
 };
 
