@@ -6,7 +6,7 @@
  * So a rank's integers are never written only to be read again, and a sum is scaled back by its owner alone. The arithmetic is
  * that of `group-sum.ts`, so the bits are the same; so are the bytes that travel, but for blocks that are zero, which travel too.
  */
-import { bytesOf, cutRuns, cutShares, tellSquares, type Blocks } from "./cut-shares.ts";
+import { bytesOf, clearSquares, cutRuns, cutShares, squaresOf, type Blocks } from "./cut-shares.ts";
 import type { Run } from "./kernels.ts";
 import type { OwnerGround, ShownOperand } from "./owner-sums.ts";
 import type { Segment } from "../ring/segments.ts";
@@ -24,6 +24,10 @@ export interface Carried {
    * @param arrived null where this rank is the first
    */
   add(round: number, owner: number, arrived: ShownOperand | null): void;
+  /** What each owner tells besides, by rank, of sizes that all know; the others' are filled in place. */
+  readonly told: readonly Uint8Array[];
+  /** All of this rank's own bytes are made: what it tells is to be complete. Not called where it has none. */
+  made(): void;
 }
 
 /** What ranks can do beyond the collectives where each reaches its neighbours only. */
@@ -32,14 +36,12 @@ export interface CarryingRing {
   readonly rankCount: number;
   /** Bytes that travel at a time, at most, where so many are reduced in all. */
   pieceBytes(bytes: number): number;
-  /** Has every owner end with what all ranks have, and every rank with what all owners have. */
+  /** Has every owner end with what all ranks have, and every rank with what all owners have and tell. */
   carry(carried: Carried, signal: AbortSignal): Promise<void>;
-  /** Fills the other ranks' parts in place; the own one is given. */
-  fillParts(parts: readonly Uint8Array[], signal: AbortSignal): Promise<void>;
 }
 
 /**
- * Adds the sum of a run over all ranks to the vector; every rank has a source at least, and the run's blocks follow one another.
+ * Adds the sum of a run over all ranks to the vector; it has one source at least, and its blocks follow one another.
  * Their exponents have been agreed on, and are 0 afterwards: no integers of them are left. Their places, and the first source's
  * memory, are used. `filled` and `squares` end as if every rank had made all of it.
  */
@@ -98,6 +100,8 @@ export async function sumByCarrying(
           addChunk(chunk, owner === rank, others);
         }
       },
+      told: squaresOf(shares, grid),
+      made: () => clearSquares(shares[rank] ?? { first: end, end }, grid),
     },
     signal,
   );
@@ -105,5 +109,4 @@ export async function sumByCarrying(
   exponents.fill(0, first, end);
   for (const [owner, share] of shares.entries())
     if (owner !== rank) filled.fill(1, share.first, share.end);
-  await tellSquares(shares, { grid, rank }, (parts) => ring.fillParts(parts, signal));
 }

@@ -63,18 +63,18 @@ export function bytesOf(view: Float32Array | Float64Array | Int32Array): Uint8Ar
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
-/**
- * Has every rank end with the squares of all shares; of blocks of the own one that are not filled they are 0.
- * @param fill fills the other ranks' parts in place
- */
-export async function tellSquares(
+/** The squares of shares, as parts by rank. */
+export function squaresOf(
   shares: readonly Blocks[],
-  { grid, rank }: { readonly grid: Grid; readonly rank: number },
-  fill: (parts: readonly Uint8Array[]) => Promise<void>,
-): Promise<void> {
-  const { filled, squares } = grid;
-  const own = shares[rank];
-  for (let block = own?.first ?? 0; block < (own?.end ?? 0); block++)
-    if (filled[block] !== 1) squares[block] = 0;
-  await fill(shares.map((share) => bytesOf(squares.subarray(share.first, share.end))));
+  { squares }: Pick<Grid, "squares">,
+): readonly Uint8Array[] {
+  return shares.map(({ first, end }) => bytesOf(squares.subarray(first, end)));
+}
+
+/** Makes the squares of a share's blocks that are not filled 0. */
+export function clearSquares(
+  { first, end }: Blocks,
+  { filled, squares }: Pick<Grid, "filled" | "squares">,
+): void {
+  for (let block = first; block < end; block++) if (filled[block] !== 1) squares[block] = 0;
 }

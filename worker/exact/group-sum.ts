@@ -96,11 +96,15 @@ export class GroupSum implements OpenGroup {
       const agreed = isMade ? this.#rowBlocks(bucket) : this.#agreed(bucket);
       if (agreed !== null) await ring.maxBytes(grid.exponents.subarray(...agreed), signal);
     }
-    const isCarried = !isMade && ((await this.#wholeSums?.carry(whole, ring, signal)) ?? false);
+    const carries = !isMade && ring.carrying !== null && this.#wholeSums !== null;
+    if (carries) {
+      const runs = held === 0 ? slots.zeroRuns(bucket) : whole;
+      await this.#wholeSums.carry(runs, ring.carrying, signal);
+    }
     const places = this.#place(bucket);
     const { start, wholeEnd, end } = places;
     if (held === 0) sums.fill(0, start, wholeEnd);
-    else if (!isMade && !isCarried)
+    else if (!isMade && !carries)
       for (const run of whole) kernels.quantise(sums, run, { grid, bits: bitsOf(run), add: false });
     sums.fill(0, wholeEnd, end);
     for (const run of rows) kernels.quantise(sums, run, { grid, bits: bitsOf(run), add: true });

@@ -5,7 +5,7 @@
  *
  * The arithmetic is that of integers that travel, so the bits are the same.
  */
-import { bytesOf, cutRuns, cutShares, tellSquares, type Blocks } from "./cut-shares.ts";
+import { bytesOf, clearSquares, cutRuns, cutShares, squaresOf, type Blocks } from "./cut-shares.ts";
 import type { ExactKernels, Grid, Run } from "./kernels.ts";
 import type { Segment } from "../ring/segments.ts";
 
@@ -111,7 +111,9 @@ export async function sumByOwners(
     signal,
   );
 
-  for (const [of, share] of shares.entries())
-    if (of !== rank) filled.fill(1, share.first, share.end);
-  await tellSquares(shares, { grid, rank }, (parts) => direct.fillParts(parts, signal));
+  for (const [of, share] of shares.entries()) {
+    if (of === rank) clearSquares(share, grid);
+    else filled.fill(1, share.first, share.end);
+  }
+  await direct.fillParts(squaresOf(shares, grid), signal);
 }

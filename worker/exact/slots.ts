@@ -149,17 +149,32 @@ export class Slots {
   /** A bucket's runs in the first `held` slots. What slot 0 has of rows is moved: call it once per group. */
   runs(held: number, bucket: Bucket): BucketRuns {
     const slots = this.#slots.slice(0, held);
+    const rows = bucket.isLast ? slots.flatMap((slot, k) => this.#rowRuns(slot, k)) : [];
+    return { whole: this.#wholeRuns(slots, bucket), rows };
+  }
+
+  /** A bucket's whole runs where no slot is filled: zeros, in the memory of slot 0. */
+  zeroRuns(bucket: Bucket): readonly Run[] {
+    const { bounds } = this.#form.layout;
+    const runs = this.#wholeRuns(this.#slots.slice(0, 1), bucket);
+    for (const { sources, blocks } of runs) {
+      const [first = 0] = blocks;
+      const elements = (bounds[first + blocks.length] ?? 0) - (bounds[first] ?? 0);
+      for (const source of sources) source.fill(0, 0, elements);
+    }
+    return runs;
+  }
+
+  #wholeRuns(slots: readonly Slot[], bucket: Bucket): readonly Run[] {
     const keys = slots.map((slot, k) => this.#keyOf(slot, k));
     const wideBlock = this.#form.layout.firstBlocks[this.#form.wideFrom] ?? 0;
-    const whole = stretchesOf(this.#form, this.#offsets, bucket).map(
+    return stretchesOf(this.#form, this.#offsets, bucket).map(
       ({ firstBlock, endBlock, offset }): Run => ({
         sources: slots.map(({ vector }) => vector.subarray(offset)),
         keys: this.#form.byKeys && firstBlock < wideBlock ? keys : null,
         blocks: this.#allBlocks.subarray(firstBlock, endBlock),
       }),
     );
-    const rows = bucket.isLast ? slots.flatMap((slot, k) => this.#rowRuns(slot, k)) : [];
-    return { whole, rows };
   }
 
   #keyOf({ key }: Slot, k: number): number {

@@ -1,6 +1,6 @@
 /**
- * The sums of whole parts that need no integers of their own in memory: made by owners where ranks reach each other directly, carried
- * round the ring where they do not. Which it is all ranks know from what they tell each other once in a group.
+ * The sums of whole parts that need no integers of their own in memory: made by owners where ranks reach each other directly and have
+ * one microbatch each, which they tell each other once in a group; elsewhere carried round the ring.
  */
 import { sumByCarrying, type CarryingRing } from "./carried-sums.ts";
 import type { Grid, Run } from "./kernels.ts";
@@ -55,27 +55,13 @@ export class WholeSums {
     return true;
   }
 
-  /**
-   * Carries the sums of runs, whose exponents have been agreed on, round the ring. A rank that has nothing of them could add nothing
-   * on the way, so there integers are exchanged. @returns whether they were carried
-   */
-  async carry(
-    whole: readonly Run[],
-    { carrying }: WholeRing,
-    signal: AbortSignal,
-  ): Promise<boolean> {
-    if (carrying === null || this.#ground.groupCount < carrying.rankCount) return false;
-    const held = await this.#tell(carrying, signal);
-    if (held.includes(0)) return false;
+  /** Carries the sums of runs, of one source at least, whose exponents have been agreed on, round the ring. */
+  async carry(whole: readonly Run[], carrying: CarryingRing, signal: AbortSignal): Promise<void> {
     const runs = joinRuns(whole).flatMap((run) => withoutZeros(run, this.#ground.grid));
     for (const run of runs) await sumByCarrying(run, this.#ground, carrying, signal);
-    return true;
   }
 
-  async #tell(
-    ring: Pick<CarryingRing, "rankCount" | "fillParts">,
-    signal: AbortSignal,
-  ): Promise<readonly number[]> {
+  async #tell(ring: DirectReduction, signal: AbortSignal): Promise<readonly number[]> {
     if (this.#held !== null) return this.#held;
     const told = Array.from({ length: ring.rankCount }, () => Uint8Array.of(this.#ground.held));
     await ring.fillParts(told, signal);

@@ -118,7 +118,6 @@ export class StepRecorder {
         this.#collective("carry sums", `${carried.target.byteLength} bytes`, () =>
           carrying.carry(carried, signal),
         ),
-      fillParts: this.#watchParts(carrying),
     };
   }
 
@@ -132,15 +131,11 @@ export class StepRecorder {
         this.#collective("sum by owners", `${shares.target.byteLength} bytes`, () =>
           direct.makeShares(shares, signal),
         ),
-      fillParts: this.#watchParts(direct),
+      fillParts: (parts, signal) =>
+        this.#collective("gather", `${parts[rank]?.byteLength ?? 0} bytes own`, () =>
+          direct.fillParts(parts, signal),
+        ),
     };
-  }
-
-  #watchParts(ring: Pick<DirectReduction, "rank" | "fillParts">): DirectReduction["fillParts"] {
-    return (parts, signal) =>
-      this.#collective("gather", `${parts[ring.rank]?.byteLength ?? 0} bytes own`, () =>
-        ring.fillParts(parts, signal),
-      );
   }
 
   async #collective<Value>(

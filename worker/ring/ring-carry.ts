@@ -4,13 +4,14 @@
  *
  *   hops 0 … N−2        rank r receives what is to be owner r − 2 − h's, at the last one its own
  *   hops N−1 … 2N−3     rank r receives what owner r − 2 − h has made, at the first one its left neighbour
+ *
+ * What an owner tells besides follows the last of what he has made, as if it lay behind it.
  */
 import { copyBytes } from "../exact/arena.ts";
 import type { Carried, CarryingRing } from "../exact/carried-sums.ts";
 import type { ShownOperand } from "../exact/owner-sums.ts";
-import { fillParts } from "./collectives.ts";
 import { LinkBroken, type Chunk } from "./link.ts";
-import { chunkBytesOf, sendWhile, type Place, type Push } from "./ring-walk.ts";
+import { chunkBytesOf, cutChunks, sendWhile, type Place, type Push } from "./ring-walk.ts";
 import { hopsOfHalf, receivedSegment } from "./schedule.ts";
 import type { Segment } from "./segments.ts";
 
@@ -22,15 +23,17 @@ export function carryingOver(place: Place): CarryingRing {
     rankCount,
     pieceBytes: (bytes) => chunkBytesOf(bytes / rankCount),
     carry: (carried, signal) => carry(place, carried, signal),
-    fillParts: (parts, signal) => fillParts(place, parts, signal),
   };
 }
 
 /** An owner's piece of a round, on its way. */
 interface Piece extends Segment {
   readonly hop: number;
+  /** As many as there are rounds for what he tells besides. */
   readonly round: number;
   readonly owner: number;
+  /** Where it ends. */
+  readonly place: Uint8Array;
 }
 
 /** Whose bytes a rank receives at a hop. The schedule leaves rank r with segment r + 1, which is to be rank r's. */
@@ -38,11 +41,23 @@ function ownerAt({ rank, rankCount }: Place, hop: number): number {
   return (receivedSegment(rank, rankCount, hop) + rankCount - 1) % rankCount;
 }
 
-function piecesOf({ rounds }: Carried, hop: number, owner: number): readonly Piece[] {
-  return rounds.flatMap((owners, round) => {
+/** What travels of an owner's bytes on their way to him, or `from` him. */
+function piecesOf(
+  { rounds, carried, target, told }: Carried,
+  { hop, owner, from }: { readonly hop: number; readonly owner: number; readonly from: boolean },
+): readonly Piece[] {
+  const whole = from ? target : carried;
+  const pieces = rounds.flatMap((owners, round) => {
     const { start, end } = owners[owner] ?? { start: 0, end: 0 };
-    return end > start ? [{ hop, round, owner, start, end }] : [];
+    const place = whole.subarray(start, end);
+    return end > start ? [{ hop, round, owner, start, end, place }] : [];
   });
+  if (!from) return pieces;
+  const further = cutChunks(told[owner] ?? new Uint8Array(0)).map(({ offset, data }) => {
+    const start = target.byteLength + offset;
+    return { hop, round: rounds.length, owner, start, end: start + data.byteLength, place: data };
+  });
+  return [...pieces, ...further];
 }
 
 function bytesOf(pieces: readonly Piece[]): number {
@@ -52,40 +67,52 @@ function bytesOf(pieces: readonly Piece[]): number {
 async function carry(place: Place, carried: Carried, signal: AbortSignal): Promise<void> {
   const { rank, rankCount, link } = place;
   const half = hopsOfHalf(rankCount);
+  if (half === 0) return;
   const lastHop = 2 * half - 1;
-  const begun = half === 0 ? [] : piecesOf(carried, 0, (rank + rankCount - 1) % rankCount);
+  const left = (rank + rankCount - 1) % rankCount;
+  const begun = piecesOf(carried, { hop: 0, owner: left, from: false });
   const expected = Array.from({ length: 2 * half }, (_, hop) =>
-    piecesOf(carried, hop, ownerAt(place, hop)),
+    piecesOf(carried, { hop, owner: ownerAt(place, hop), from: hop >= half }),
   ).flat();
+  const told = piecesOf(carried, { hop: half, owner: rank, from: true }).filter(
+    ({ round }) => round === carried.rounds.length,
+  );
 
   /** Takes in what has arrived, and gives what is to be passed on. */
-  const take = ({ hop, round, owner, start, end }: Piece, data: Uint8Array): Uint8Array => {
-    const target = carried.target.subarray(start, end);
+  const take = (piece: Piece, data: Uint8Array): Piece => {
+    const { hop, round, owner } = piece;
     if (hop >= half) {
-      copyBytes(target, data);
-      return target;
+      copyBytes(piece.place, data);
+      return piece;
     }
     const arrived: ShownOperand = (into, offset) =>
       copyBytes(into, data.subarray(offset, offset + into.byteLength));
     carried.add(round, owner, arrived);
-    return owner === rank ? target : carried.carried.subarray(start, end);
+    if (owner !== rank) return piece;
+    return { ...piece, place: carried.target.subarray(piece.start, piece.end) };
   };
   const exchange = async (push: Push): Promise<void> => {
-    for (const { round, owner, start, end } of begun) {
-      carried.add(round, owner, null);
-      await push({ hop: 0, offset: start, data: carried.carried.subarray(start, end) });
+    const send = (hop: number, piece: Piece): Promise<void> =>
+      push({ hop, offset: piece.start, data: piece.place });
+    for (const piece of begun) {
+      carried.add(piece.round, piece.owner, null);
+      await send(0, piece);
     }
     for (const [index, piece] of expected.entries()) {
       const chunk = await link.receive(signal);
       checkPiece(chunk, place.collective, piece);
-      const { hop, start } = piece;
-      const data = take(piece, chunk.data);
-      if (hop < lastHop) await push({ hop: hop + 1, offset: start, data });
-      if (expected[index + 1]?.hop !== hop) place.onRound?.();
+      const { hop } = piece;
+      const taken = take(piece, chunk.data);
+      if (hop < lastHop) await send(hop + 1, taken);
+      if (expected[index + 1]?.hop === hop) continue;
+      place.onRound?.();
+      if (hop !== half - 1) continue;
+      carried.made();
+      for (const further of told) await send(half, further);
     }
   };
   const passedOn = expected.filter(({ hop }) => hop < lastHop);
-  await sendWhile(place, bytesOf(begun) + bytesOf(passedOn), exchange, signal);
+  await sendWhile(place, bytesOf([...begun, ...passedOn, ...told]), exchange, signal);
 }
 
 /** Throws LinkBroken for a chunk that is not the piece whose turn it is. */

@@ -28,10 +28,19 @@ function sumOf(rank: number, rankCount: number, own: Uint8Array): Carried {
   const rounds = roundsOf(rankCount);
   const carried = own.slice();
   const target = new Uint8Array(length);
+  // Each owner tells as many bytes as he owns, but for the first of them, how often he has made all.
+  const told = Array.from({ length: rankCount }, (_, owner) => {
+    const owned = rounds.reduce((sum, of) => sum + of[owner]!.end - of[owner]!.start, 0);
+    return new Uint8Array(Math.max(0, owned - 1));
+  });
   return {
     rounds,
     carried,
     target,
+    told,
+    made: () => {
+      for (const [i, count] of told[rank]!.entries()) told[rank]![i] = count + 1;
+    },
     add: (round, owner, arrived) => {
       const { start, end } = rounds[round]![owner]!;
       const bytes = new Uint8Array(end - start);
@@ -64,10 +73,15 @@ describe("carryingOver", () => {
           { length },
           (_, i) => 1 + owned.reduce((sum, own) => sum + own[i]!, 0),
         );
-        for (const { target } of all) assert.deepEqual([...target], expected);
+        for (const { target, told } of all) {
+          assert.deepEqual([...target], expected);
+          for (const part of told) assert.ok(part.every((count) => count === call));
+        }
         assert.deepEqual(new Set(places.map(({ collective }) => collective)), new Set([call]));
         const sent = places.reduce((sum, { link }) => sum + link.sentBytes, 0);
-        assert.equal(sent, call * 2 * length * (rankCount - 1));
+        const toldBytes = all[0]!.told.reduce((sum, { byteLength }) => sum + byteLength, 0);
+        assert.ok(toldBytes > length / 2);
+        assert.equal(sent, call * (2 * length + toldBytes) * (rankCount - 1));
       }
     });
   }
