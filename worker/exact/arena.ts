@@ -1,7 +1,7 @@
 /** Hands out aligned views of one shared memory, which cannot move. */
 import { firstFree, loadKernels, type ExactKernels } from "./kernels.ts";
 import type { MemoryFile, MemoryFiles } from "./memory-files.ts";
-import type { MemoryLoops, NativeLoops } from "./native-loops.ts";
+import type { Integers, MemoryLoops, NativeLoops } from "./native-loops.ts";
 
 const pageBytes = 65_536;
 /** Bytes that WebAssembly can address. */
@@ -58,6 +58,13 @@ export function copyBytes(target: Uint8Array, source: Uint8Array): void {
   const native = kernelsOf(target)?.native ?? null;
   if (native === null) target.set(source);
   else native.copy(target, source);
+}
+
+/** `target.set(source)` for integers of which one or the other lie in an arena; all have to fit into the target's. */
+export function convertIntegers(target: Integers, source: Integers): void {
+  const native = (kernelsOf(target) ?? kernelsOf(source))?.native ?? null;
+  if (native === null) target.set(source);
+  else native.convert(target, source);
 }
 
 /** Where a view lies in what others of the host can map; null for what they cannot reach. */

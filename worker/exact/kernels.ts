@@ -3,7 +3,8 @@
  * `assembly/kernels.ts`. All arrays must be views of the memory that the kernels were made with.
  */
 import { readFileSync } from "node:fs";
-import type { Loop, MemoryLoops } from "./native-loops.ts";
+import type { loopNames } from "./native-loops.ts";
+import { type Loop, type MemoryLoops } from "./native-loops.ts";
 
 /** What is known of each block of a vector. */
 export interface Grid {
@@ -113,20 +114,12 @@ export function loadKernels(
 ): ExactKernels {
   const module = new WebAssembly.Module(readFileSync(new URL("./kernels.wasm", import.meta.url)));
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-  const fastest = (name: "raiseExponents" | "scaleBack" | "addIntegers"): Loop =>
+  const fastest = (name: (typeof loopNames)[number]): Loop =>
     native === null ? loopOf(exports, name) : (...values) => native[name](...values);
-  /** What rounds at random, by keys, only WebAssembly has. */
-  const byKeys = (name: "quantise" | "sumAlone") => {
-    const loop = loopOf(exports, name);
-    return ({ keys }: Run, ...values: number[]): void => {
-      if (native === null || keys !== null) loop(...values);
-      else native[name](...values);
-    };
-  };
   const raise = fastest("raiseExponents");
-  const quantise = byKeys("quantise");
+  const quantise = fastest("quantise");
   const scaleBack = fastest("scaleBack");
-  const alone = byKeys("sumAlone");
+  const alone = fastest("sumAlone");
   const sumSquares = loopOf(exports, "sumSquares");
   const addIntegers = fastest("addIntegers");
   const checksum = loopOf(exports, "checksum");
@@ -155,7 +148,7 @@ export function loadKernels(
     quantise(sums, run, { grid, bits, add: adds, others = null }) {
       const { bounds, exponents, places } = grid;
       const each = [at(bounds), at(exponents), at(places), bits, adds ? 1 : 0];
-      quantise(run, at(sums), ...runOf(run), ...each, others === null ? 0 : at(others));
+      quantise(at(sums), ...runOf(run), ...each, others === null ? 0 : at(others));
     },
     scaleBack(vector, sums, { grid, bits, wide }) {
       const { bounds, exponents, places, filled, squares } = grid;
@@ -167,7 +160,7 @@ export function loadKernels(
     sumAlone(vector, run, { grid, bits, others = null }) {
       const { bounds, exponents, filled, squares } = grid;
       const agreed = others === null ? [0, 0] : [at(exponents), at(others)];
-      alone(run, at(vector), ...runOf(run), at(bounds), at(filled), at(squares), bits, ...agreed);
+      alone(at(vector), ...runOf(run), at(bounds), at(filled), at(squares), bits, ...agreed);
     },
     sumSquares: (squares, vector, bounds) =>
       sumSquares(at(squares), at(vector), bounds.length - 1, at(bounds)),

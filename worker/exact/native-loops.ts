@@ -25,17 +25,31 @@ export interface MemoryLoops extends HashLoops {
   readonly addIntegers: Loop;
   /** Copies bytes of any memory to the front of others, which must have room. */
   copy(target: Uint8Array, source: Uint8Array): void;
+  /** The same of integers, which have to fit into the target's. */
+  convert(target: Integers, source: Integers): void;
 }
+
+/** Integers of any width. */
+export type Integers = Int32Array | Int16Array | Int8Array;
 
 /** Gives the loops over a memory; null where this processor has none. */
 export type NativeLoops = (memory: WebAssembly.Memory) => MemoryLoops | null;
 
 const call = z.custom<(...values: unknown[]) => unknown>((value) => typeof value === "function");
 const addonSchema = z.object({ loopsOver: call });
-const loopNames = ["raiseExponents", "quantise", "scaleBack", "sumAlone", "addIntegers"] as const;
+/** Those that WebAssembly has too. */
+export const loopNames = [
+  "raiseExponents",
+  "quantise",
+  "scaleBack",
+  "sumAlone",
+  "addIntegers",
+] as const;
 const loopsSchema = z.object(
   Object.fromEntries(
-    [...loopNames, "start", "stripes", "finish", "copy"].map((name) => [name, call] as const),
+    [...loopNames, "start", "stripes", "finish", "copy", "convert"].map(
+      (name) => [name, call] as const,
+    ),
   ),
 );
 

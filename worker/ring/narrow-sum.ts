@@ -1,12 +1,8 @@
 /** Sums of integers that fit into fewer bits than they are held in: only as many travel. */
+import { Arena, arenaBytes, convertIntegers, kernelsOf } from "../exact/arena.ts";
 import { sumOctets, sumShorts, type Combination } from "./accumulate.ts";
 import type { Collectives, Vector } from "./collectives.ts";
 import type { Segment } from "./segments.ts";
-
-/** Bytes of the place where narrow integers lie while they travel; it grows to the largest vector. */
-interface Place {
-  buffer: ArrayBuffer;
-}
 
 /** Sums of narrow integers, in place; calls must not overlap. */
 export interface NarrowSums {
@@ -21,13 +17,27 @@ export interface NarrowSums {
   ): Promise<void>;
 }
 
+/**
+ * The place where narrow integers lie while they travel, in an arena of its own, where they are added up as they lie. It grows to
+ * the largest vector, at least twofold.
+ */
+class Place {
+  #bytes: Uint8Array = new Uint8Array(0);
+
+  /** @param like integers of an arena, whose loops are to be used; others are for WebAssembly's */
+  room(bytes: number, like: Int32Array): Uint8Array {
+    if (this.#bytes.byteLength < bytes) {
+      const more = Math.max(bytes, 2 * this.#bytes.byteLength);
+      const loops = kernelsOf(like)?.loops ?? null;
+      this.#bytes = new Arena(arenaBytes(more), { loops }).bytes(more);
+    }
+    return this.#bytes;
+  }
+}
+
 /** Makes the sums of one ring. */
 export function narrowSumOver(collectives: Collectives): NarrowSums {
-  const place: Place = { buffer: new ArrayBuffer(0) };
-  const room = (bytes: number): ArrayBuffer => {
-    if (place.buffer.byteLength < bytes) place.buffer = new ArrayBuffer(bytes);
-    return place.buffer;
-  };
+  const place = new Place();
   const through = async (
     vector: Int32Array,
     bits: 8 | 16,
@@ -35,16 +45,17 @@ export function narrowSumOver(collectives: Collectives): NarrowSums {
     { start, end }: Segment,
   ): Promise<void> => {
     const { length } = vector;
+    const { buffer, byteOffset } = place.room((length * bits) / 8, vector);
     if (bits === 16) {
-      const narrow = new Int16Array(room(length * 2), 0, length);
-      narrow.set(vector);
+      const narrow = new Int16Array(buffer, byteOffset, length);
+      convertIntegers(narrow, vector);
       await travel(narrow, sumShorts);
-      vector.set(narrow.subarray(start, end), start);
+      convertIntegers(vector.subarray(start, end), narrow.subarray(start, end));
     } else {
-      const narrow = new Int8Array(room(length), 0, length);
-      narrow.set(vector);
+      const narrow = new Int8Array(buffer, byteOffset, length);
+      convertIntegers(narrow, vector);
       await travel(narrow, sumOctets);
-      vector.set(narrow.subarray(start, end), start);
+      convertIntegers(vector.subarray(start, end), narrow.subarray(start, end));
     }
   };
   return {

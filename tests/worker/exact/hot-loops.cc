@@ -49,7 +49,7 @@ void AddBits(const std::vector<T>& values, uint64_t* number) {
   uint64_t Run_##SET(const Case& c) {                                                                                   \
     uint64_t number = 14695981039346656037u;                                                                            \
     for (int round = 0; round < kRounds; round++) {                                                                     \
-      LoopRun run = {{}, nullptr, c.length, 1 + round % kSources, (int64_t)c.blocks.size(), c.blocks.data()};                    \
+      LoopRun run = {{}, nullptr, nullptr, c.length, 1 + round % kSources, (int64_t)c.blocks.size(), c.blocks.data()};                    \
       for (int s = 0; s < kSources; s++) run.sources[s] = c.values[s].data();                                           \
       std::vector<uint8_t> exponents(c.blocks.size()), filled(c.blocks.size(), round % 3);                              \
       std::vector<double> squares(c.blocks.size());                                                                     \
@@ -68,6 +68,13 @@ void AddBits(const std::vector<T>& values, uint64_t* number) {
       SET::Quantise({sums.data(), c.length}, run, c.bounds.data(), exponents.data(), c.places.data(), kBits, false);    \
       SET::SumAlone({alone.data(), c.length, again.data(), squares.data()}, run, c.bounds.data(), kBits,                \
                     exponents.data());                                                                                  \
+      AddBits(sums, &number), AddBits(alone, &number);                                                                  \
+      const std::vector<uint32_t> keys = {5, 0x9e3779b9, 77};                                                           \
+      run.keys = keys.data(), run.others = nullptr;                                                                     \
+      SET::Quantise({sums.data(), c.length}, run, c.bounds.data(), exponents.data(), c.places.data(), 13, false);       \
+      SET::SumAlone({alone.data(), c.length, again.data(), squares.data()}, run, c.bounds.data(), 5, nullptr);          \
+      std::vector<int16_t> shorts(c.length);                                                                            \
+      SET::Convert(shorts.data(), sums.data(), c.length), AddBits(shorts, &number);                                     \
       SET::AddIntegers((uint32_t*)sums.data(), (uint32_t*)sums.data() + 1, c.length - 1);                               \
       AddBits(exponents, &number), AddBits(sums, &number), AddBits(vector, &number), AddBits(alone, &number);           \
       AddBits(filled, &number), AddBits(again, &number), AddBits(squares, &number);                                     \

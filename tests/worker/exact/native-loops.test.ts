@@ -73,6 +73,27 @@ describe("loops for this processor", { skip }, () => {
     assert.deepEqual(plain, Uint8Array.from(target));
   });
 
+  it("convert integers of any widths and memories, but not beyond what there is room for", () => {
+    assert.ok(native !== null);
+    const source = Int32Array.from({ length: 1003 }, (_, i) => (i % 255) - 127);
+    const wide = new Int32Array(memory.buffer, firstFree, 1010).fill(9);
+    for (const narrow of [
+      new Int16Array(memory.buffer, firstFree + 8192 + 2, 1003),
+      new Int8Array(memory.buffer, firstFree + 8192 + 1, 1003),
+      new Int16Array(1003),
+      new Int8Array(1003),
+    ]) {
+      native.convert(narrow, source);
+      assert.deepEqual([...narrow], [...source]);
+      native.convert(wide, narrow);
+      assert.deepEqual(wide.slice(0, 1003), source);
+      assert.ok(wide.subarray(1003).every((value) => value === 9));
+      assert.throws(() => native.convert(narrow.subarray(1), source), /Cannot convert/u);
+    }
+    const octets: unknown = new Uint8Array(1003);
+    assert.throws(() => native.convert(octets as Int8Array, source), /Cannot convert/u);
+  });
+
   it("are called on what they were made by, and are none where the addon is not there", () => {
     assert.ok(native !== null);
     const copied = { ...native };

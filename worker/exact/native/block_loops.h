@@ -27,6 +27,40 @@ RM_ALWAYS_INLINE int32_t Rounded(float v) { return _mm_cvtss_si32(_mm_set_ss(v))
 RM_ALWAYS_INLINE V Widened(I i) { return __builtin_convertvector(i, V); }
 RM_ALWAYS_INLINE float Widened(int32_t i) { return static_cast<float>(i); }
 
+// Down.
+RM_ALWAYS_INLINE I Floored(V v) {
+#if RM_REGISTER_BYTES == 64
+  return (I)_mm512_cvt_roundps_epi32((__m512)v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#else
+  return (I)_mm256_cvttps_epi32(_mm256_floor_ps((__m256)v));
+#endif
+}
+RM_ALWAYS_INLINE int32_t Floored(float v) { return _mm_cvttss_si32(_mm_set_ss(std::floor(v))); }
+
+RM_ALWAYS_INLINE U NumbersFrom(uint32_t first, V) { return Load<U>(kLaneNumbers) + first; }
+RM_ALWAYS_INLINE uint32_t NumbersFrom(uint32_t first, float) { return first; }
+
+RM_ALWAYS_INLINE I Bounded(I q, int32_t most) {
+  const I highest = I{} + most;
+  q = q < highest ? q : highest;
+  return q > -highest ? q : -highest;
+}
+RM_ALWAYS_INLINE int32_t Bounded(int32_t q, int32_t most) { return std::max(std::min(q, most), -most); }
+
+// Up or down at random, so that the average is right: ⌊scaled + share⌋, kept within ±most (`fourRounded` of ../assembly/integers.ts).
+// @param number the first element's in the vector
+template <class Integer, class Word, class Real>
+RM_ALWAYS_INLINE Integer RandomlyRounded(Real scaled, uint32_t number, uint32_t key, int32_t most) {
+  Word x = NumbersFrom(number, scaled) * 0x9e3779b1u + key;
+  x ^= x >> 16;
+  x *= 0x85ebca6bu;
+  x ^= x >> 13;
+  x *= 0xc2b2ae35u;
+  x ^= x >> 16;
+  const Real share = Widened((Integer)(x >> 8)) * 0x1p-24f;
+  return Bounded(Floored(scaled + share), most);
+}
+
 // The largest magnitude of some elements, as bits, or `most` where that is larger.
 RM_ALWAYS_INLINE uint32_t MostBits(const float *from, int64_t count, uint32_t most) {
   U lanes[4] = {};
@@ -65,15 +99,36 @@ RM_ALWAYS_INLINE double SumOfSquares(Squares &squares, const float *from, int64_
   return sum;
 }
 
-// Σ of the integers that a run's sources, and others, have at one place: one element, or a register of them.
-template <class Integer, class Real>
-RM_ALWAYS_INLINE Integer IntegersAt(const LoopRun &run, uint64_t at, const BlockScale &scale) {
-  Integer sum = Rounded(Load<Real>(run.sources[0] + at) * scale.first * scale.second);
-  if (run.others != nullptr) sum += Load<Integer>(run.others + at);
-  for (int64_t s = 1; s < run.sourceCount; s++)
-    sum += Rounded(Load<Real>(run.sources[s] + at) * scale.first * scale.second);
-  return sum;
-}
+// Integers of a run's block: Σ of those of its sources and of the others, at an element, or for a register of elements.
+template <bool byKeys>
+struct BlockIntegers {
+  const LoopRun &run;
+  // Elements before it at the sources.
+  const uint64_t at;
+  const BlockScale scale;
+  // Its first element's in the vector.
+  const uint32_t number;
+  const int32_t most;
+
+  BlockIntegers(const LoopRun &run, uint64_t at, uint32_t exponent, uint32_t number, int bits)
+      : run(run), at(at), scale(exponent, bits), number(number), most(byKeys ? (1 << bits) - 1 : 0) {}
+
+  template <class Integer, class Word, class Real>
+  RM_ALWAYS_INLINE_METHOD Integer OfSource(int64_t s, int64_t j) const {
+    const Real scaled = Load<Real>(run.sources[s] + at + j) * scale.first * scale.second;
+    if (byKeys) return RandomlyRounded<Integer, Word>(scaled, number + j, run.keys[s], most);
+    return Rounded(scaled);
+  }
+  template <class Integer, class Word, class Real>
+  RM_ALWAYS_INLINE_METHOD Integer Sum(int64_t j) const {
+    Integer sum = OfSource<Integer, Word, Real>(0, j);
+    if (run.others != nullptr) sum += Load<Integer>(run.others + at + j);
+    for (int64_t s = 1; s < run.sourceCount; s++) sum += OfSource<Integer, Word, Real>(s, j);
+    return sum;
+  }
+  RM_ALWAYS_INLINE_METHOD I Register(int64_t j) const { return Sum<I, U, V>(j); }
+  RM_ALWAYS_INLINE_METHOD int32_t One(int64_t j) const { return Sum<int32_t, uint32_t, float>(j); }
+};
 
 // Puts integers scaled back, or adds them to what is there.
 template <class Real, class Integer>
@@ -111,8 +166,9 @@ static bool RaiseExponents(uint8_t *exponents, const LoopRun &run, const uint32_
   return true;
 }
 
-static bool Quantise(const Integers &sums, const LoopRun &run, const uint32_t *bounds, const uint8_t *exponents,
-                     const uint32_t *places, int bits, bool adds) {
+template <bool byKeys>
+static bool QuantiseRun(const Integers &sums, const LoopRun &run, const uint32_t *bounds, const uint8_t *exponents,
+                        const uint32_t *places, int bits, bool adds) {
   uint64_t at = 0;
   for (int64_t i = 0; i < run.count; i++) {
     const uint32_t b = run.blocks[i], size = bounds[b + 1] - bounds[b], exponent = exponents[b];
@@ -120,19 +176,25 @@ static bool Quantise(const Integers &sums, const LoopRun &run, const uint32_t *b
     if (exponent != 0) {
       if ((uint64_t)places[b] + size > sums.room) return false;
       int32_t *to = sums.data + places[b];
-      const BlockScale scale(exponent, bits);
+      const BlockIntegers<byKeys> integers(run, at, exponent, bounds[b], bits);
       if (exponent == kNotFinite) std::memset(to, 0, size * sizeof *to);
       int64_t j = exponent == kNotFinite ? size : 0;
       for (; j + kLanes <= size; j += kLanes) {
-        I q = IntegersAt<I, V>(run, at + j, scale);
+        I q = integers.Register(j);
         if (adds) q += Load<I>(to + j);
         std::memcpy(to + j, &q, sizeof q);
       }
-      for (; j < size; j++) to[j] = IntegersAt<int32_t, float>(run, at + j, scale) + (adds ? to[j] : 0);
+      for (; j < size; j++) to[j] = integers.One(j) + (adds ? to[j] : 0);
     }
     at += size;
   }
   return true;
+}
+
+static bool Quantise(const Integers &sums, const LoopRun &run, const uint32_t *bounds, const uint8_t *exponents,
+                     const uint32_t *places, int bits, bool adds) {
+  if (run.keys == nullptr) return QuantiseRun<false>(sums, run, bounds, exponents, places, bits, adds);
+  return QuantiseRun<true>(sums, run, bounds, exponents, places, bits, adds);
 }
 
 // Blocks 0 … count of a vector. Those from `wide` on have `wideBits`, those before `bits`.
@@ -156,8 +218,8 @@ static bool ScaleBack(const SumVector &vector, const Integers &sums, int64_t cou
   return true;
 }
 
-// @param agreed exponents of the blocks, where others have something too; otherwise null
-static bool SumAlone(const SumVector &vector, const LoopRun &run, const uint32_t *bounds, int bits, const uint8_t *agreed) {
+template <bool byKeys>
+static bool SumRun(const SumVector &vector, const LoopRun &run, const uint32_t *bounds, int bits, const uint8_t *agreed) {
   uint64_t at = 0;
   for (int64_t i = 0; i < run.count; i++) {
     const uint32_t b = run.blocks[i], size = bounds[b + 1] - bounds[b];
@@ -169,17 +231,27 @@ static bool SumAlone(const SumVector &vector, const LoopRun &run, const uint32_t
       vector.PutZeros(b, bounds[b], size);
     } else {
       const bool adds = vector.filled[b] == 1;
-      const BlockScale scale(exponent, bits);
+      const BlockIntegers<byKeys> integers(run, at, exponent, bounds[b], bits);
       vector.filled[b] = 1;
-      vector.squares[b] = PutBlock(vector.data + bounds[b], size, scale, adds,
-                                   [&](int64_t j) { return IntegersAt<I, V>(run, at + j, scale); },
-                                   [&](int64_t j) { return IntegersAt<int32_t, float>(run, at + j, scale); });
+      vector.squares[b] = PutBlock(vector.data + bounds[b], size, integers.scale, adds,
+                                   [&](int64_t j) { return integers.Register(j); }, [&](int64_t j) { return integers.One(j); });
     }
     at += size;
   }
   return true;
 }
 
+// @param agreed exponents of the blocks, where others have something too; otherwise null
+static bool SumAlone(const SumVector &vector, const LoopRun &run, const uint32_t *bounds, int bits, const uint8_t *agreed) {
+  if (run.keys == nullptr) return SumRun<false>(vector, run, bounds, bits, agreed);
+  return SumRun<true>(vector, run, bounds, bits, agreed);
+}
+
 static void AddIntegers(uint32_t *sums, const uint32_t *others, int64_t count) {
   for (int64_t i = 0; i < count; i++) sums[i] += others[i];
+}
+
+template <class To, class From>
+static void Convert(To *to, const From *from, int64_t count) {
+  for (int64_t i = 0; i < count; i++) to[i] = static_cast<To>(from[i]);
 }

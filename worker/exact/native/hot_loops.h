@@ -3,17 +3,20 @@
 // -ffp-contract=off.
 #pragma once
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <limits>
 
 #define RM_ALWAYS_INLINE static inline __attribute__((always_inline))
+#define RM_ALWAYS_INLINE_METHOD inline __attribute__((always_inline))
 
 namespace ringmaster {
 
 constexpr uint32_t kNotFinite = 255;
 constexpr int kExponentBias = 126;
 constexpr int64_t kSourcesMax = 224;
+constexpr uint32_t kLaneNumbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
 RM_ALWAYS_INLINE int Half(int exponent) { return exponent >> 1; }
 
@@ -42,6 +45,8 @@ struct BlockScale {
 // Blocks whose elements lie one after the other at the sources, one at least, each with room for so many elements.
 struct LoopRun {
   const float *sources[kSourcesMax];
+  // By which values are rounded up or down at random, one a source; null rounds to the nearest.
+  const uint32_t *keys;
   // What other ranks have made integers of; null for nothing.
   const int32_t *others;
   uint64_t room;

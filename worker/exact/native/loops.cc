@@ -38,7 +38,9 @@ struct Loops {
                LoopRun *run) const {
     const uint32_t *offsets = At<uint32_t>(sources, sourceCount);
     run->blocks = At<uint32_t>(blocks, count);
-    if (offsets == nullptr || run->blocks == nullptr || keys != 0 || sourceCount < 1 || sourceCount > kSourcesMax) return false;
+    run->keys = keys == 0 ? nullptr : At<uint32_t>(keys, sourceCount);
+    if (keys != 0 && run->keys == nullptr) return false;
+    if (offsets == nullptr || run->blocks == nullptr || sourceCount < 1 || sourceCount > kSourcesMax) return false;
     run->room = others == 0 ? length : RoomAt<int32_t>(others);
     run->others = others == 0 ? nullptr : At<int32_t>(others, 0);
     if (others != 0 && run->others == nullptr) return false;
@@ -203,6 +205,41 @@ napi_value CopyBytes(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// An array of signed integers.
+struct IntegerArray {
+  napi_typedarray_type type;
+  size_t length;
+  void *data;
+
+  static bool Read(napi_env env, napi_value value, IntegerArray *array) {
+    const bool read = napi_get_typedarray_info(env, value, &array->type, &array->length, &array->data, nullptr, nullptr) == napi_ok;
+    return read && (array->type == napi_int32_array || array->type == napi_int16_array || array->type == napi_int8_array);
+  }
+};
+
+template <class To>
+void ConvertTo(const IntegerArray &to, const IntegerArray &from) {
+  To *data = static_cast<To *>(to.data);
+  const int64_t count = from.length;
+  if (from.type == napi_int32_array) RM_CALL_LOOP(Convert, data, static_cast<const int32_t *>(from.data), count);
+  else if (from.type == napi_int16_array) RM_CALL_LOOP(Convert, data, static_cast<const int16_t *>(from.data), count);
+  else RM_CALL_LOOP(Convert, data, static_cast<const int8_t *>(from.data), count);
+}
+
+// convert(target, source)
+napi_value ConvertIntegers(napi_env env, napi_callback_info info) {
+  napi_value values[2];
+  size_t count = 2;
+  IntegerArray to, from;
+  const bool fits = napi_get_cb_info(env, info, &count, values, nullptr, nullptr) == napi_ok && count >= 2 &&
+                    IntegerArray::Read(env, values[0], &to) && IntegerArray::Read(env, values[1], &from) && from.length <= to.length;
+  if (!fits) return Fail(env, "Cannot convert: expected two arrays of integers, the first no shorter than the second");
+  if (to.type == napi_int32_array) ConvertTo<int32_t>(to, from);
+  else if (to.type == napi_int16_array) ConvertTo<int16_t>(to, from);
+  else ConvertTo<int8_t>(to, from);
+  return nullptr;
+}
+
 void DeleteLoops(napi_env, void *data, void *) { delete static_cast<Loops *>(data); }
 
 }  // namespace
@@ -230,7 +267,9 @@ napi_value LoopsOver(napi_env env, napi_callback_info info) {
   made = made && napi_create_function(env, "finish", NAPI_AUTO_LENGTH, FinishHash, nullptr, &method) == napi_ok &&
          napi_set_named_property(env, object, "finish", method) == napi_ok &&
          napi_create_function(env, "copy", NAPI_AUTO_LENGTH, CopyBytes, nullptr, &method) == napi_ok &&
-         napi_set_named_property(env, object, "copy", method) == napi_ok && napi_object_freeze(env, object) == napi_ok;
+         napi_set_named_property(env, object, "copy", method) == napi_ok &&
+         napi_create_function(env, "convert", NAPI_AUTO_LENGTH, ConvertIntegers, nullptr, &method) == napi_ok &&
+         napi_set_named_property(env, object, "convert", method) == napi_ok && napi_object_freeze(env, object) == napi_ok;
   return made ? object : Fail(env, "Cannot make loops");
 }
 
