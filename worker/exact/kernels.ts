@@ -3,8 +3,7 @@
  * `assembly/kernels.ts`. All arrays must be views of the memory that the kernels were made with.
  */
 import { readFileSync } from "node:fs";
-import type { loopNames } from "./native-loops.ts";
-import { type Loop, type MemoryLoops } from "./native-loops.ts";
+import type { Loop, loopNames, MemoryLoops } from "./native-loops.ts";
 
 /** What is known of each block of a vector. */
 export interface Grid {
