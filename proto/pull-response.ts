@@ -56,59 +56,84 @@ export function writePullMessage(message: PullMessage): PullMessageBytes {
   return { head: head.finish(), payload, tail: tail.finish() };
 }
 
+type Writable<Fields> = { -readonly [name in keyof Fields]: Fields[name] };
+
+/** The next field's number, once its wire type is known to be right. */
+function nextField(reader: BinaryReader): readonly [field: number, wireType: WireType] {
+  const [field, wireType] = reader.tag();
+  const wanted = field === numbers.data ? WireType.LengthDelimited : WireType.Varint;
+  if (field <= numbers.offerSharedMemory && wireType !== wanted) {
+    throw new TypeError(`Cannot read PullResponse as field ${field} has wire type ${wireType}`);
+  }
+  return [field, wireType];
+}
+
+/** Reads any field but the payload. */
+function readField(
+  reader: BinaryReader,
+  [field, wireType]: readonly [number, WireType],
+  message: Writable<PullMessage>,
+): void {
+  switch (field) {
+    case numbers.generation:
+      message.generation = BigInt(reader.uint64());
+      break;
+    case numbers.collective:
+      message.collective = BigInt(reader.uint64());
+      break;
+    case numbers.hop:
+      message.hop = reader.uint32();
+      break;
+    case numbers.offset:
+      message.offset = BigInt(reader.uint64());
+      break;
+    case numbers.sharedBytes:
+      message.sharedBytes = reader.uint32();
+      break;
+    case numbers.offerSharedMemory:
+      message.offerSharedMemory = reader.bool();
+      break;
+    default:
+      reader.skip(wireType, field);
+  }
+}
+
 /** A message from its bytes; its payload is a view of them. Throws for bytes that are no PullResponse. */
 export function readPullMessage(bytes: Uint8Array): PullMessage {
   const reader = new BinaryReader(bytes);
   const message = { ...emptyPullMessage };
   while (reader.pos < reader.len) {
-    const [field, wireType] = reader.tag();
-    const wanted = field === numbers.data ? WireType.LengthDelimited : WireType.Varint;
-    if (field <= numbers.offerSharedMemory && wireType !== wanted) {
-      throw new TypeError(`Cannot read PullResponse as field ${field} has wire type ${wireType}`);
-    }
-    switch (field) {
-      case numbers.generation:
-        message.generation = BigInt(reader.uint64());
-        break;
-      case numbers.collective:
-        message.collective = BigInt(reader.uint64());
-        break;
-      case numbers.hop:
-        message.hop = reader.uint32();
-        break;
-      case numbers.offset:
-        message.offset = BigInt(reader.uint64());
-        break;
-      case numbers.data:
-        message.data = reader.bytes();
-        break;
-      case numbers.sharedBytes:
-        message.sharedBytes = reader.uint32();
-        break;
-      case numbers.offerSharedMemory:
-        message.offerSharedMemory = reader.bool();
-        break;
-      default:
-        reader.skip(wireType, field);
-    }
+    const tag = nextField(reader);
+    if (tag[0] === numbers.data) message.data = reader.bytes();
+    else readField(reader, tag, message);
   }
   return message;
 }
 
-/** Where the payload of a message begins, seen from the message's first bytes; 0 where they do not show it. */
-export function payloadOffset(first: Uint8Array): number {
+/** What a message's first bytes show. */
+export interface PullMessageHead {
+  /** The fields before the payload. */
+  readonly message: Omit<PullMessage, "data">;
+  /** Where the payload begins, seen from the message's first byte. */
+  readonly payloadAt: number;
+  readonly payloadBytes: number;
+}
+
+/** What the first bytes of a message show of it; null where they show no payload. */
+export function readPullHead(first: Uint8Array): PullMessageHead | null {
   const reader = new BinaryReader(first);
+  const message = { ...emptyPullMessage };
   try {
     while (reader.pos < reader.len) {
-      const [field, wireType] = reader.tag();
-      if (field === numbers.data) {
-        reader.uint32();
-        return reader.pos;
+      const tag = nextField(reader);
+      if (tag[0] === numbers.data) {
+        const payloadBytes = reader.uint32();
+        return { message, payloadAt: reader.pos, payloadBytes };
       }
-      reader.skip(wireType, field);
+      readField(reader, tag, message);
     }
   } catch {
     // A field that is cut off, or no message: whoever reads it whole will tell.
   }
-  return 0;
+  return null;
 }

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { sumFloats } from "../../worker/ring/accumulate.ts";
 import { collectivesOver, type Collectives } from "../../worker/ring/collectives.ts";
-import { LinkBroken, type Link } from "../../worker/ring/link.ts";
+import { LinkBroken, type Chunk, type ChunkHead, type Link } from "../../worker/ring/link.ts";
 import { describeCollectives } from "./collectives-contract.ts";
 
 /** A ring of links and its removal. */
@@ -85,6 +85,42 @@ export function describeLink(
         const waiting = ring.links[0]!.receive(stop.signal);
         stop.abort(new Error("no longer wanted"));
         await assert.rejects(waiting, /no longer wanted/);
+      }));
+    it("puts payloads where the landing says, and nowhere else", () =>
+      withRing(2, async (ring) => {
+        const [from, to] = [ring.links[0]!, ring.links[1]!];
+        const places = new Map(
+          [0, 500, 100_000, 1_500_000].map((offset) => [offset, new Uint8Array(offset + 1)]),
+        );
+        const heads: ChunkHead[] = [];
+        to.land((head) => {
+          heads.push({ ...head });
+          return places.get(head.offset) ?? null;
+        });
+        const chunkOf = (offset: number, hop: number): Chunk => ({
+          collective: 7,
+          hop,
+          offset,
+          data: new Uint8Array(offset + 1).fill(hop),
+        });
+        const offsets = [...places.keys(), 1];
+        for (const [index, offset] of offsets.entries()) {
+          const sent = chunkOf(offset, index + 1);
+          await from.send(sent, never);
+          const { data, ...head } = await to.receive(never);
+          assert.deepEqual(head, { collective: 7, hop: index + 1, offset });
+          assert.ok(Buffer.from(sent.data).equals(data));
+          const place = places.get(offset);
+          assert.equal(data.buffer === place?.buffer, place !== undefined);
+        }
+        assert.deepEqual(
+          heads.map(({ collective, hop, offset, bytes }) => [collective, hop, offset, bytes]),
+          offsets.map((offset, index) => [7, index + 1, offset, offset + 1]),
+        );
+        to.land(null);
+        await from.send(chunkOf(500, 99), never);
+        const { data } = await to.receive(never);
+        assert.deepEqual([data[0], places.get(500)![0]], [99, 2]);
       }));
     it("breaks when the left neighbour closes", () =>
       withRing(3, async (ring) => {

@@ -6,7 +6,8 @@ import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import fc from "fast-check";
 import { PullResponseSchema } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
 import {
-  payloadOffset,
+  emptyPullMessage,
+  readPullHead,
   readPullMessage,
   writePullMessage,
   type PullMessage,
@@ -67,14 +68,23 @@ describe("PullResponse", () => {
       }),
     );
   });
-  it("shows where its payload begins in its first bytes, or 0", () => {
+  it("shows in its first bytes what precedes its payload and where that lies, or nothing", () => {
     fc.assert(
       fc.property(messages, fc.nat(80), (message, shown) => {
         const bytes = bytesOf(message);
-        const found = payloadOffset(bytes.subarray(0, shown));
+        const found = readPullHead(bytes.subarray(0, shown));
         const { data } = readPullMessage(bytes);
-        const truth = data.byteLength === 0 ? 0 : data.byteOffset - bytes.byteOffset;
-        assert.equal(found, truth !== 0 && truth <= shown ? truth : 0);
+        const payloadAt = data.byteOffset - bytes.byteOffset;
+        if (data.byteLength === 0 || payloadAt > shown) {
+          assert.equal(found, null);
+          return;
+        }
+        assert.ok(found !== null);
+        assert.equal(found.payloadAt, payloadAt);
+        assert.equal(found.payloadBytes, data.byteLength);
+        const { generation, collective, hop, offset } = message;
+        const before = { ...emptyPullMessage, generation, collective, hop, offset };
+        assert.deepEqual(found.message, before);
       }),
     );
   });

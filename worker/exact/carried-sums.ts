@@ -6,9 +6,10 @@
  * So a rank's integers are never written only to be read again, and a sum is scaled back by its owner alone. The arithmetic is
  * that of `group-sum.ts`, so the bits are the same; so are the bytes that travel, but for blocks that are zero, which travel too.
  */
+import { copyBytes } from "./arena.ts";
 import { bytesOf, clearSquares, cutRuns, cutShares, squaresOf, type Blocks } from "./cut-shares.ts";
 import type { Run } from "./kernels.ts";
-import type { OwnerGround, ShownOperand } from "./owner-sums.ts";
+import type { OwnerGround } from "./owner-sums.ts";
 import type { Segment } from "../ring/segments.ts";
 
 /** A vector that is made round the ring. */
@@ -17,13 +18,14 @@ export interface Carried {
   readonly rounds: readonly (readonly Segment[])[];
   /** What is on its way; laid out as `target` is. */
   readonly carried: Uint8Array;
+  /** The others' bytes of it may be used by what is on its way to them, until theirs are there. */
   readonly target: Uint8Array;
   /**
    * Puts what this rank has of an owner's bytes of a round, and what has arrived of them, to `carried`; of its own bytes, where all
    * ranks have added something by then, the result to `target`.
-   * @param arrived null where this rank is the first
+   * @param arrived in its place in `target`, or elsewhere; null where this rank is the first
    */
-  add(round: number, owner: number, arrived: ShownOperand | null): void;
+  add(round: number, owner: number, arrived: Uint8Array | null): void;
   /** What each owner tells besides, by rank, of sizes that all know; the others' are filled in place. */
   readonly told: readonly Uint8Array[];
   /** All of this rank's own bytes are made: what it tells is to be complete. Not called where it has none. */
@@ -38,6 +40,10 @@ export interface CarryingRing {
   pieceBytes(bytes: number): number;
   /** Has every owner end with what all ranks have, and every rank with what all owners have and tell. */
   carry(carried: Carried, signal: AbortSignal): Promise<void>;
+}
+
+function integersOf({ buffer, byteOffset, byteLength }: Uint8Array): Int32Array {
+  return new Int32Array(buffer, byteOffset, byteLength / Int32Array.BYTES_PER_ELEMENT);
 }
 
 /**
@@ -88,15 +94,16 @@ export async function sumByCarrying(
       add: (round, owner, arrived) => {
         const piece = rounds[round]?.[owner];
         if (piece === undefined) return;
-        if (arrived === null) {
-          addChunk(piece, false, null);
+        if (arrived === null || arrived.buffer === scratch.buffer) {
+          addChunk(piece, owner === rank, arrived && integersOf(arrived));
           return;
         }
         // Piece by piece: what has arrived comes by the kernels' own memory, which stays in a cache.
         for (const chunk of cutRuns(bounds, piece, Math.floor(scratch.byteLength / 4))) {
           const elements = elementOf(chunk.end) - elementOf(chunk.first);
           const others = new Int32Array(scratch.buffer, scratch.byteOffset, elements);
-          arrived(bytesOf(others), (elementOf(chunk.first) - elementOf(piece.first)) * 4);
+          const offset = (elementOf(chunk.first) - elementOf(piece.first)) * 4;
+          copyBytes(bytesOf(others), arrived.subarray(offset, offset + others.byteLength));
           addChunk(chunk, owner === rank, others);
         }
       },

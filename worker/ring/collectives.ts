@@ -11,7 +11,7 @@
 import { copyBytes } from "../exact/arena.ts";
 import { checkSegments, checkSizes } from "./check-parts.ts";
 import { combineInto, type Combination } from "./accumulate.ts";
-import { checkChunk, cutChunks, walkRing, type Place } from "./ring-walk.ts";
+import { checkChunk, cutChunks, settle, walkRing, type Place } from "./ring-walk.ts";
 import { hopsOfHalf, ownedSegment, receivedSegment, sentSegment } from "./schedule.ts";
 import { cutSegments, type Segment } from "./segments.ts";
 
@@ -116,6 +116,8 @@ async function walkVector<V extends Vector>(
   const half = hopsOfHalf(rankCount);
   const at = (hop: number): Uint8Array =>
     part(vector, segments[receivedSegment(rank, rankCount, hop)]);
+  const combinationAt = (hop: number): Combination<V> | null =>
+    hop < half ? (hops.combination ?? null) : null;
   await walkRing(
     place,
     {
@@ -123,12 +125,14 @@ async function walkVector<V extends Vector>(
       lastHop: hops.last,
       bytesAt: (hop) => at(hop).byteLength,
       own: part(vector, segments[sentSegment(rank, rankCount, hops.first)]),
+      landingAt: (hop) => (combinationAt(hop) === null ? at(hop) : null),
       take: (hop, offset, data) => {
         const target = at(hop).subarray(offset, offset + data.byteLength);
-        if (hop >= half || hops.combination === undefined) {
-          copyBytes(target, data);
+        const combination = combinationAt(hop);
+        if (combination === null) {
+          settle(target, data);
         } else {
-          combineInto(target, hops.combination, [
+          combineInto(target, combination, [
             (other, start) => copyBytes(other, data.subarray(start, start + other.byteLength)),
           ]);
         }
@@ -241,9 +245,10 @@ export async function fillParts(
       lastHop: hopsOfHalf(rankCount) - 1,
       bytesAt: (hop) => at(hop).byteLength,
       own,
+      landingAt: at,
       take: (hop, offset, data) => {
         const target = at(hop).subarray(offset, offset + data.byteLength);
-        copyBytes(target, data);
+        settle(target, data);
         return target;
       },
     },
@@ -272,6 +277,7 @@ export async function broadcast(
       lastHop: distance - 1,
       bytesAt: () => bytes.byteLength,
       own: bytes,
+      landingAt: () => null,
       take: (_hop, _offset, data) => data,
     });
     copyBytes(bytes.subarray(chunk.offset), chunk.data);

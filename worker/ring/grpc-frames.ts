@@ -3,6 +3,8 @@
  * length, then the message. Source: "gRPC over HTTP2", PROTOCOL-HTTP2.md of the gRPC repository.
  */
 
+import { copyBytes } from "../exact/arena.ts";
+
 /** Bytes in front of a message. */
 export const prefixBytes = 5;
 
@@ -22,13 +24,20 @@ export interface FrameReaderOptions {
   /** Longest message that is taken. */
   readonly bytesMax: number;
   /**
-   * Memory for a message.
+   * Memory for a message, in one piece or several.
    * @param length its bytes: as many as are to be given
    * @param first the first ones of them, or all
    */
-  take(length: number, first: Uint8Array): Uint8Array;
+  take(length: number, first: Uint8Array): readonly Uint8Array[];
   /** Takes a whole message, in the memory that `take` gave. */
-  message(bytes: Uint8Array): void;
+  message(pieces: readonly Uint8Array[]): void;
+}
+
+/** A message under way. */
+interface Message {
+  readonly pieces: readonly Uint8Array[];
+  /** What of it has no bytes yet. */
+  readonly left: Uint8Array[];
 }
 
 /** Puts messages together from the pieces of a stream, each byte copied once. */
@@ -38,8 +47,7 @@ export class FrameReader {
   readonly #head = Buffer.alloc(prefixBytes + firstBytes);
   #headFilled = 0;
   #headWanted = prefixBytes;
-  #message: Uint8Array | null = null;
-  #filled = 0;
+  #message: Message | null = null;
 
   constructor(options: FrameReaderOptions) {
     this.#options = options;
@@ -57,16 +65,19 @@ export class FrameReader {
 
   /** Memory for the next bytes of the message under way, which may be read into it; null where they are to be given to `read`. */
   room(): Uint8Array | null {
-    return this.#message?.subarray(this.#filled) ?? null;
+    return this.#message?.left[0] ?? null;
   }
 
   /** So many bytes have been read into `room`. */
   filled(count: number): void {
-    const message = this.#message;
-    this.#filled += count;
-    if (message === null || this.#filled < message.byteLength) return;
+    if (this.#message === null) return;
+    const { left, pieces } = this.#message;
+    const [room] = left;
+    if (room !== undefined && count < room.byteLength) left[0] = room.subarray(count);
+    else left.shift();
+    if (left.length > 0) return;
     this.#message = null;
-    this.#options.message(message);
+    this.#options.message(pieces);
   }
 
   #readHead(piece: Uint8Array): number {
@@ -88,18 +99,19 @@ export class FrameReader {
 
   #begin(length: number): void {
     const first = this.#head.subarray(prefixBytes, this.#headWanted);
-    const message = this.#options.take(length, first);
-    message.set(first);
-    this.#filled = first.byteLength;
+    const pieces = this.#options.take(length, first);
     this.#headFilled = 0;
     this.#headWanted = prefixBytes;
-    if (this.#filled === length) this.#options.message(message);
-    else this.#message = message;
+    const message = { pieces, left: pieces.filter(({ byteLength }) => byteLength > 0) };
+    this.#message = message;
+    if (length === 0) this.filled(0);
+    for (let at = 0; at < first.byteLength;) at += this.#readMessage(message, first.subarray(at));
   }
 
-  #readMessage(message: Uint8Array, piece: Uint8Array): number {
-    const count = Math.min(message.byteLength - this.#filled, piece.byteLength);
-    message.set(count === piece.byteLength ? piece : piece.subarray(0, count), this.#filled);
+  #readMessage({ left }: Message, piece: Uint8Array): number {
+    const [room = piece] = left;
+    const count = Math.min(room.byteLength, piece.byteLength);
+    copyBytes(room, piece.subarray(0, count));
     this.filled(count);
     return count;
   }

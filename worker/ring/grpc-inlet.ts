@@ -4,10 +4,10 @@ import type { TlsIdentity } from "../../foundation/tls/tls-identity.ts";
 import { makeRingProof, metadataNames } from "../../proto/auth.ts";
 import { PullRequestSchema } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
 import { ringChunkBytes } from "../../proto/limits.ts";
-import { payloadOffset, readPullMessage, type PullMessage } from "../../proto/pull-response.ts";
+import { readPullHead, readPullMessage, type PullMessage } from "../../proto/pull-response.ts";
 import { ChunkQueue } from "./chunk-queue.ts";
 import type { LinkOptions } from "./link-options.ts";
-import { LinkBroken, type Chunk } from "./link.ts";
+import { LinkBroken, type Chunk, type ChunkHead, type Landing } from "./link.ts";
 import { MessageMemory } from "./message-memory.ts";
 import { OpenedPull } from "./opened-pull.ts";
 import { openSharedReader, type SharedReader } from "./shared-memory.ts";
@@ -18,10 +18,15 @@ const waitingMax = 4;
 /** Longest message: a chunk and the fields beside its payload. */
 const messageBytesMax = ringChunkBytes + 1024;
 
-/** A message that waits to be taken, and the memory that it lies in. */
+/** A message that waits to be taken, and the memory of the link that it lies in: null where its payload lies elsewhere. */
 interface Waiting {
   readonly message: PullMessage;
-  readonly memory: Uint8Array;
+  readonly memory: Uint8Array | null;
+}
+
+/** The chunk that a message carries. */
+function headOf({ collective, hop, offset }: Omit<PullMessage, "data">, bytes: number): ChunkHead {
+  return { collective: Number(collective), hop, offset: Number(offset), bytes };
 }
 
 /** Receives from the left neighbour. */
@@ -37,6 +42,9 @@ export class GrpcInlet {
   #isPaused = false;
   /** What the last `receive` has given out. */
   #lent: Uint8Array | null = null;
+  #landing: Landing | null = null;
+  /** A message whose payload is on its way to where the landing said. */
+  #landed: PullMessage | null = null;
   #isConnected = false;
   #reader: SharedReader | null = null;
   #consumed = 0;
@@ -58,8 +66,8 @@ export class GrpcInlet {
       opening: create(PullRequestSchema, { run, generation, rank, lane: 0, hostId }),
       frames: {
         bytesMax: messageBytesMax,
-        take: (length, first) => this.#memory.take(length, payloadOffset(first)),
-        message: (bytes) => this.#arrived(bytes),
+        take: (length, first) => this.#take(length, first),
+        message: (pieces) => this.#arrived(pieces),
       },
       accepted: () => this.#connect(),
       lost: (why) => this.close(new LinkBroken(`${left.workerId} has left the ring: ${why}`)),
@@ -71,8 +79,29 @@ export class GrpcInlet {
     this.#connected.raise();
   }
 
-  #arrived(memory: Uint8Array): void {
-    const message = readPullMessage(memory);
+  /** Memory for a message: its payload's is where the landing says, if anywhere. */
+  #take(length: number, first: Uint8Array): readonly Uint8Array[] {
+    const head = readPullHead(first);
+    if (head === null) return [this.#memory.take(length, 0)];
+    const { message, payloadAt, payloadBytes } = head;
+    const isLast = payloadAt + payloadBytes === length;
+    const place =
+      isLast && message.generation === this.#options.generation
+        ? (this.#landing?.(headOf(message, payloadBytes)) ?? null)
+        : null;
+    if (place === null) return [this.#memory.take(length, payloadAt)];
+    this.#landed = { ...message, data: place };
+    return [new Uint8Array(payloadAt), place];
+  }
+
+  #arrived([memory = new Uint8Array(0)]: readonly Uint8Array[]): void {
+    const landed = this.#landed;
+    this.#landed = null;
+    if (landed === null) this.#takeIn(readPullMessage(memory), memory);
+    else this.#takeIn(landed, null);
+  }
+
+  #takeIn(message: PullMessage, memory: Uint8Array | null): void {
     if (message.offerSharedMemory) {
       this.#answerOffer();
     } else if (message.generation === this.#options.generation) {
@@ -119,29 +148,35 @@ export class GrpcInlet {
     this.#lent = memory;
     this.#waiting -= 1;
     this.#setPaused(this.#waiting >= waitingMax);
-    const data = message.sharedBytes > 0 ? this.#takeShared(message.sharedBytes) : message.data;
-    this.receivedBytes += data.byteLength;
-    return {
-      collective: Number(message.collective),
-      hop: message.hop,
-      offset: Number(message.offset),
-      data,
-    };
+    const data = message.sharedBytes > 0 ? this.#takeShared(message) : message.data;
+    const { bytes, ...chunk } = headOf(message, data.byteLength);
+    this.receivedBytes += bytes;
+    return { ...chunk, data };
   }
 
-  #takeShared(bytes: number): Uint8Array {
+  /** Says where payloads may be put from now on. Closes where one is on its way to where they no longer may. */
+  land(landing: Landing | null): void {
+    this.#landing = landing;
+    if (this.#landed !== null)
+      this.close(new LinkBroken("a payload was on its way to memory that is used otherwise now"));
+  }
+
+  #takeShared(message: PullMessage): Uint8Array {
+    const bytes = message.sharedBytes;
     if (this.#reader === null || bytes > ringChunkBytes) {
       throw new LinkBroken(
         `${this.#options.left.workerId} announced ${bytes} bytes in shared memory that is not open`,
       );
     }
-    if (this.#scratch.byteLength < bytes) this.#scratch = new Uint8Array(bytes);
-    this.#reader.read(this.#consumed, bytes, this.#scratch);
+    const place = this.#landing?.(headOf(message, bytes)) ?? null;
+    if (place === null && this.#scratch.byteLength < bytes) this.#scratch = new Uint8Array(bytes);
+    const data = place ?? this.#scratch.subarray(0, bytes);
+    this.#reader.read(this.#consumed, bytes, data);
     this.#consumed += 1;
     this.#pull.write(
       create(PullRequestSchema, { sharedMemoryOpen: true, consumedChunks: BigInt(this.#consumed) }),
     );
-    return this.#scratch.subarray(0, bytes);
+    return data;
   }
 
   close(reason: Error): void {

@@ -5,7 +5,7 @@
 import { GrpcInlet } from "./grpc-inlet.ts";
 import { GrpcOutlet } from "./grpc-outlet.ts";
 import type { LinkOptions, Transport } from "./link-options.ts";
-import { LinkBroken, type Chunk, type Link } from "./link.ts";
+import { LinkBroken, type Chunk, type Landing, type Link } from "./link.ts";
 import type { RingServer } from "./ring-server.ts";
 
 /** A link that knows how its payloads travel. */
@@ -39,6 +39,7 @@ export async function connectGrpcLink(server: RingServer, options: LinkOptions):
     send: (chunk: Chunk, signal: AbortSignal) => outlet.send(chunk, signal),
     flush: (signal: AbortSignal) => outlet.flush(signal),
     receive: (signal: AbortSignal) => inlet.receive(signal),
+    land: (landing: Landing | null) => inlet.land(landing),
     get sentBytes() {
       return outlet.sentBytes;
     },

@@ -15,6 +15,17 @@ export interface Chunk {
   readonly data: Uint8Array;
 }
 
+/** What a chunk says of itself before its payload is there. */
+export interface ChunkHead extends Omit<Chunk, "data"> {
+  /** Bytes of its payload. */
+  readonly bytes: number;
+}
+
+/**
+ * Where a chunk's payload may be put: memory of exactly its bytes; null leaves it to the link. Heard once for each chunk at most.
+ */
+export type Landing = (head: ChunkHead) => Uint8Array | null;
+
 /** The neighbour is gone or does not keep the protocol. The step cannot be finished in this generation. */
 export class LinkBroken extends Error {
   override readonly name = "LinkBroken";
@@ -34,6 +45,11 @@ export interface Link {
    * has closed or died, or with the signal's reason.
    */
   receive(signal: AbortSignal): Promise<Chunk>;
+  /**
+   * From now on payloads may be put where the landing says, at once as they arrive; what `receive` gives is that memory then. null: no
+   * longer. A link of which a payload is on its way there is broken by that, so that nothing is written behind its back.
+   */
+  land(landing: Landing | null): void;
   /** Payload bytes so far. */
   readonly sentBytes: number;
   readonly receivedBytes: number;

@@ -1,6 +1,6 @@
 /** Links of a ring within one process: for the simulator and for tests of what runs above a link. */
 import { ChunkQueue } from "./chunk-queue.ts";
-import { LinkBroken, type Chunk, type Link } from "./link.ts";
+import { LinkBroken, type Chunk, type Landing, type Link } from "./link.ts";
 
 /** Chunks in flight between two neighbours before `send` waits. */
 const inFlightMax = 4;
@@ -12,6 +12,7 @@ export function createMemoryRing(count: number): readonly Link[] {
     const outgoing = queues[(rank + 1) % count] ?? incoming;
     let sentBytes = 0;
     let receivedBytes = 0;
+    let landing: Landing | null = null;
     return {
       async send(chunk, signal) {
         await outgoing.push({ ...chunk, data: chunk.data.slice() }, signal);
@@ -20,8 +21,14 @@ export function createMemoryRing(count: number): readonly Link[] {
       flush: () => Promise.resolve(),
       async receive(signal) {
         const chunk = await incoming.shift(signal);
-        receivedBytes += chunk.data.byteLength;
-        return chunk;
+        const bytes = chunk.data.byteLength;
+        receivedBytes += bytes;
+        const place = landing?.({ ...chunk, bytes }) ?? null;
+        place?.set(chunk.data);
+        return place === null ? chunk : { ...chunk, data: place };
+      },
+      land(places) {
+        landing = places;
       },
       get sentBytes() {
         return sentBytes;

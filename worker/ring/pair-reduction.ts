@@ -8,8 +8,8 @@
 import { copyBytes } from "../exact/arena.ts";
 import type { DirectReduction, Shares, ShownOperand } from "../exact/owner-sums.ts";
 import { fillParts } from "./collectives.ts";
-import { LinkBroken, type Chunk } from "./link.ts";
-import { chunkBytesOf, sendWhile, type Place, type Push } from "./ring-walk.ts";
+import { LinkBroken, type Chunk, type Landing } from "./link.ts";
+import { chunkBytesOf, sendWhile, settle, type Place, type Push } from "./ring-walk.ts";
 import type { Segment } from "./segments.ts";
 
 const hops = { operand: 0, made: 1 } as const;
@@ -71,13 +71,19 @@ async function makeShares(place: Place, shares: Shares, signal: AbortSignal): Pr
       checkPiece(chunk, collective, piece);
       if (chunk.hop === hops.operand) await make(piece, chunk.data);
       else {
-        copyBytes(target.subarray(piece.start), chunk.data);
+        settle(target.subarray(piece.start, piece.end), chunk.data);
         place.onRound?.();
       }
     }
   };
-  const toSend = bytesOf(own) + (operand === null ? 0 : bytesOf(others));
-  await sendWhile(place, toSend, exchange, signal);
+  const bytes = bytesOf(own) + (operand === null ? 0 : bytesOf(others));
+  const landing: Landing = ({ hop, offset, bytes: length }) => {
+    const isPiece = others.some(
+      ({ start, end }) => start === offset && end - start === length && hop === hops.made,
+    );
+    return isPiece ? target.subarray(offset, offset + length) : null;
+  };
+  await sendWhile(place, { bytes, landing, receive: exchange }, signal);
 }
 
 /** Throws LinkBroken for a chunk that is not the piece whose turn it is. */

@@ -7,11 +7,9 @@
  *
  * What an owner tells besides follows the last of what he has made, as if it lay behind it.
  */
-import { copyBytes } from "../exact/arena.ts";
 import type { Carried, CarryingRing } from "../exact/carried-sums.ts";
-import type { ShownOperand } from "../exact/owner-sums.ts";
-import { LinkBroken, type Chunk } from "./link.ts";
-import { chunkBytesOf, cutChunks, sendWhile, type Place, type Push } from "./ring-walk.ts";
+import { LinkBroken, type Chunk, type Landing } from "./link.ts";
+import { chunkBytesOf, cutChunks, sendWhile, settle, type Place, type Push } from "./ring-walk.ts";
 import { hopsOfHalf, receivedSegment } from "./schedule.ts";
 import type { Segment } from "./segments.ts";
 
@@ -65,7 +63,7 @@ function bytesOf(pieces: readonly Piece[]): number {
 }
 
 async function carry(place: Place, carried: Carried, signal: AbortSignal): Promise<void> {
-  const { rank, rankCount, link } = place;
+  const { rank, rankCount, link, collective } = place;
   const half = hopsOfHalf(rankCount);
   if (half === 0) return;
   const lastHop = 2 * half - 1;
@@ -80,14 +78,12 @@ async function carry(place: Place, carried: Carried, signal: AbortSignal): Promi
 
   /** Takes in what has arrived, and gives what is to be passed on. */
   const take = (piece: Piece, data: Uint8Array): Piece => {
-    const { hop, round, owner } = piece;
+    const { hop, round, owner, place: end } = piece;
     if (hop >= half) {
-      copyBytes(piece.place, data);
+      settle(end, data);
       return piece;
     }
-    const arrived: ShownOperand = (into, offset) =>
-      copyBytes(into, data.subarray(offset, offset + into.byteLength));
-    carried.add(round, owner, arrived);
+    carried.add(round, owner, data);
     if (owner !== rank) return piece;
     return { ...piece, place: carried.target.subarray(piece.start, piece.end) };
   };
@@ -100,7 +96,7 @@ async function carry(place: Place, carried: Carried, signal: AbortSignal): Promi
     }
     for (const [index, piece] of expected.entries()) {
       const chunk = await link.receive(signal);
-      checkPiece(chunk, place.collective, piece);
+      checkPiece(chunk, collective, piece);
       const { hop } = piece;
       const taken = take(piece, chunk.data);
       if (hop < lastHop) await send(hop + 1, taken);
@@ -112,7 +108,31 @@ async function carry(place: Place, carried: Carried, signal: AbortSignal): Promi
     }
   };
   const passedOn = expected.filter(({ hop }) => hop < lastHop);
-  await sendWhile(place, bytesOf([...begun, ...passedOn, ...told]), exchange, signal);
+  // What is on its way to an owner arrives where what he makes of it will: that cannot come before it has been passed on.
+  const landingOf = ({ hop, owner, start, end, place: last }: Piece): Uint8Array | null => {
+    if (hop >= half) return last;
+    return owner === rank ? null : carried.target.subarray(start, end);
+  };
+  const bytes = bytesOf([...begun, ...passedOn, ...told]);
+  const landing = landingOn(expected, landingOf);
+  await sendWhile(place, { bytes, landing, receive: exchange }, signal);
+}
+
+/** Where pieces that arrive one after the other lie at once; what is not among them is left to the link. */
+function landingOn(
+  pieces: readonly Piece[],
+  landingOf: (piece: Piece) => Uint8Array | null,
+): Landing {
+  let next = 0;
+  return (head) => {
+    const index = pieces.findIndex(
+      ({ hop, start }, at) => at >= next && hop === head.hop && start === head.offset,
+    );
+    const piece = pieces[index];
+    if (piece === undefined || head.bytes !== piece.end - piece.start) return null;
+    next = index + 1;
+    return landingOf(piece);
+  };
 }
 
 /** Throws LinkBroken for a chunk that is not the piece whose turn it is. */

@@ -3,8 +3,9 @@
  * unless that was the last hop.
  */
 import { ringChunkBytes } from "../../proto/limits.ts";
+import { copyBytes } from "../exact/arena.ts";
 import { ChunkQueue } from "./chunk-queue.ts";
-import { LinkBroken, type Chunk, type Link } from "./link.ts";
+import { LinkBroken, type Chunk, type Landing, type Link } from "./link.ts";
 
 /** A rank's place, and the count of its collectives: all ranks call the same collectives in the same order. */
 export interface Place {
@@ -26,7 +27,9 @@ export interface Walk {
   bytesAt(hop: number): number;
   /** The part to send at the first hop. */
   readonly own: Uint8Array;
-  /** Takes the chunk in and returns the bytes to pass on. */
+  /** Where what is received at a hop may be put as it arrives; null where it is combined with what is there. */
+  landingAt(hop: number): Uint8Array | null;
+  /** Takes the chunk in, which may lie there already, and returns the bytes to pass on. */
   take(hop: number, offset: number, data: Uint8Array): Uint8Array;
 }
 
@@ -69,17 +72,31 @@ export function checkChunk(chunk: Chunk, place: Place, walk: Walk): void {
   }
 }
 
+/** `target.set(data)` where the link has not put the data there itself. */
+export function settle(target: Uint8Array, data: Uint8Array): void {
+  const isThere = data.buffer === target.buffer && data.byteOffset === target.byteOffset;
+  if (!isThere) copyBytes(target, data);
+}
+
 /** Queues a chunk of the collective under way. */
 export type Push = (chunk: Omit<Chunk, "collective">) => Promise<void>;
 
+/** What a collective does over a link. */
+export interface Exchange {
+  /** Bytes that are pushed in all. */
+  readonly bytes: number;
+  /** Where a chunk's payload may be put as it arrives; null leaves it to the link. */
+  readonly landing: Landing;
+  readonly receive: (push: Push) => Promise<void>;
+}
+
 /**
- * Receives and, at the same time, sends what is pushed, `bytes` in all; afterwards all of it may be overwritten, and the
- * collective's number is advanced. Rejects with LinkBroken, with the signal's reason, or as `receive` does.
+ * Receives and, at the same time, sends what is pushed; afterwards all of it may be overwritten, and the collective's number is
+ * advanced. Rejects with LinkBroken, with the signal's reason, or as `receive` does.
  */
 export async function sendWhile(
   place: Place,
-  bytes: number,
-  receive: (push: Push) => Promise<void>,
+  { bytes, landing, receive }: Exchange,
   signal: AbortSignal,
 ): Promise<void> {
   const { collective, link } = place;
@@ -94,10 +111,12 @@ export async function sendWhile(
     }
     await link.flush(signal);
   };
+  link.land((head) => (head.collective === collective ? landing(head) : null));
   try {
     const received = receive((chunk) => outgoing.push({ collective, ...chunk }, signal));
     await Promise.all([sendAll(), received]);
   } finally {
+    link.land(null);
     outgoing.close(new LinkBroken("the collective is over"));
   }
   place.collective += 1;
@@ -133,5 +152,12 @@ export async function walkRing(place: Place, walk: Walk, signal: AbortSignal): P
       }
     }
   };
-  await sendWhile(place, toSend, receiveAll, signal);
+  const landing: Landing = ({ hop, offset, bytes }) => {
+    const isKnown = hop >= walk.firstHop && hop <= walk.lastHop;
+    const whole = isKnown ? walk.landingAt(hop) : null;
+    return whole === null || offset + bytes > whole.byteLength
+      ? null
+      : whole.subarray(offset, offset + bytes);
+  };
+  await sendWhile(place, { bytes: toSend, landing, receive: receiveAll }, signal);
 }

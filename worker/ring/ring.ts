@@ -89,7 +89,7 @@ function lonelyLink(): Link {
     throw new Error("Cannot use a link of a ring of one");
   };
   const nothing = { sentBytes: 0, receivedBytes: 0, close: () => undefined };
-  return { send: alone, flush: alone, receive: alone, ...nothing };
+  return { send: alone, flush: alone, receive: alone, land: () => undefined, ...nothing };
 }
 
 function memberAt(members: readonly Neighbour[], rank: number): Neighbour {

@@ -46,8 +46,9 @@ export class ServedPull {
     this.#listener = listener;
     const frames = new FrameReader({
       bytesMax: requestBytesMax,
-      take: (length) => new Uint8Array(length),
-      message: (bytes) => this.#listener.request(fromBinary(PullRequestSchema, bytes)),
+      take: (length) => [new Uint8Array(length)],
+      message: ([bytes = new Uint8Array(0)]) =>
+        this.#listener.request(fromBinary(PullRequestSchema, bytes)),
     });
     stream.on("data", (piece: Buffer) => {
       try {

@@ -9,9 +9,11 @@ function readerInto(seen: number[][], bytesMax: number): FrameReader {
     bytesMax,
     take: (length, first) => {
       assert.equal(first.byteLength, Math.min(64, length));
-      return new Uint8Array(length);
+      // In two pieces, of which either may be empty.
+      const cut = (first[0] ?? 0) % (length + 1);
+      return [new Uint8Array(cut), new Uint8Array(length - cut)];
     },
-    message: (bytes) => seen.push([...bytes]),
+    message: (pieces) => seen.push(Array.from(Buffer.concat(pieces))),
   });
 }
 

@@ -3,11 +3,13 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { connectGrpcLink } from "../../../worker/ring/grpc-link.ts";
+import { LinkBroken } from "../../../worker/ring/link.ts";
 import { createMemoryRing } from "../../../worker/ring/memory-link.ts";
 import { startRingServer } from "../../../worker/ring/ring-server.ts";
 import { hasRoom, sharedMemoryFolder } from "../../../worker/ring/shared-memory.ts";
 import { describeLink, type LinkRing } from "../../contract/link-contract.ts";
 
+const never = new AbortController().signal;
 let generation = 0n;
 
 function memoryRing(count: number): Promise<LinkRing> {
@@ -85,6 +87,27 @@ if (hasRoom(sharedMemoryFolder)) {
     it("is tested", { skip: `${sharedMemoryFolder} is missing or small` }, () => undefined);
   });
 }
+
+describe("a landing that is taken back", () => {
+  it("breaks the link while a payload is on its way there, which is written no further", async () => {
+    const ring = await grpcRing(2, null);
+    const place = new Uint8Array(3_000_000);
+    const [from, to] = [ring.links[0]!, ring.links[1]!];
+    to.land(() => {
+      // Behind what has come with the head, before the rest is read.
+      queueMicrotask(() => to.land(null));
+      return place;
+    });
+    const waiting = to.receive(never);
+    const data = new Uint8Array(place.byteLength).fill(1);
+    await from.send({ collective: 0, hop: 0, offset: 0, data }, never);
+    await assert.rejects(waiting, LinkBroken);
+    const written = place.findLastIndex((byte) => byte === 1) + 1;
+    assert.ok(written < place.byteLength / 2, `${written} bytes were written`);
+    await ring.close();
+    assert.equal(place.findLastIndex((byte) => byte === 1) + 1, written);
+  });
+});
 
 describe("ring server", () => {
   it("lets nobody in without the ring key", async () => {

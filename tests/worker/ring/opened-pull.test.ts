@@ -18,7 +18,11 @@ function optionsOf(port: number, hears: Pick<PullOptions, "accepted" | "lost">):
     tls: null,
     metadata: {},
     opening: create(PullRequestSchema, { run: "cancelled" }),
-    frames: { bytesMax: 1024, take: (length) => new Uint8Array(length), message: () => undefined },
+    frames: {
+      bytesMax: 1024,
+      take: (length) => [new Uint8Array(length)],
+      message: () => undefined,
+    },
     ...hears,
   };
 }

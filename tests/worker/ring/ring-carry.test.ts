@@ -43,8 +43,7 @@ function sumOf(rank: number, rankCount: number, own: Uint8Array): Carried {
     },
     add: (round, owner, arrived) => {
       const { start, end } = rounds[round]![owner]!;
-      const bytes = new Uint8Array(end - start);
-      arrived?.(bytes, 0);
+      const bytes = arrived ?? new Uint8Array(end - start);
       for (let i = start; i < end; i++) {
         const sum = own[i]! + bytes[i - start]!;
         if (owner === rank) target[i] = sum + 1;

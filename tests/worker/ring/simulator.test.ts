@@ -26,6 +26,7 @@ function watched(link: Link, seen: Seen): Link {
     },
     flush: (signal) => link.flush(signal),
     receive: (signal) => link.receive(signal),
+    land: (landing) => link.land(landing),
     get sentBytes() {
       return link.sentBytes;
     },
