@@ -30,6 +30,15 @@ export const workerEnvironment = {
 } as const;
 
 /**
+ * glibc's allocator for workers, told to keep large blocks and use huge pages: what a step frees it needs again in the next one, and
+ * pages given back have to be made, and cleared, anew. Other C libraries ignore it.
+ */
+export const allocatorEnvironment = {
+  GLIBC_TUNABLES:
+    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592",
+} as const;
+
+/**
  * Node's flags for workers. The young generation has its full size from the start: while it is small, the buffers that HTTP/2
  * reads into outlive it, count as old memory, and have V8 mark the whole heap several times in every exchange.
  */

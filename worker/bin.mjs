@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --min-semi-space-size=16
+#!/usr/bin/env -S GLIBC_TUNABLES=${GLIBC_TUNABLES}:glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592 node --min-semi-space-size=16
 // Starts a worker from any folder. Plain JavaScript that an old Node can read: it says what is missing before anything
 // modern is loaded.
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);

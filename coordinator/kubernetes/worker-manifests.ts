@@ -2,7 +2,11 @@
  * The workers in a cluster: an Indexed Job of N pods, and a headless Service that lists them by name for whoever scrapes
  * them. Neighbours dial each other by pod address, which is known before any name is. Pure.
  */
-import { workerEnvironment as names, workerNodeFlags } from "../../proto/environment.ts";
+import {
+  allocatorEnvironment,
+  workerEnvironment as names,
+  workerNodeFlags,
+} from "../../proto/environment.ts";
 import { ports, type KubernetesOptions } from "./kubernetes-options.ts";
 import {
   containerSecurity,
@@ -36,6 +40,7 @@ export function workerEnvironmentOf(options: KubernetesOptions): readonly Part[]
     { name: names.advertiseHost, valueFrom: { fieldRef: { fieldPath: "status.podIP" } } },
     { name: names.metricsListen, value: `0.0.0.0:${ports.metrics}` },
     { name: names.device, value: options.device },
+    ...Object.entries(allocatorEnvironment).map(([name, value]) => ({ name, value })),
     ...tlsParts(options).environment,
   ];
 }

@@ -6,7 +6,7 @@
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { glibcTunables } from "../../coordinator/launch/local-launcher.ts";
+import { allocatorEnvironment } from "../../proto/environment.ts";
 import { readBenchFlags, runBench } from "./support/bench-flags.ts";
 import { coordinatorKnows } from "./support/coordinator.ts";
 import { modelProducts, stepFlops } from "./support/floor.ts";
@@ -61,8 +61,7 @@ async function choosePeers(
   const best = new Map<PeerMode, { readonly chosen: ChosenPeer; readonly ms: number }>();
   try {
     for (const allocator of allocators) {
-      const env: Record<string, string> =
-        allocator === "ours" ? { GLIBC_TUNABLES: glibcTunables } : {};
+      const env: Record<string, string> = allocator === "ours" ? allocatorEnvironment : {};
       const peer = await TrainPeer.start({ modelFolder, rows, tokens, precision, env });
       peers.push(peer);
       await peer.chooseThreads(tuningSteps);

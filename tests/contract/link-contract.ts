@@ -1,6 +1,7 @@
 /** What every link must do. A setup makes a ring of links; the same suite runs over memory, gRPC and shared memory. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { Arena } from "../../worker/exact/arena.ts";
 import { sumFloats } from "../../worker/ring/accumulate.ts";
 import { collectivesOver, type Collectives } from "../../worker/ring/collectives.ts";
 import { LinkBroken, type Chunk, type ChunkHead, type Link } from "../../worker/ring/link.ts";
@@ -89,8 +90,10 @@ export function describeLink(
     it("puts payloads where the landing says, and nowhere else", () =>
       withRing(2, async (ring) => {
         const [from, to] = [ring.links[0]!, ring.links[1]!];
+        // Threads share an arena's memory: not every way to read into memory takes such.
+        const arena = new Arena(2_000_000);
         const places = new Map(
-          [0, 500, 100_000, 1_500_000].map((offset) => [offset, new Uint8Array(offset + 1)]),
+          [0, 500, 100_000, 1_500_000].map((offset) => [offset, arena.bytes(offset + 1)]),
         );
         const heads: ChunkHead[] = [];
         to.land((head) => {
@@ -112,6 +115,7 @@ export function describeLink(
           assert.ok(Buffer.from(sent.data).equals(data));
           const place = places.get(offset);
           assert.equal(data.buffer === place?.buffer, place !== undefined);
+          if (place !== undefined) assert.equal(data.byteOffset, place.byteOffset);
         }
         assert.deepEqual(
           heads.map(({ collective, hop, offset, bytes }) => [collective, hop, offset, bytes]),

@@ -2,10 +2,12 @@
 import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { after, afterEach, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { create } from "@bufbuild/protobuf";
+import { allocatorEnvironment, workerNodeFlags } from "../../proto/environment.ts";
 import { FinishSchema } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import { ScriptedCoordinator } from "../support/scripted-coordinator.ts";
 
@@ -23,7 +25,11 @@ const running = new Set<ChildProcess>();
 const coordinators: ScriptedCoordinator[] = [];
 
 function startProgram(args: readonly string[], env: NodeJS.ProcessEnv = {}): Program {
-  const child = spawn(process.execPath, [bin, ...args], {
+  return start([process.execPath, bin, ...args], env);
+}
+
+function start([command = "", ...args]: readonly string[], env: NodeJS.ProcessEnv): Program {
+  const child = spawn(command, args, {
     // From another folder, and with a binding that nobody is to load: no job comes.
     cwd: tmpdir(),
     env: { PATH: process.env["PATH"], RINGMASTER_BINDING_FILE: "/nowhere", ...env },
@@ -104,6 +110,28 @@ describe("worker program", () => {
     const { code, stderr } = await program.ended;
     assert.equal(code, 0, stderr);
     assert.match(stderr, /all done/);
+  });
+
+  it("has by its first line the settings that launchers give, behind the user's own", async (t) => {
+    if (process.platform !== "linux") {
+      t.skip("what a process was started with is read from /proc");
+      return;
+    }
+    const coordinator = await startCoordinator();
+    const own = "glibc.malloc.arena_max=3";
+    const program = start([bin], {
+      RINGMASTER_COORDINATOR: coordinator.address,
+      RINGMASTER_JOIN_TOKEN: joinToken,
+      GLIBC_TUNABLES: own,
+    });
+    await program.said(/joined/);
+    const startedWith = (what: string): Promise<string> =>
+      readFile(`/proc/${program.child.pid}/${what}`, "utf8");
+    const variables = (await startedWith("environ")).split("\0");
+    const { GLIBC_TUNABLES: ours } = allocatorEnvironment;
+    assert.ok(variables.includes(`GLIBC_TUNABLES=${own}:${ours}`), variables.join("\n"));
+    const [, ...command] = (await startedWith("cmdline")).split("\0");
+    assert.deepEqual(command.slice(0, workerNodeFlags.length), workerNodeFlags);
   });
 
   it("ends with code 1 when the coordinator goes", async () => {

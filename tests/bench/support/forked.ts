@@ -2,7 +2,7 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { glibcTunables } from "../../../coordinator/launch/local-launcher.ts";
+import { allocatorEnvironment } from "../../../proto/environment.ts";
 import { ensureNativeParts } from "../../../foundation/native/native-parts.ts";
 import { engineVariables } from "../../../worker/engine-environment.ts";
 import { endWithBench } from "./leftovers.ts";
@@ -33,7 +33,7 @@ export class ForkedEngine {
       stdio: ["ignore", "ignore", "pipe", "ipc"],
       env: {
         ...process.env,
-        GLIBC_TUNABLES: glibcTunables,
+        ...allocatorEnvironment,
         ...engineVariables({ threads, device: "cpu", localRank: 0 }),
       },
     });

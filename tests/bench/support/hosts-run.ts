@@ -45,7 +45,8 @@ function startOn(
   args: readonly string[],
 ): Started {
   const env = { ...process.env, RINGMASTER_JOIN_TOKEN: "a token for hosts of a bench" };
-  const child = host.start(process.execPath, [join(root, program), ...args], { env });
+  // As a user starts it: its first line says with what settings.
+  const child = host.start(join(root, program), args, { env });
   job.onStarted(child);
   let text = "";
   const keep = (bytes: Buffer): void => {

@@ -5,9 +5,8 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import { glibcTunables } from "../../../coordinator/launch/local-launcher.ts";
 import { exactAddonFile } from "../../../foundation/native/addon-files.ts";
-import { workerNodeFlags } from "../../../proto/environment.ts";
+import { allocatorEnvironment, workerNodeFlags } from "../../../proto/environment.ts";
 import { installedBinding } from "../../support/installed-binding.ts";
 import { ensurePeerPython } from "./peer-python.ts";
 
@@ -55,7 +54,7 @@ export async function startOurGroup(count: number, transport: "auto" | "grpc"): 
     // The allocator's settings are those that workers are started with.
     const child = fork(script, [addonFile], {
       execArgv: [...workerNodeFlags, "--import", "tsx"],
-      env: { ...process.env, GLIBC_TUNABLES: glibcTunables },
+      env: { ...process.env, ...allocatorEnvironment },
     });
     const ended = endOf(child, `rank ${rank} of ours`);
     const next = (): Promise<unknown> =>
