@@ -81,12 +81,14 @@ export class GroupSum implements OpenGroup {
   }
 
   async add(bucket: Bucket, ring: ExactRing, signal: AbortSignal): Promise<void> {
-    const { kernels, grid, slots, held, vector } = this.#ground;
+    const { kernels, grid, slots, held, vector, inPlace } = this.#ground;
     const { sums } = slots;
+    const alone = ring.worldSize === 1;
+    // What others have is put into the vector while slots are still read.
+    if (inPlace && !alone) throw new Error("Cannot sum in place as there are other ranks");
     const bitsOf = ({ keys }: Run): number => (keys === null ? this.#wide : this.#narrow);
     const { whole, rows } = slots.runs(held, bucket);
     for (const run of rows) kernels.raiseExponents(run, grid);
-    const alone = ring.worldSize === 1;
     // Whole parts whose sums are made without integers in memory have exponents of 0 by then, so they take no places.
     const isMade = alone || ((await this.#wholeSums?.makeByOwners(whole, ring, signal)) ?? false);
     if (alone) {

@@ -116,6 +116,15 @@ describe("a sum in place", () => {
     assert.equal(keptStep(), null);
   });
 
+  it("is not for a rank that has others", async () => {
+    const sum = new ExactSum(partSizes, 1, [table]);
+    sum.begin(true);
+    sum.touch(0, [{ rows: new Int32Array(0), room: 0 }]);
+    const [link] = createMemoryRing(2);
+    const ring = exactRingOver({ rank: 0, rankCount: 2, link: link!, collective: 0 });
+    await assert.rejects(sum.addGroup(1, 2, ring, never), /Cannot sum in place/);
+  });
+
   it("lies apart where rows lie between whole parts", () => {
     const sum = new ExactSum([40, 8 * 16, 5], 1, [{ ...table, part: 1 }]);
     sum.begin(true);
