@@ -25,6 +25,8 @@ export const workerEnvironment = {
   threads: "RINGMASTER_THREADS",
   /** Place of this worker among those started on its host, from 0: chooses the GPU. */
   localRank: "RINGMASTER_LOCAL_RANK",
+  /** Threads beside the main one that payloads between hosts are spread over, or `auto`. */
+  ringLanes: "RINGMASTER_RING_LANES",
   /** host:port of the worker's metrics and health page; port 0 takes a free one; `none` serves no page. */
   metricsListen: "RINGMASTER_METRICS_LISTEN",
 } as const;

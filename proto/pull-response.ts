@@ -17,7 +17,13 @@ const numbers = {
   data: 5,
   sharedBytes: 6,
   offerSharedMemory: 7,
+  laneBytes: 8,
+  lane: 9,
+  offerLanes: 10,
 } as const;
+
+/** Lanes that one message may offer. */
+const lanesMax = 64;
 
 /** A message without a payload, every field at its default. */
 export const emptyPullMessage: PullMessage = {
@@ -28,6 +34,9 @@ export const emptyPullMessage: PullMessage = {
   data: new Uint8Array(0),
   sharedBytes: 0,
   offerSharedMemory: false,
+  laneBytes: 0,
+  lane: 0,
+  offerLanes: [],
 };
 
 /** The pieces that make up a message's bytes, one after the other: what precedes the payload, the payload itself, the rest. */
@@ -53,6 +62,11 @@ export function writePullMessage(message: PullMessage): PullMessageBytes {
   if (message.sharedBytes !== 0)
     tail.tag(numbers.sharedBytes, WireType.Varint).uint32(message.sharedBytes);
   if (message.offerSharedMemory) tail.tag(numbers.offerSharedMemory, WireType.Varint).bool(true);
+  for (const name of ["laneBytes", "lane"] as const) {
+    if (message[name] !== 0) tail.tag(numbers[name], WireType.Varint).uint32(message[name]);
+  }
+  for (const address of message.offerLanes)
+    tail.tag(numbers.offerLanes, WireType.LengthDelimited).string(address);
   return { head: head.finish(), payload, tail: tail.finish() };
 }
 
@@ -61,8 +75,9 @@ type Writable<Fields> = { -readonly [name in keyof Fields]: Fields[name] };
 /** The next field's number, once its wire type is known to be right. */
 function nextField(reader: BinaryReader): readonly [field: number, wireType: WireType] {
   const [field, wireType] = reader.tag();
-  const wanted = field === numbers.data ? WireType.LengthDelimited : WireType.Varint;
-  if (field <= numbers.offerSharedMemory && wireType !== wanted) {
+  const isLong = field === numbers.data || field === numbers.offerLanes;
+  const wanted = isLong ? WireType.LengthDelimited : WireType.Varint;
+  if (field <= numbers.offerLanes && wireType !== wanted) {
     throw new TypeError(`Cannot read PullResponse as field ${field} has wire type ${wireType}`);
   }
   return [field, wireType];
@@ -92,6 +107,17 @@ function readField(
       break;
     case numbers.offerSharedMemory:
       message.offerSharedMemory = reader.bool();
+      break;
+    case numbers.laneBytes:
+      message.laneBytes = reader.uint32();
+      break;
+    case numbers.lane:
+      message.lane = reader.uint32();
+      break;
+    case numbers.offerLanes:
+      if (message.offerLanes.length >= lanesMax)
+        throw new RangeError(`Cannot read PullResponse of more than ${lanesMax} lanes`);
+      message.offerLanes = [...message.offerLanes, reader.string()];
       break;
     default:
       reader.skip(wireType, field);

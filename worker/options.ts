@@ -33,6 +33,8 @@ export interface WorkerOptions {
   readonly localRank: number;
   /** `auto` passes payloads between workers of one host in shared memory. */
   readonly ringTransport: "auto" | "grpc";
+  /** Threads beside the main one that payloads between hosts are spread over; null for as many as the cores are worth. */
+  readonly ringLanes: number | null;
   /** Least level that is logged; `debug` tells every directive and activity. */
   readonly logLevel: LogLevel;
   /** The native binding that a launcher has ensured, or null to ensure one's own. */
@@ -78,6 +80,10 @@ function buildCommand(): Command {
     .option("--device <device>", `cpu or gpu (${names.device}); default: cpu`)
     .option("--local-rank <rank>", `place among this host's workers (${names.localRank})`)
     .option("--ring-transport <transport>", "auto, or grpc for no shared memory", "auto")
+    .option(
+      "--ring-lanes <count>",
+      `threads that payloads between hosts are spread over, or auto (${names.ringLanes}); default: auto`,
+    )
     .option("--log-level <level>", `${logLevels.join(", ")} (RINGMASTER_LOG_LEVEL); default: info`)
     .allowExcessArguments(false)
     .exitOverride()
@@ -98,6 +104,7 @@ const flagsSchema = z.object({
   device: z.string().optional(),
   localRank: z.string().optional(),
   ringTransport: z.string(),
+  ringLanes: z.string().optional(),
   logLevel: z.string().optional(),
 });
 
@@ -121,6 +128,7 @@ export function readWorkerOptions(args: readonly string[], env: NodeJS.ProcessEn
   const from = (flag: string | undefined, name: string): string => flag ?? env[name] ?? "";
   const advertiseHost = from(flags.advertiseHost, names.advertiseHost) || "127.0.0.1";
   const listenHost = advertiseHost === "127.0.0.1" ? "127.0.0.1" : "0.0.0.0";
+  const lanes = from(flags.ringLanes, names.ringLanes) || "auto";
   const metrics = from(flags.metricsListen, names.metricsListen) || "none";
   const options: WorkerOptions = {
     coordinator: readCoordinator(from(flags.coordinator, names.coordinator)),
@@ -142,6 +150,7 @@ export function readWorkerOptions(args: readonly string[], env: NodeJS.ProcessEn
       localRankMax,
     ),
     ringTransport: readChoice("--ring-transport", flags.ringTransport, ["auto", "grpc"]),
+    ringLanes: lanes === "auto" ? null : readNumber("--ring-lanes", lanes, ringLanesMax),
     logLevel: readChoice(
       "--log-level",
       from(flags.logLevel, "RINGMASTER_LOG_LEVEL") || "info",
@@ -155,6 +164,7 @@ export function readWorkerOptions(args: readonly string[], env: NodeJS.ProcessEn
 
 const joinWaitSecondsMax = 86_400;
 const localRankMax = 1023;
+const ringLanesMax = 16;
 const threadsMax = 65_535;
 
 function readCoordinator(text: string): string {

@@ -22,6 +22,7 @@ import { Presence } from "./presence.ts";
 import { MemoryFiles } from "./exact/memory-files.ts";
 import { loadNativeLoops } from "./exact/native-loops.ts";
 import { exactAddonFile } from "../foundation/native/addon-files.ts";
+import { laneCount } from "./ring/lane-count.ts";
 import { startRingServer, type RingServer } from "./ring/ring.ts";
 import { CoordinatorClient } from "./session/coordinator-client.ts";
 import { SessionLost } from "./session/directive-queue.ts";
@@ -153,6 +154,7 @@ function serveRing(options: WorkerOptions, { now }: WorkerWorld): Promise<RingSe
     listenPort: listen.port,
     advertiseHost,
     tls: tls === null ? null : readTlsIdentity(tls, now()),
+    lanes: options.ringLanes ?? laneCount(options.threads || availableCores()),
   });
 }
 

@@ -29,6 +29,7 @@ const entries = [
   "worker/engine/engine-thread-main.ts",
   "worker/engine/record-process-main.ts",
   "worker/input/input-thread-main.ts",
+  "worker/ring/lane-thread-main.ts",
 ];
 /** Packages that go into the bundle with what they import: every process loads them, from a hundred files each. */
 const bundledPackages = new Set([

@@ -1,11 +1,17 @@
 /**
- * `npm run bench:ring [-- --repeats 7 --sizes 4,25,100,250 --processes 2,4 --transports auto,grpc]`: an exact sum as
+ * `npm run bench:ring [-- --repeats 7 --sizes 4,25,100,250 --processes 2,4 --transports auto,grpc --lanes 0]`: an exact sum as
  * workers do it (exponents agreed, quantised, reduced, scaled back) beside gloo's float32 all-reduce. The groups live side
- * by side and work in turn, one exchange each, so that whatever else the machine does meets all of them alike.
+ * by side and work in turn, one exchange each, so that whatever else the machine does meets all of them alike. With several
+ * counts of lanes there is a group by gRPC for each; what a lane takes off the main thread is its processor time.
  */
 import { readBenchFlags, runBench, WrongFlag } from "./support/bench-flags.ts";
 import { printReport, tellProgress } from "./support/report.ts";
-import { startGlooGroup, startOurGroup, type RingGroup } from "./support/ring-group.ts";
+import {
+  startGlooGroup,
+  startOurGroup,
+  type RingGroup,
+  type RingTimes,
+} from "./support/ring-group.ts";
 import { formatSpread, spreadOf, type Spread } from "./support/statistics.ts";
 
 /** Exchanges before the first that counts. */
@@ -18,6 +24,8 @@ interface Plan {
   readonly sizes: readonly number[];
   readonly counts: readonly number[];
   readonly transports: readonly TransportName[];
+  /** Threads beside the main one that payloads by gRPC are spread over, a group for each count. */
+  readonly lanes: readonly number[];
 }
 
 function numbersOf(flag: string, texts: readonly string[]): readonly number[] {
@@ -29,12 +37,19 @@ function numbersOf(flag: string, texts: readonly string[]): readonly number[] {
   return numbers;
 }
 
+function countsOf(flag: string, texts: readonly string[]): readonly number[] {
+  if (!texts.every((text) => /^\d$/u.test(text)))
+    throw new WrongFlag(`--${flag}: expected counts up to 9 with commas, found ${texts.join(",")}`);
+  return texts.map(Number);
+}
+
 function readPlan(args: readonly string[]): Plan {
   const flags = readBenchFlags(args, {
     repeats: 7,
     sizes: ["4", "25", "100", "250"],
     processes: ["2", "4"],
     transports: ["auto", "grpc"],
+    lanes: ["0"],
   });
   const transports = flags.transports.map((text) => {
     if (text === "auto" || text === "grpc") return text;
@@ -45,6 +60,7 @@ function readPlan(args: readonly string[]): Plan {
     sizes: numbersOf("sizes", flags.sizes),
     counts: numbersOf("processes", flags.processes),
     transports,
+    lanes: countsOf("lanes", flags.lanes),
   };
 }
 
@@ -52,19 +68,25 @@ interface Row {
   readonly processes: number;
   readonly megabytes: number;
   readonly glooMs: Spread;
-  readonly ours: Readonly<Record<string, { readonly ms: Spread; readonly ratio: Spread }>>;
+  readonly ours: Readonly<Record<string, OurTimes>>;
+}
+
+interface OurTimes {
+  readonly ms: Spread;
+  readonly ratio: Spread;
+  readonly mainThreadMs: Spread;
 }
 
 async function measureSize(
   groups: readonly RingGroup[],
   { megabytes, repeats }: { readonly megabytes: number; readonly repeats: number },
-): Promise<number[][]> {
+): Promise<RingTimes[][]> {
   for (const group of groups) await group.size(megabytes);
-  const times = groups.map((): number[] => []);
+  const times = groups.map((): RingTimes[] => []);
   for (let i = 0; i < warmUps + repeats; i++) {
     for (const [at, group] of groups.entries()) {
-      const ms = await group.run();
-      if (i >= warmUps) times[at]?.push(ms);
+      const run = await group.run();
+      if (i >= warmUps) times[at]?.push(run);
     }
   }
   return times;
@@ -76,7 +98,10 @@ async function measureCount(
 ): Promise<{ readonly rows: Row[]; readonly torch: string }> {
   const gloo = await startGlooGroup(count);
   const ours: RingGroup[] = [];
-  for (const transport of plan.transports) ours.push(await startOurGroup(count, transport));
+  for (const transport of plan.transports) {
+    for (const lanes of transport === "grpc" ? plan.lanes : [0])
+      ours.push(await startOurGroup(count, { transport, lanes }));
+  }
   const rows: Row[] = [];
   for (const megabytes of plan.sizes) {
     const [glooTimes = [], ...ourTimes] = await measureSize([gloo, ...ours], {
@@ -84,13 +109,17 @@ async function measureCount(
       repeats: plan.repeats,
     });
     const entries = ourTimes.map((times, at) => {
-      const ratio = spreadOf(times.map((ms, i) => (glooTimes[i] ?? Number.NaN) / ms));
-      return [ours[at]?.name ?? "", { ms: spreadOf(times), ratio }] as const;
+      const own: OurTimes = {
+        ms: spreadOf(times.map(({ ms }) => ms)),
+        ratio: spreadOf(times.map(({ ms }, i) => (glooTimes[i]?.ms ?? Number.NaN) / ms)),
+        mainThreadMs: spreadOf(times.map(({ mainThreadMs }) => mainThreadMs)),
+      };
+      return [ours[at]?.name ?? "", own] as const;
     });
     rows.push({
       processes: count,
       megabytes,
-      glooMs: spreadOf(glooTimes),
+      glooMs: spreadOf(glooTimes.map(({ ms }) => ms)),
       ours: Object.fromEntries(entries),
     });
     tellProgress(`${count} processes, ${megabytes} MB`);
@@ -101,7 +130,7 @@ async function measureCount(
 
 async function main(): Promise<void> {
   const plan = readPlan(process.argv.slice(2));
-  const { repeats, transports } = plan;
+  const { repeats } = plan;
   const results: Row[] = [];
   let torch = "";
   for (const count of plan.counts) {
@@ -109,19 +138,21 @@ async function main(): Promise<void> {
     results.push(...measured.rows);
     torch = measured.torch;
   }
-  const names = { auto: "default transport", grpc: "gRPC only" };
+  const names = [...new Set(results.flatMap(({ ours }) => Object.keys(ours)))];
   const title =
     `exact sum beside gloo's float32 all-reduce: ms of the slowest rank, median (least–most) of ${repeats} in turn; ` +
-    `ratio = gloo's time ÷ ours`;
+    `ratio = gloo's time ÷ ours; main thread: ms of its processor time`;
   const rows = [
-    ["processes", "MB", "gloo", ...transports.flatMap((transport) => [names[transport], "ratio"])],
+    ["processes", "MB", "gloo", ...names.flatMap((name) => [name, "ratio", "main thread"])],
     ...results.map((row) => [
       String(row.processes),
       String(row.megabytes),
       formatSpread(row.glooMs),
-      ...transports.flatMap((transport) => {
-        const own = row.ours[transport];
-        return own === undefined ? ["", ""] : [formatSpread(own.ms), formatSpread(own.ratio, 2)];
+      ...names.flatMap((name) => {
+        const own = row.ours[name];
+        return own === undefined
+          ? ["", "", ""]
+          : [formatSpread(own.ms), formatSpread(own.ratio, 2), formatSpread(own.mainThreadMs)];
       }),
     ]),
   ];

@@ -23,6 +23,9 @@ const messages: fc.Arbitrary<PullMessage> = fc.record({
   data: fc.uint8Array({ maxLength: 300 }),
   sharedBytes: uint32,
   offerSharedMemory: fc.boolean(),
+  laneBytes: uint32,
+  lane: uint32,
+  offerLanes: fc.array(fc.string(), { maxLength: 8 }),
 });
 
 function bytesOf(message: PullMessage): Buffer {

@@ -26,6 +26,7 @@ describe("readWorkerOptions", () => {
       RINGMASTER_BINDING_FILE: "/cache/binding.node",
       RINGMASTER_TENSORFLOW_VERSION: "2.21.0",
       RINGMASTER_THREADS: "2",
+      RINGMASTER_RING_LANES: "3",
       RINGMASTER_TLS_CERT: "/tls/tls.crt",
       RINGMASTER_TLS_KEY: "/tls/tls.key",
       RINGMASTER_TLS_CA: "/tls/ca.crt",
@@ -42,6 +43,7 @@ describe("readWorkerOptions", () => {
       device: "gpu",
       localRank: 3,
       ringTransport: "auto",
+      ringLanes: 3,
       logLevel: "info",
       native: { bindingFile: "/cache/binding.node", tensorflowVersion: "2.21.0" },
       threads: 2,
@@ -59,11 +61,13 @@ describe("readWorkerOptions", () => {
       const file = join(folder, "token");
       writeFileSync(file, "from-file\n");
       const flags = ["--coordinator", "[::1]:7001", "--join-token-file", file];
-      const options = optionsOf([...flags, "--join-wait", "5", "--ring-transport", "grpc"]);
+      const ring = ["--ring-transport", "grpc", "--ring-lanes", "auto"];
+      const options = optionsOf([...flags, "--join-wait", "5", ...ring]);
       assert.equal(options.coordinator, "[::1]:7001");
       assert.equal(options.joinToken, "from-file");
       assert.equal(options.joinWaitMs, 5000);
       assert.equal(options.ringTransport, "grpc");
+      assert.equal(options.ringLanes, null);
     } finally {
       rmSync(folder, { recursive: true });
     }
@@ -85,6 +89,7 @@ describe("readWorkerOptions", () => {
     [["--local-rank", "-1"], given, /--local-rank/],
     [["--join-wait", "soon"], given, /--join-wait/],
     [["--ring-transport", "udp"], given, /--ring-transport/],
+    [["--ring-lanes", "many"], given, /--ring-lanes: .*from 0 to 16.*many/],
     [["--no-such-flag"], given, /--no-such-flag/],
     [["stray"], given, /expected the flags/],
   ] satisfies [string[], NodeJS.ProcessEnv, RegExp][]) {

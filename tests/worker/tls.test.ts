@@ -1,6 +1,8 @@
 /** Mutual TLS between the real ends: coordinator and worker, ring neighbours. Whoever lacks a certificate is kept out. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it, type TestContext } from "node:test";
@@ -13,6 +15,7 @@ import { startRingServer } from "../../worker/ring/ring-server.ts";
 import { CoordinatorClient } from "../../worker/session/coordinator-client.ts";
 import { joinRun, type Membership } from "../../worker/session/join.ts";
 import { makeAuthority, skipTls } from "../support/certificates.ts";
+import { grpcRing } from "../support/grpc-ring.ts";
 import { describeLink, type LinkRing } from "../contract/link-contract.ts";
 
 const joinToken = "a-token-of-this-test";
@@ -173,6 +176,27 @@ if (skipTls !== false) {
         await assert.rejects(joining, enough);
         assert.match(told, reason);
       }
+    });
+    it("covers what comes by lanes", async (t) => {
+      const ring = await grpcRing(2, { lanes: 1, tls: one! });
+      t.after(() => ring.close());
+      const data = new Uint8Array(new SharedArrayBuffer(3_000_000)).fill(7);
+      const signal = t.signal;
+      await ring.links[0]!.send({ collective: 0, hop: 0, offset: 0, data }, signal);
+      const arrived = (await ring.links[1]!.receive(signal)).data;
+      // Only a lane brings it into memory that threads share.
+      assert.ok(arrived.buffer instanceof SharedArrayBuffer && arrived.every((byte) => byte === 7));
+      const [lane] = await ring.servers[0]!.lanes();
+      const url = new URL(`http://${lane!.address}`);
+      const plain = connect(Number(url.port), url.hostname);
+      t.after(() => plain.destroy());
+      // A server with certificates answers this with an alert, or not at all, and ends the connection.
+      plain.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+      const [answer] = (await Promise.race([once(plain, "data"), once(plain, "close")])) as [
+        unknown,
+      ];
+      const alert = 0x15;
+      assert.ok(!(answer instanceof Buffer) || answer[0] === alert);
     });
     it("keeps a neighbour of another authority out of the ring, and one in plain text", async () => {
       for (const [odd, why] of [

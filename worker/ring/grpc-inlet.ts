@@ -6,6 +6,7 @@ import { PullRequestSchema } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
 import { ringChunkBytes } from "../../proto/limits.ts";
 import { readPullHead, readPullMessage, type PullMessage } from "../../proto/pull-response.ts";
 import { ChunkQueue } from "./chunk-queue.ts";
+import { LaneInlets } from "./lanes.ts";
 import type { LinkOptions } from "./link-options.ts";
 import { LinkBroken, type Chunk, type ChunkHead, type Landing } from "./link.ts";
 import { MessageMemory } from "./message-memory.ts";
@@ -34,7 +35,7 @@ export class GrpcInlet {
   readonly #options: LinkOptions;
   readonly #pull: OpenedPull;
   readonly #queue = new ChunkQueue<Waiting>(Number.POSITIVE_INFINITY);
-  readonly #memory = new MessageMemory(messageBytesMax);
+  readonly #memory: MessageMemory;
   readonly #connected = new Signpost();
   /** What was read from shared memory last; it grows to the largest chunk. */
   #scratch = new Uint8Array(0);
@@ -47,6 +48,9 @@ export class GrpcInlet {
   #landed: PullMessage | null = null;
   #isConnected = false;
   #reader: SharedReader | null = null;
+  readonly #lanes = new LaneInlets((why) =>
+    this.close(new LinkBroken(`${this.#options.left.workerId} has left the ring: ${why}`)),
+  );
   #consumed = 0;
   #closed: Error | null = null;
   receivedBytes = 0;
@@ -54,16 +58,17 @@ export class GrpcInlet {
   /** @param tls whom to take for the neighbour, and what to show it; null for plain text */
   constructor(options: LinkOptions, tls: TlsIdentity | null) {
     this.#options = options;
-    const { run, generation, rank, hostId, workerId, ringKey, left } = options;
+    const { run, generation, rank, hostId, workerId, ringKey, left, lane } = options;
+    this.#memory = new MessageMemory(messageBytesMax, lane > 0);
     this.#pull = new OpenedPull({
       address: left.ringAddress,
       tls,
       metadata: {
         [metadataNames.worker]: workerId,
         [metadataNames.generation]: String(generation),
-        [metadataNames.proof]: makeRingProof(ringKey, { workerId, generation, lane: 0 }),
+        [metadataNames.proof]: makeRingProof(ringKey, { workerId, generation, lane }),
       },
-      opening: create(PullRequestSchema, { run, generation, rank, lane: 0, hostId }),
+      opening: create(PullRequestSchema, { run, generation, rank, lane, hostId }),
       frames: {
         bytesMax: messageBytesMax,
         take: (length, first) => this.#take(length, first),
@@ -104,7 +109,10 @@ export class GrpcInlet {
   #takeIn(message: PullMessage, memory: Uint8Array | null): void {
     if (message.offerSharedMemory) {
       this.#answerOffer();
+    } else if (message.offerLanes.length > 0) {
+      void this.#openLanes(message.offerLanes).catch(() => undefined);
     } else if (message.generation === this.#options.generation) {
+      if (message.laneBytes > 0) this.#announce(message);
       this.#waiting += 1;
       this.#setPaused(this.#waiting >= waitingMax);
       // The queue has no limit of its own: pausing the stream is the limit, so this never waits.
@@ -131,6 +139,27 @@ export class GrpcInlet {
     this.#pull.write(create(PullRequestSchema, { sharedMemoryOpen: this.#reader !== null }));
   }
 
+  /** Pulls by lanes too. What comes of an offer that is over meanwhile nobody hears. */
+  async #openLanes(addresses: readonly string[]): Promise<void> {
+    const { sharedMemoryFolder: _folder, lanes, signal, ...ends } = this.#options;
+    const own = await lanes();
+    const ofLanes = addresses.slice(0, own.length).map((ringAddress, index) => ({
+      ...ends,
+      lane: index + 1,
+      left: { ...ends.left, ringAddress },
+    }));
+    const lanesOpen = await this.#lanes.open(own, ofLanes, signal);
+    this.#pull.write(create(PullRequestSchema, { lanesOpen }));
+  }
+
+  /** A payload comes by a lane: it may be put where the landing says. */
+  #announce(message: PullMessage): void {
+    const head = headOf(message, message.laneBytes);
+    if (head.bytes > ringChunkBytes)
+      throw new LinkBroken(`a chunk of ${head.bytes} bytes was announced by a lane`);
+    this.#lanes.announce(message.lane, head, this.#landing?.(head) ?? null);
+  }
+
   /** Resolves when the left neighbour has let us in. */
   async ready(signal: AbortSignal): Promise<void> {
     while (!this.#isConnected) {
@@ -144,20 +173,27 @@ export class GrpcInlet {
   async receive(signal: AbortSignal): Promise<Chunk> {
     if (this.#lent !== null) this.#memory.give(this.#lent);
     this.#lent = null;
+    this.#lanes.giveBack();
     const { message, memory } = await this.#queue.shift(signal);
     this.#lent = memory;
     this.#waiting -= 1;
     this.#setPaused(this.#waiting >= waitingMax);
-    const data = message.sharedBytes > 0 ? this.#takeShared(message) : message.data;
+    const data = await this.#payloadOf(message, signal);
     const { bytes, ...chunk } = headOf(message, data.byteLength);
     this.receivedBytes += bytes;
     return { ...chunk, data };
   }
 
+  async #payloadOf(message: PullMessage, signal: AbortSignal): Promise<Uint8Array> {
+    if (message.sharedBytes > 0) return this.#takeShared(message);
+    if (message.laneBytes > 0) return await this.#lanes.take(message.lane, signal);
+    return message.data;
+  }
+
   /** Says where payloads may be put from now on. Closes where one is on its way to where they no longer may. */
   land(landing: Landing | null): void {
     this.#landing = landing;
-    if (this.#landed !== null)
+    if (this.#landed !== null || this.#lanes.isPlacing)
       this.close(new LinkBroken("a payload was on its way to memory that is used otherwise now"));
   }
 
@@ -186,5 +222,6 @@ export class GrpcInlet {
     this.#connected.raise();
     this.#pull.cancel();
     this.#reader?.close();
+    this.#lanes.close();
   }
 }

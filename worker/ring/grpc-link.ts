@@ -14,12 +14,17 @@ export interface GrpcLink extends Link {
 }
 
 /** Connects both sides; resolves when both neighbours are there. */
-export async function connectGrpcLink(server: RingServer, options: LinkOptions): Promise<GrpcLink> {
+export async function connectGrpcLink(
+  server: RingServer,
+  place: Omit<LinkOptions, "lane" | "lanes">,
+): Promise<GrpcLink> {
+  const options: LinkOptions = { ...place, lane: 0, lanes: () => server.lanes() };
   const outlet = new GrpcOutlet(options);
   server.expect({
     run: options.run,
     generation: options.generation,
     ringKey: options.ringKey,
+    lane: options.lane,
     puller: options.right.workerId,
     attach: (call, opening) => outlet.attach(call, opening),
   });

@@ -1,6 +1,7 @@
 /** The sending end of a gRPC link: the stream that the right neighbour pulls. */
 import type { PullRequest } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
 import { emptyPullMessage, type PullMessage } from "../../proto/pull-response.ts";
+import { LaneOutlets } from "./lanes.ts";
 import type { LinkOptions, Transport } from "./link-options.ts";
 import { LinkBroken, type Chunk } from "./link.ts";
 import type { ServedPull } from "./served-pull.ts";
@@ -8,15 +9,23 @@ import { createSharedWriter, hasRoom, slotCount, type SharedWriter } from "./sha
 import { Signpost } from "./signpost.ts";
 
 /** Smaller payloads travel in the message: it has to be sent anyway. */
-const sharedBytesMin = 16 * 1024;
+const besideBytesMin = 16 * 1024;
 
 /** Messages on their way to the connection before `send` waits: the next one lies ready when one has left. */
 const leavingMax = 4;
 
+/** How payloads may travel but in the stream itself. */
+interface Ways {
+  readonly writer: SharedWriter | null;
+  readonly lanes: LaneOutlets | null;
+}
+const noWays: Ways = { writer: null, lanes: null };
+
 type OutletState =
   | { readonly phase: "waiting" }
-  | { readonly phase: "offering"; readonly call: ServedPull; readonly writer: SharedWriter }
-  | { readonly phase: "open"; readonly call: ServedPull; readonly writer: SharedWriter | null }
+  /** The neighbour is there; how else payloads may travel is being found out. */
+  | { readonly phase: "offering"; readonly call: ServedPull; readonly ways: Ways }
+  | { readonly phase: "open"; readonly call: ServedPull; readonly ways: Ways }
   | { readonly phase: "broken"; readonly reason: Error };
 
 /** Sends to the right neighbour. */
@@ -35,7 +44,7 @@ export class GrpcOutlet {
   }
 
   get transport(): Transport {
-    return this.#state.phase === "open" && this.#state.writer !== null ? "shm" : "grpc";
+    return this.#state.phase === "open" && this.#state.ways.writer !== null ? "shm" : "grpc";
   }
 
   /** Takes the stream of the neighbour that has proved itself. */
@@ -49,14 +58,40 @@ export class GrpcOutlet {
       lost: () => this.close(new LinkBroken(`${this.#options.right.workerId} has left the ring`)),
     });
     call.accept();
-    const writer = this.#offer(opening);
-    this.#state =
-      writer === null ? { phase: "open", call, writer } : { phase: "offering", call, writer };
-    if (writer !== null) this.#write(call, { ...emptyPullMessage, offerSharedMemory: true });
+    const writer = this.#share(opening);
+    this.#state = { phase: "offering", call, ways: { writer, lanes: null } };
+    if (writer === null) void this.#offerLanes(call);
+    else this.#write(call, { ...emptyPullMessage, offerSharedMemory: true });
+  }
+
+  /** Offers lanes, where there are any; otherwise the stream carries everything. */
+  async #offerLanes(call: ServedPull): Promise<void> {
+    const { sharedMemoryFolder: _folder, lanes: own, signal: _signal, ...ends } = this.#options;
+    const started = await own().catch(() => []);
+    if (this.#state.phase !== "offering") return;
+    if (started.length === 0) {
+      this.#open(call, noWays);
+      return;
+    }
+    const lanes = new LaneOutlets(
+      started,
+      (lane) => ({ ...ends, lane }),
+      (lost) => {
+        if (lost === null) this.#changed.raise();
+        else
+          this.close(new LinkBroken(`${this.#options.right.workerId} has left the ring: ${lost}`));
+      },
+    );
+    this.#state = { phase: "offering", call, ways: { writer: null, lanes } };
+    this.#write(call, { ...emptyPullMessage, offerLanes: [...lanes.addresses] });
+  }
+
+  #open(call: ServedPull, ways: Ways): void {
+    this.#state = { phase: "open", call, ways };
     this.#changed.raise();
   }
 
-  #offer(opening: PullRequest): SharedWriter | null {
+  #share(opening: PullRequest): SharedWriter | null {
     const {
       sharedMemoryFolder: folder,
       hostId,
@@ -77,9 +112,10 @@ export class GrpcOutlet {
   #acknowledged(request: PullRequest): void {
     const state = this.#state;
     if (state.phase === "offering") {
-      const writer = request.sharedMemoryOpen ? state.writer : null;
-      if (writer === null) state.writer.close();
-      this.#state = { phase: "open", call: state.call, writer };
+      const { writer, lanes } = state.ways;
+      if (!request.sharedMemoryOpen) writer?.close();
+      lanes?.open(request.lanesOpen);
+      this.#open(state.call, { writer: request.sharedMemoryOpen ? writer : null, lanes });
     }
     this.#sharedConsumed = Number(request.consumedChunks);
     this.#changed.raise();
@@ -103,17 +139,9 @@ export class GrpcOutlet {
   async send(chunk: Chunk, signal: AbortSignal): Promise<void> {
     const bytes = chunk.data.byteLength;
     let state = await this.#opened(signal);
-    while (
-      this.#leaving >= leavingMax ||
-      (state.writer !== null && this.#sharedSent - this.#sharedConsumed >= slotCount)
-    ) {
+    while (this.#isFull(state.ways)) {
       await this.#changed.reached(signal);
       state = await this.#opened(signal);
-    }
-    const writer = bytes >= sharedBytesMin ? state.writer : null;
-    if (writer !== null) {
-      writer.write(this.#sharedSent, chunk.data);
-      this.#sharedSent += 1;
     }
     this.sentBytes += bytes;
     this.#write(state.call, {
@@ -122,9 +150,26 @@ export class GrpcOutlet {
       collective: BigInt(chunk.collective),
       hop: chunk.hop,
       offset: BigInt(chunk.offset),
-      data: writer === null ? chunk.data : emptyPullMessage.data,
-      sharedBytes: writer === null ? 0 : bytes,
+      ...this.#put(chunk, state.ways),
     });
+  }
+
+  #isFull({ writer, lanes }: Ways): boolean {
+    const isShareFull = writer !== null && this.#sharedSent - this.#sharedConsumed >= slotCount;
+    return this.#leaving >= leavingMax || isShareFull || (lanes?.isFull ?? false);
+  }
+
+  /** Puts a payload on its way; gives what the message says of it. */
+  #put(chunk: Chunk, { writer, lanes }: Ways): Partial<PullMessage> {
+    const bytes = chunk.data.byteLength;
+    if (bytes < besideBytesMin) return { data: chunk.data };
+    if (writer !== null) {
+      writer.write(this.#sharedSent, chunk.data);
+      this.#sharedSent += 1;
+      return { sharedBytes: bytes };
+    }
+    if (lanes?.carries(chunk.data) === true) return { laneBytes: bytes, lane: lanes.send(chunk) };
+    return { data: chunk.data };
   }
 
   #write(call: ServedPull, message: PullMessage): void {
@@ -137,10 +182,8 @@ export class GrpcOutlet {
 
   /** Resolves when all that was sent has left, and its payload may be overwritten. */
   async flush(signal: AbortSignal): Promise<void> {
-    while (this.#leaving > 0) {
-      await this.#opened(signal);
-      await this.#changed.reached(signal);
-    }
+    const isLeaving = ({ lanes }: Ways): boolean => this.#leaving > 0 || lanes?.isEmpty === false;
+    while (isLeaving((await this.#opened(signal)).ways)) await this.#changed.reached(signal);
   }
 
   close(reason: Error): void {
@@ -148,7 +191,8 @@ export class GrpcOutlet {
     if (state.phase === "broken") return;
     this.#state = { phase: "broken", reason };
     if (state.phase !== "waiting") {
-      state.writer?.close();
+      state.ways.writer?.close();
+      state.ways.lanes?.close();
       state.call.end();
     }
     this.#changed.raise();

@@ -11,11 +11,16 @@ const alignment = 64;
 /** Lends memory for one message each. */
 export class MessageMemory {
   readonly #bytes: number;
-  readonly #free: ArrayBuffer[] = [];
+  readonly #isShared: boolean;
+  readonly #free: ArrayBufferLike[] = [];
 
-  /** @param bytesMax of the longest message */
-  constructor(bytesMax: number) {
+  /**
+   * @param bytesMax of the longest message
+   * @param isShared whether other threads are to read it
+   */
+  constructor(bytesMax: number, isShared: boolean) {
     this.#bytes = bytesMax + alignment;
+    this.#isShared = isShared;
   }
 
   /**
@@ -27,13 +32,15 @@ export class MessageMemory {
     const start = alignment - (payloadAt % alignment);
     const kept = length < sharedBytesMin ? undefined : this.#free.pop();
     const bytes = length < sharedBytesMin ? alignment + length : this.#bytes;
-    return new Uint8Array(kept ?? new ArrayBuffer(bytes), start, length);
+    return new Uint8Array(kept ?? this.#make(bytes), start, length);
+  }
+
+  #make(bytes: number): ArrayBufferLike {
+    return this.#isShared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
   }
 
   /** Takes memory back that nobody reads any more: what `take` has lent. */
-  give(lent: Uint8Array): void {
-    const { buffer } = lent;
-    const isKept = buffer.byteLength === this.#bytes && this.#free.length < keptMax;
-    if (isKept && buffer instanceof ArrayBuffer) this.#free.push(buffer);
+  give({ buffer }: Uint8Array): void {
+    if (buffer.byteLength === this.#bytes && this.#free.length < keptMax) this.#free.push(buffer);
   }
 }

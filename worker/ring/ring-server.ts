@@ -10,6 +10,7 @@ import { z } from "zod";
 import type { TlsIdentity } from "../../foundation/tls/tls-identity.ts";
 import { metadataNames, verifyRingProof } from "../../proto/auth.ts";
 import type { PullRequest } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
+import { startLane, type Lane } from "./lane-thread.ts";
 import { keepAlive, pullPath, ringTlsVersion } from "./ring-http2.ts";
 import { serveConnection } from "./served-connection.ts";
 import { ServedPull } from "./served-pull.ts";
@@ -27,6 +28,8 @@ export interface PullExpectation {
   readonly run: string;
   readonly generation: bigint;
   readonly ringKey: Uint8Array;
+  /** Which lane this is, from 1; 0 for the stream that all chunks are announced on. */
+  readonly lane: number;
   /** Worker id of the right neighbour. */
   readonly puller: string;
   attach(call: ServedPull, opening: PullRequest): void;
@@ -40,6 +43,8 @@ export interface RingServer {
   readonly tls: TlsIdentity | null;
   /** Lets the right neighbour of a generation in; replaces what was expected before. */
   expect(expectation: PullExpectation): void;
+  /** Its lanes, started at the first call; none where they are not wanted, or cannot be started. */
+  lanes(): Promise<readonly Lane[]>;
   close(): Promise<void>;
 }
 
@@ -55,6 +60,8 @@ function admit(expectation: PullExpectation, { call, opening }: WaitingPull): vo
   const claim = { workerId, generation: opening.generation, lane: opening.lane };
   if (!verifyRingProof(expectation.ringKey, claim, proof) || opening.run !== expectation.run) {
     call.refuse(status.UNAUTHENTICATED, "ring proof is not valid");
+  } else if (opening.lane !== expectation.lane) {
+    call.refuse(status.PERMISSION_DENIED, `lane ${opening.lane} is not served here`);
   } else if (workerId !== expectation.puller) {
     call.refuse(status.PERMISSION_DENIED, `${workerId} is not the right neighbour`);
   } else {
@@ -161,12 +168,14 @@ function serve(
  * @param options.listenHost interface to listen on; a free port is taken unless `listenPort` is given
  * @param options.advertiseHost host under which neighbours reach it
  * @param options.tls whom to take, and what to show them; null serves in plain text
+ * @param options.lanes threads that payloads between hosts are spread over, each with connections of its own; 0 by default
  */
 export async function startRingServer(options: {
   readonly listenHost: string;
   readonly advertiseHost: string;
   readonly listenPort?: number;
   readonly tls: TlsIdentity | null;
+  readonly lanes?: number;
 }): Promise<RingServer> {
   const door = new Doorkeeper();
   const sessions = new Set<ServerHttp2Session>();
@@ -176,12 +185,23 @@ export async function startRingServer(options: {
     server.listen(options.listenPort ?? 0, options.listenHost, resolve);
   });
   const bound = z.object({ port: z.number() }).parse(server.address());
+  const { listenHost, advertiseHost, tls } = options;
+  let lanes: Promise<readonly Lane[]> | null = null;
+  const startLanes = async (): Promise<readonly Lane[]> => {
+    const starting = Array.from({ length: options.lanes ?? 0 }, () =>
+      startLane({ listenHost, advertiseHost, tls }),
+    );
+    const settled = await Promise.allSettled(starting);
+    return settled.flatMap((lane) => (lane.status === "fulfilled" ? [lane.value] : []));
+  };
   return {
     address: `${options.advertiseHost}:${bound.port}`,
     tls: options.tls,
     expect: (expectation) => door.expect(expectation),
-    close: () =>
-      new Promise((resolve) => {
+    lanes: () => (lanes ??= startLanes()),
+    close: async () => {
+      for (const lane of (await lanes) ?? []) await lane.end();
+      await new Promise<void>((resolve) => {
         // What was sent last may still be on its way to a neighbour that is a little behind.
         const force = setTimeout(() => {
           for (const session of sessions) session.destroy();
@@ -191,6 +211,7 @@ export async function startRingServer(options: {
           clearTimeout(force);
           resolve();
         });
-      }),
+      });
+    },
   };
 }

@@ -10,19 +10,26 @@ import { allocatorEnvironment, workerNodeFlags } from "../../../proto/environmen
 import { installedBinding } from "../../support/installed-binding.ts";
 import { ensurePeerPython } from "./peer-python.ts";
 
+/** Of one exchange, the most of any rank, in milliseconds. */
+export interface RingTimes {
+  readonly ms: number;
+  /** Processor time of the thread that leads the exchange; the whole time where it is not known apart. */
+  readonly mainThreadMs: number;
+}
+
 /** A group of processes that exchange a vector. */
 export interface RingGroup {
   /** How its payloads travel, or whose it is. */
   readonly name: string;
   /** Makes the vector. */
   size(megabytes: number): Promise<void>;
-  /** Exchanges it once: the time of the slowest rank, in milliseconds. */
-  run(): Promise<number>;
+  /** Exchanges it once. */
+  run(): Promise<RingTimes>;
   leave(): Promise<void>;
 }
 
 const here = dirname(fileURLToPath(import.meta.url));
-const timeSchema = z.object({ ms: z.number() });
+const timeSchema = z.object({ ms: z.number(), mainThreadMs: z.number().optional() });
 const addressSchema = z.object({ address: z.string() });
 const torchSchema = z.object({ torch: z.string() });
 
@@ -41,18 +48,25 @@ function endOf(child: ChildProcess, name: string): Promise<void> {
   });
 }
 
-async function slowest(members: readonly Member[], order: unknown): Promise<number> {
+async function slowest(members: readonly Member[], order: unknown): Promise<RingTimes> {
   const answers = await Promise.all(members.map((member) => member.ask(order)));
-  return Math.max(...answers.map((answer) => timeSchema.parse(answer).ms));
+  const times = answers.map((answer) => timeSchema.parse(answer));
+  return {
+    ms: Math.max(...times.map(({ ms }) => ms)),
+    mainThreadMs: Math.max(...times.map(({ ms, mainThreadMs }) => mainThreadMs ?? ms)),
+  };
 }
 
 /** Starts `count` of our workers' rings, without the engine. */
-export async function startOurGroup(count: number, transport: "auto" | "grpc"): Promise<RingGroup> {
+export async function startOurGroup(
+  count: number,
+  { transport, lanes }: { readonly transport: "auto" | "grpc"; readonly lanes: number },
+): Promise<RingGroup> {
   const script = join(here, "ring-process.ts");
   const addonFile = exactAddonFile(await installedBinding());
   const starts = Array.from({ length: count }, async (_, rank) => {
     // The allocator's settings are those that workers are started with.
-    const child = fork(script, [addonFile], {
+    const child = fork(script, [addonFile, String(lanes)], {
       execArgv: [...workerNodeFlags, "--import", "tsx"],
       env: { ...process.env, ...allocatorEnvironment },
     });
@@ -76,7 +90,7 @@ export async function startOurGroup(count: number, transport: "auto" | "grpc"): 
     members.map((member, rank) => member.ask({ kind: "join", rank, addresses, transport })),
   );
   return {
-    name: transport,
+    name: lanes > 0 ? `${transport}, ${lanes} lanes` : transport,
     async size(megabytes) {
       await Promise.all(members.map((member) => member.ask({ kind: "size", megabytes })));
     },

@@ -1,4 +1,5 @@
 /** One rank of bench:ring, a process of its own: joins the ring that its parent names and times one exact sum at a time. */
+import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { wireForms } from "../../../foundation/gradient-wire.ts";
 import { ExactSum } from "../../../worker/exact/exact-sum.ts";
@@ -19,13 +20,21 @@ const orderSchema = z.discriminatedUnion("kind", [
 ]);
 
 const signal = new AbortController().signal;
-const [addonFile = ""] = process.argv.slice(2);
+const [addonFile = "", lanes = "0"] = process.argv.slice(2);
 const memoryFiles = MemoryFiles.load(addonFile);
 const server = await startRingServer({
   listenHost: "127.0.0.1",
   advertiseHost: "127.0.0.1",
   tls: null,
+  lanes: Number(lanes),
 });
+
+/** Processor time of the main thread so far, in milliseconds. Source: proc(5), /proc/pid/schedstat. */
+function mainThreadMs(): number {
+  const [ns = ""] = readFileSync(`/proc/self/task/${process.pid}/schedstat`, "utf8").split(" ");
+  return Number(ns) / 1e6;
+}
+
 let ring: Ring | null = null;
 let sum: ExactSum | null = null;
 let gradient = new Float32Array(0);
@@ -82,9 +91,10 @@ async function obey(message: unknown): Promise<unknown> {
   sum.slot(0).set(gradient);
   sum.begin();
   await ring.barrier(signal);
+  const before = mainThreadMs();
   const start = performance.now();
   await sum.addGroup(1, ring.worldSize, ring, signal);
-  return { ms: performance.now() - start };
+  return { ms: performance.now() - start, mainThreadMs: mainThreadMs() - before };
 }
 
 process.on("message", (message) => {

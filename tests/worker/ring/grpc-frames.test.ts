@@ -51,7 +51,7 @@ describe("frames of gRPC", () => {
 
 describe("memory for messages", () => {
   it("puts payloads at places that are multiples of 64, and is used again", () => {
-    const memory = new MessageMemory(100_000);
+    const memory = new MessageMemory(100_000, false);
     const first = memory.take(90_000, 23);
     assert.equal(first.byteLength, 90_000);
     assert.equal((first.byteOffset + 23) % 64, 0);

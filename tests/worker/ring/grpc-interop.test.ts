@@ -47,6 +47,8 @@ function optionsOf(leftAddress: string) {
     right: neighbour("worker-1", ""),
     ringKey,
     sharedMemoryFolder: null,
+    lane: 0,
+    lanes: () => Promise.resolve([]),
     signal: never,
   };
 }
@@ -129,6 +131,7 @@ describe("the ring's gRPC", () => {
       run: "interop",
       generation: 5n,
       ringKey,
+      lane: 0,
       puller: "worker-1",
       attach: (call, opening) => outlet.attach(call, opening),
     });
@@ -173,6 +176,7 @@ describe("the ring's gRPC", () => {
       run: "interop",
       generation: 5n,
       ringKey,
+      lane: 0,
       puller: "worker-0",
       attach: (call, opening) => outlet.attach(call, opening),
     });

@@ -8,9 +8,9 @@ import { createMemoryRing } from "../../../worker/ring/memory-link.ts";
 import { startRingServer } from "../../../worker/ring/ring-server.ts";
 import { hasRoom, sharedMemoryFolder } from "../../../worker/ring/shared-memory.ts";
 import { describeLink, type LinkRing } from "../../contract/link-contract.ts";
+import { grpcRing } from "../../support/grpc-ring.ts";
 
 const never = new AbortController().signal;
-let generation = 0n;
 
 function memoryRing(count: number): Promise<LinkRing> {
   const links = createMemoryRing(count);
@@ -23,52 +23,12 @@ function memoryRing(count: number): Promise<LinkRing> {
   });
 }
 
-/** @param folder where memory is shared; null for none */
-async function grpcRing(count: number, folder: string | null): Promise<LinkRing> {
-  generation += 1n;
-  const ringKey = new Uint8Array(32).fill(7);
-  const servers = await Promise.all(
-    Array.from({ length: count }, () =>
-      startRingServer({ listenHost: "127.0.0.1", advertiseHost: "127.0.0.1", tls: null }),
-    ),
-  );
-  const members = servers.map((server, rank) => ({
-    workerId: `worker-${rank}`,
-    ringAddress: server.address,
-    hostId: "here",
-  }));
-  const links = await Promise.all(
-    servers.map((server, rank) =>
-      connectGrpcLink(server, {
-        run: "links-test",
-        generation,
-        rank,
-        workerId: `worker-${rank}`,
-        hostId: "here",
-        left: members[(rank + count - 1) % count]!,
-        right: members[(rank + 1) % count]!,
-        ringKey,
-        sharedMemoryFolder: folder,
-        signal: new AbortController().signal,
-      }),
-    ),
-  );
-  for (const link of links) assert.equal(link.transport, folder === null ? "grpc" : "shm");
-  return {
-    links,
-    close: async () => {
-      for (const link of links) link.close();
-      await Promise.all(servers.map((server) => server.close()));
-    },
-  };
-}
-
 describeLink("memory-link", memoryRing, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
-describeLink("grpc-link", (count) => grpcRing(count, null), [2, 3, 5, 9]);
+describeLink("grpc-link", (count) => grpcRing(count), [2, 3, 5, 9]);
 if (hasRoom(sharedMemoryFolder)) {
   describeLink(
     "grpc-link over shared memory",
-    (count) => grpcRing(count, sharedMemoryFolder),
+    (count) => grpcRing(count, { folder: sharedMemoryFolder }),
     [2, 3, 5, 9],
   );
   describe("shared memory", () => {
@@ -76,7 +36,7 @@ if (hasRoom(sharedMemoryFolder)) {
       // Other tests share memory at the same time.
       const folder = mkdtempSync(join(sharedMemoryFolder, "links-test-"));
       t.after(() => rmSync(folder, { recursive: true }));
-      const ring = await grpcRing(4, folder);
+      const ring = await grpcRing(4, { folder });
       const names = readdirSync(folder);
       await ring.close();
       assert.deepEqual(names, []);
@@ -90,7 +50,7 @@ if (hasRoom(sharedMemoryFolder)) {
 
 describe("a landing that is taken back", () => {
   it("breaks the link while a payload is on its way there, which is written no further", async () => {
-    const ring = await grpcRing(2, null);
+    const ring = await grpcRing(2);
     const place = new Uint8Array(3_000_000);
     const [from, to] = [ring.links[0]!, ring.links[1]!];
     to.land(() => {

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file ringmaster/v1/ring.proto.
  */
 export const file_ringmaster_v1_ring: GenFile = /*@__PURE__*/
-  fileDesc("ChhyaW5nbWFzdGVyL3YxL3JpbmcucHJvdG8SDXJpbmdtYXN0ZXIudjEikAEKC1B1bGxSZXF1ZXN0EgsKA3J1bhgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgEEgwKBHJhbmsYAyABKA0SDAoEbGFuZRgEIAEoDRIPCgdob3N0X2lkGAUgASgJEhoKEnNoYXJlZF9tZW1vcnlfb3BlbhgGIAEoCBIXCg9jb25zdW1lZF9jaHVua3MYByABKAQilAEKDFB1bGxSZXNwb25zZRISCgpnZW5lcmF0aW9uGAEgASgEEhIKCmNvbGxlY3RpdmUYAiABKAQSCwoDaG9wGAMgASgNEg4KBm9mZnNldBgEIAEoBBIMCgRkYXRhGAUgASgMEhQKDHNoYXJlZF9ieXRlcxgGIAEoDRIbChNvZmZlcl9zaGFyZWRfbWVtb3J5GAcgASgIMlIKC1JpbmdTZXJ2aWNlEkMKBFB1bGwSGi5yaW5nbWFzdGVyLnYxLlB1bGxSZXF1ZXN0GhsucmluZ21hc3Rlci52MS5QdWxsUmVzcG9uc2UoATABYgZwcm90bzM");
+  fileDesc("ChhyaW5nbWFzdGVyL3YxL3JpbmcucHJvdG8SDXJpbmdtYXN0ZXIudjEipAEKC1B1bGxSZXF1ZXN0EgsKA3J1bhgBIAEoCRISCgpnZW5lcmF0aW9uGAIgASgEEgwKBHJhbmsYAyABKA0SDAoEbGFuZRgEIAEoDRIPCgdob3N0X2lkGAUgASgJEhoKEnNoYXJlZF9tZW1vcnlfb3BlbhgGIAEoCBIXCg9jb25zdW1lZF9jaHVua3MYByABKAQSEgoKbGFuZXNfb3BlbhgIIAEoDSLLAQoMUHVsbFJlc3BvbnNlEhIKCmdlbmVyYXRpb24YASABKAQSEgoKY29sbGVjdGl2ZRgCIAEoBBILCgNob3AYAyABKA0SDgoGb2Zmc2V0GAQgASgEEgwKBGRhdGEYBSABKAwSFAoMc2hhcmVkX2J5dGVzGAYgASgNEhsKE29mZmVyX3NoYXJlZF9tZW1vcnkYByABKAgSEgoKbGFuZV9ieXRlcxgIIAEoDRIMCgRsYW5lGAkgASgNEhMKC29mZmVyX2xhbmVzGAogAygJMlIKC1JpbmdTZXJ2aWNlEkMKBFB1bGwSGi5yaW5nbWFzdGVyLnYxLlB1bGxSZXF1ZXN0GhsucmluZ21hc3Rlci52MS5QdWxsUmVzcG9uc2UoATABYgZwcm90bzM");
 
 /**
  * Opens the stream, or acknowledges. The fields up to host_id are set in the first request only.
@@ -42,7 +42,7 @@ export type PullRequest = Message<"ringmaster.v1.PullRequest"> & {
   rank: number;
 
   /**
-   * Lane, from 0.
+   * Lane, from 1; 0 for the stream that all others are offered on.
    *
    * @generated from field: uint32 lane = 4;
    */
@@ -68,6 +68,13 @@ export type PullRequest = Message<"ringmaster.v1.PullRequest"> & {
    * @generated from field: uint64 consumed_chunks = 7;
    */
   consumedChunks: bigint;
+
+  /**
+   * Answers an offer of lanes: as many of them, from the first on, are open.
+   *
+   * @generated from field: uint32 lanes_open = 8;
+   */
+  lanesOpen: number;
 };
 
 /**
@@ -112,7 +119,7 @@ export type PullResponse = Message<"ringmaster.v1.PullResponse"> & {
   offset: bigint;
 
   /**
-   * The payload; empty when it lies in shared memory.
+   * The payload; empty when it lies in shared memory, or comes by a lane.
    *
    * @generated from field: bytes data = 5;
    */
@@ -131,6 +138,27 @@ export type PullResponse = Message<"ringmaster.v1.PullResponse"> & {
    * @generated from field: bool offer_shared_memory = 7;
    */
   offerSharedMemory: boolean;
+
+  /**
+   * Bytes of the payload that comes by a lane, as the next chunk there; the message itself keeps its place in the order of all chunks.
+   *
+   * @generated from field: uint32 lane_bytes = 8;
+   */
+  laneBytes: number;
+
+  /**
+   * By which lane it comes, from 1.
+   *
+   * @generated from field: uint32 lane = 9;
+   */
+  lane: number;
+
+  /**
+   * Set in the first message of a stream between hosts whose processors have cores for it: host:port of each lane, from lane 1 on.
+   *
+   * @generated from field: repeated string offer_lanes = 10;
+   */
+  offerLanes: string[];
 };
 
 /**
@@ -149,7 +177,8 @@ export const PullResponseSchema: GenMessage<PullResponse> = /*@__PURE__*/
 export const RingService: GenService<{
   /**
    * Opened once per generation by the right neighbour; carries every chunk that this worker sends to it. The first request
-   * opens the stream, the later ones say what has been taken out of shared memory.
+   * opens the stream, the later ones say what has been taken out of shared memory. Lanes are further pulls of the same generation,
+   * over connections of their own to the addresses that the first pull has offered.
    *
    * @generated from rpc ringmaster.v1.RingService.Pull
    */
