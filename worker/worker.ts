@@ -147,7 +147,7 @@ function exactMeans({ ringTransport }: WorkerOptions, bindingFile: string) {
 }
 
 /** Serves the ring, with the certificates that all of this worker's connections have. Throws BadInput for wrong ones. */
-function serveRing(options: WorkerOptions, { now }: WorkerWorld): Promise<RingServer> {
+function serveRing(options: WorkerOptions, { now, log }: WorkerWorld): Promise<RingServer> {
   const { listen, advertiseHost, tls } = options;
   return startRingServer({
     listenHost: listen.host,
@@ -155,6 +155,8 @@ function serveRing(options: WorkerOptions, { now }: WorkerWorld): Promise<RingSe
     advertiseHost,
     tls: tls === null ? null : readTlsIdentity(tls, now()),
     lanes: options.ringLanes ?? laneCount(options.threads || availableCores()),
+    onLanesGivenUp: (reason) =>
+      log.warn({ reason }, "no lanes: one thread moves all payloads; --ring-lanes 0 does not try"),
   });
 }
 

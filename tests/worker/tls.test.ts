@@ -186,7 +186,7 @@ if (skipTls !== false) {
       const arrived = (await ring.links[1]!.receive(signal)).data;
       // Only a lane brings it into memory that threads share.
       assert.ok(arrived.buffer instanceof SharedArrayBuffer && arrived.every((byte) => byte === 7));
-      const [lane] = await ring.servers[0]!.lanes();
+      const [lane] = await ring.servers[0]!.lanes.take();
       const url = new URL(`http://${lane!.address}`);
       const plain = connect(Number(url.port), url.hostname);
       t.after(() => plain.destroy());

@@ -142,14 +142,16 @@ export class GrpcInlet {
   /** Pulls by lanes too. What comes of an offer that is over meanwhile nobody hears. */
   async #openLanes(addresses: readonly string[]): Promise<void> {
     const { sharedMemoryFolder: _folder, lanes, signal, ...ends } = this.#options;
-    const own = await lanes();
+    const own = await lanes.take();
     const ofLanes = addresses.slice(0, own.length).map((ringAddress, index) => ({
       ...ends,
       lane: index + 1,
       left: { ...ends.left, ringAddress },
     }));
-    const lanesOpen = await this.#lanes.open(own, ofLanes, signal);
-    this.#pull.write(create(PullRequestSchema, { lanesOpen }));
+    const open = await this.#lanes.open(own, ofLanes, signal);
+    if (open === null)
+      lanes.giveUp(`${ends.left.workerId} cannot be reached at ${addresses.join(", ")}`);
+    this.#pull.write(create(PullRequestSchema, { lanesOpen: open ?? 0 }));
   }
 
   /** A payload comes by a lane: it may be put where the landing says. */

@@ -18,7 +18,7 @@ export async function connectGrpcLink(
   server: RingServer,
   place: Omit<LinkOptions, "lane" | "lanes">,
 ): Promise<GrpcLink> {
-  const options: LinkOptions = { ...place, lane: 0, lanes: () => server.lanes() };
+  const options: LinkOptions = { ...place, lane: 0, lanes: server.lanes };
   const outlet = new GrpcOutlet(options);
   server.expect({
     run: options.run,

@@ -67,7 +67,7 @@ export class GrpcOutlet {
   /** Offers lanes, where there are any; otherwise the stream carries everything. */
   async #offerLanes(call: ServedPull): Promise<void> {
     const { sharedMemoryFolder: _folder, lanes: own, signal: _signal, ...ends } = this.#options;
-    const started = await own().catch(() => []);
+    const started = await own.take();
     if (this.#state.phase !== "offering") return;
     if (started.length === 0) {
       this.#open(call, noWays);

@@ -14,7 +14,7 @@ import {
   type LaneSent,
   type LaneSettings,
 } from "./lane-messages.ts";
-import type { LinkOptions } from "./link-options.ts";
+import { noLanes, type LinkOptions } from "./link-options.ts";
 import { LinkBroken } from "./link.ts";
 import { startRingServer, type RingServer } from "./ring-server.ts";
 import { Signpost } from "./signpost.ts";
@@ -27,7 +27,7 @@ function reasonOf(error: unknown): string {
 }
 
 function optionsOf(ends: LaneEnds, signal: AbortSignal): LinkOptions {
-  return { ...ends, sharedMemoryFolder: null, lanes: () => Promise.resolve([]), signal };
+  return { ...ends, sharedMemoryFolder: null, lanes: noLanes, signal };
 }
 
 /** Is aborted when the main thread has closed the port. */

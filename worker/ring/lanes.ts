@@ -109,12 +109,15 @@ export class LaneInlets {
     this.#lost = lost;
   }
 
-  /** Pulls by as many lanes as both sides have; gives how many are open: all of them, or none. */
+  /**
+   * Pulls by as many lanes as both sides have; gives how many are open: all of them or none, and null where they cannot be reached
+   * in time.
+   */
   async open(
     lanes: readonly Lane[],
     ends: readonly LaneEnds[],
     signal: AbortSignal,
-  ): Promise<number> {
+  ): Promise<number | null> {
     const inTime = AbortSignal.any([signal, AbortSignal.timeout(openMsMax)]);
     const opening = ends.map(async (end, index) => {
       const lane = lanes[index];
@@ -126,6 +129,7 @@ export class LaneInlets {
     } catch {
       this.close();
       signal.throwIfAborted();
+      if (inTime.aborted) return null;
     }
     return this.#lanes.length;
   }

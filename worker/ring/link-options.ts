@@ -9,6 +9,17 @@ export interface Neighbour {
   readonly hostId: string;
 }
 
+/** A worker's lanes. */
+export interface Lanes {
+  /** Those that could be started, at the first call; none where they are not wanted, or are given up. */
+  take(): Promise<readonly Lane[]>;
+  /** A neighbour's lanes cannot be reached, for this reason: they are done without from the next ring on. */
+  giveUp(reason: string): void;
+}
+
+/** Of who has none. */
+export const noLanes: Lanes = { take: () => Promise.resolve([]), giveUp: () => undefined };
+
 /** What a link needs to know of its generation. */
 export interface LinkOptions {
   readonly run: string;
@@ -23,8 +34,8 @@ export interface LinkOptions {
   readonly sharedMemoryFolder: string | null;
   /** 0, or from 1 which of the lanes this is. */
   readonly lane: number;
-  /** This worker's lanes, for a link without shared memory; none where they cannot be started. */
-  readonly lanes: () => Promise<readonly Lane[]>;
+  /** For a link without shared memory. */
+  readonly lanes: Lanes;
   readonly signal: AbortSignal;
 }
 

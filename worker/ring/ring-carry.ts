@@ -125,13 +125,16 @@ function landingOn(
 ): Landing {
   let next = 0;
   return (head) => {
-    const index = pieces.findIndex(
-      ({ hop, start }, at) => at >= next && hop === head.hop && start === head.offset,
-    );
-    const piece = pieces[index];
-    if (piece === undefined || head.bytes !== piece.end - piece.start) return null;
-    next = index + 1;
-    return landingOf(piece);
+    const isMeant = (piece: Piece): boolean =>
+      piece.hop === head.hop && piece.start === head.offset;
+    let index = next;
+    for (let piece = pieces[index]; piece !== undefined; piece = pieces[++index]) {
+      if (!isMeant(piece)) continue;
+      if (head.bytes !== piece.end - piece.start) return null;
+      next = index + 1;
+      return landingOf(piece);
+    }
+    return null;
   };
 }
 

@@ -10,7 +10,8 @@ import { z } from "zod";
 import type { TlsIdentity } from "../../foundation/tls/tls-identity.ts";
 import { metadataNames, verifyRingProof } from "../../proto/auth.ts";
 import type { PullRequest } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
-import { startLane, type Lane } from "./lane-thread.ts";
+import { LanePool } from "./lane-pool.ts";
+import type { Lanes } from "./link-options.ts";
 import { keepAlive, pullPath, ringTlsVersion } from "./ring-http2.ts";
 import { serveConnection } from "./served-connection.ts";
 import { ServedPull } from "./served-pull.ts";
@@ -43,8 +44,8 @@ export interface RingServer {
   readonly tls: TlsIdentity | null;
   /** Lets the right neighbour of a generation in; replaces what was expected before. */
   expect(expectation: PullExpectation): void;
-  /** Its lanes, started at the first call; none where they are not wanted, or cannot be started. */
-  lanes(): Promise<readonly Lane[]>;
+  /** What payloads between hosts are spread over. */
+  readonly lanes: Lanes;
   close(): Promise<void>;
 }
 
@@ -176,6 +177,8 @@ export async function startRingServer(options: {
   readonly listenPort?: number;
   readonly tls: TlsIdentity | null;
   readonly lanes?: number;
+  /** Hears why no lanes are used any more, though there are some. */
+  readonly onLanesGivenUp?: (reason: string) => void;
 }): Promise<RingServer> {
   const door = new Doorkeeper();
   const sessions = new Set<ServerHttp2Session>();
@@ -186,21 +189,20 @@ export async function startRingServer(options: {
   });
   const bound = z.object({ port: z.number() }).parse(server.address());
   const { listenHost, advertiseHost, tls } = options;
-  let lanes: Promise<readonly Lane[]> | null = null;
-  const startLanes = async (): Promise<readonly Lane[]> => {
-    const starting = Array.from({ length: options.lanes ?? 0 }, () =>
-      startLane({ listenHost, advertiseHost, tls }),
-    );
-    const settled = await Promise.allSettled(starting);
-    return settled.flatMap((lane) => (lane.status === "fulfilled" ? [lane.value] : []));
-  };
+  const lanes = new LanePool({
+    listenHost,
+    advertiseHost,
+    tls,
+    count: options.lanes ?? 0,
+    onGivenUp: options.onLanesGivenUp ?? (() => undefined),
+  });
   return {
     address: `${options.advertiseHost}:${bound.port}`,
     tls: options.tls,
     expect: (expectation) => door.expect(expectation),
-    lanes: () => (lanes ??= startLanes()),
+    lanes,
     close: async () => {
-      for (const lane of (await lanes) ?? []) await lane.end();
+      await lanes.close();
       await new Promise<void>((resolve) => {
         // What was sent last may still be on its way to a neighbour that is a little behind.
         const force = setTimeout(() => {

@@ -22,6 +22,7 @@ import { clientOptions, defineService } from "../../../proto/service.ts";
 import { GrpcInlet } from "../../../worker/ring/grpc-inlet.ts";
 import { GrpcOutlet } from "../../../worker/ring/grpc-outlet.ts";
 import { LinkBroken } from "../../../worker/ring/link.ts";
+import { noLanes } from "../../../worker/ring/link-options.ts";
 import { startRingServer } from "../../../worker/ring/ring-server.ts";
 
 const { pull } = defineService(RingService);
@@ -48,7 +49,7 @@ function optionsOf(leftAddress: string) {
     ringKey,
     sharedMemoryFolder: null,
     lane: 0,
-    lanes: () => Promise.resolve([]),
+    lanes: noLanes,
     signal: never,
   };
 }

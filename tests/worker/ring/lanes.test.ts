@@ -97,10 +97,12 @@ describe("lanes", () => {
     const ring = await grpcRing(2, {
       lanes: [1, 1],
       // Nobody listens at the address that is offered.
-      leave: async ([first]) => (await first!.lanes())[0]!.end(),
+      leave: async ([first]) => (await first!.lanes.take())[0]!.end(),
     });
     t.after(() => ring.close());
     assert.equal(await comesByLane(ring.links[0]!, ring.links[1]!), false);
+    // The next ring does not try again.
+    assert.deepEqual(await ring.servers[1]!.lanes.take(), []);
     assert.equal(await comesByLane(reachable.links[0]!, reachable.links[1]!), true);
   });
   it("break the link on both sides when a lane's thread ends", async (t) => {
@@ -113,7 +115,7 @@ describe("lanes", () => {
         return true;
       }),
     );
-    await (await ring.servers[0]!.lanes())[1]!.end();
+    await (await ring.servers[0]!.lanes.take())[1]!.end();
     await Promise.all(lost);
   });
   it("form one ring after the other", async (t) => {
@@ -177,7 +179,10 @@ describe("exact sums by lanes", () => {
       address: server.address,
       tls: server.tls,
       expect: (expectation) => server.expect(expectation),
-      lanes: async () => (await server.lanes()).map(counting),
+      lanes: {
+        take: async () => (await server.lanes.take()).map(counting),
+        giveUp: (reason) => server.lanes.giveUp(reason),
+      },
       close: () => server.close(),
     }));
     const members = servers.map(({ address }, rank) => ({
