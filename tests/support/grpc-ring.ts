@@ -51,7 +51,7 @@ export async function grpcRing(
     readonly tls?: TlsIdentity | null;
     /** Done before the ring is formed. */
     readonly leave?: (servers: readonly RingServer[]) => Promise<void>;
-    /** Those of an earlier ring; new ones by default. */
+    /** Those of an earlier ring, which stay; new ones by default. */
     readonly servers?: readonly RingServer[] | null;
   } = {},
 ): Promise<GrpcRing> {
@@ -86,7 +86,7 @@ export async function grpcRing(
     servers,
     close: async () => {
       for (const link of links) link.close();
-      await Promise.all(servers.map((server) => server.close()));
+      if (given === null) await Promise.all(servers.map((server) => server.close()));
     },
   };
 }
