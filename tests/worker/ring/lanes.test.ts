@@ -1,6 +1,9 @@
 /** Payloads that threads with connections of their own bring: the link contract, and what becomes of it when a lane fails. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { after, describe, it, type TestContext } from "node:test";
+import { fileURLToPath } from "node:url";
 import { Arena } from "../../../worker/exact/arena.ts";
 import { ExactSum } from "../../../worker/exact/exact-sum.ts";
 import type { LaneSend } from "../../../worker/ring/lane-messages.ts";
@@ -159,6 +162,52 @@ describe("lanes", () => {
     await sending.catch(() => undefined);
     await new Promise((resolve) => setTimeout(resolve, 300));
     assert.deepEqual(bytesWritten(), before);
+  });
+});
+
+describe("a neighbour with lanes that is killed", () => {
+  it("breaks the exchange under way, and writes nothing afterwards", async (t) => {
+    const elements = 15_000_000;
+    const [server] = await startRings(1, 2);
+    t.after(() => server!.close());
+    const program = fileURLToPath(new URL("../../support/lane-neighbour.ts", import.meta.url));
+    const args = ["--import", "tsx", program, server!.address, String(elements)];
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+    t.after(() => child.kill("SIGKILL"));
+    const [line] = (await once(child.stdout, "data")) as [Buffer];
+    const ring = await joinRing(server!, {
+      run: "lanes",
+      generation: 1n,
+      rank: 0,
+      members: [server!.address, line.toString().trim()].map((ringAddress, rank) => ({
+        workerId: `worker-${rank}`,
+        ringAddress,
+        hostId: `host-${rank}`,
+      })),
+      ringKey: new Uint8Array(32).fill(5),
+      signal: never,
+    });
+    t.after(() => ring.close());
+    const { buffer, byteOffset, length } = new Arena(elements * 4).words(elements);
+    const vector = new Int32Array(buffer, byteOffset, length);
+    for (let round = 0; round < 2; round++) {
+      vector.fill(round + 1);
+      await ring.sumIntegers(vector, never);
+      // The other's are what the last round has left there.
+      assert.deepEqual(
+        [vector[0], vector.at(-1)],
+        [
+          [1, 1],
+          [3, 3],
+        ][round],
+      );
+    }
+    const broken = assert.rejects(ring.sumIntegers(vector, never), LinkBroken);
+    setTimeout(() => child.kill("SIGKILL"), 5);
+    await broken;
+    const left = vector.slice();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assert.ok(Buffer.from(left.buffer).equals(new Uint8Array(buffer, byteOffset, elements * 4)));
   });
 });
 
