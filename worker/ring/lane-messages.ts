@@ -14,8 +14,9 @@ export interface LaneSettings {
 /** What a lane knows of its generation; the left neighbour's address is that of its lane. */
 export type LaneEnds = Omit<LinkOptions, "signal" | "sharedMemoryFolder" | "lanes">;
 
-/** Main thread to lane: lets the right neighbour pull, or pulls from the left one, until the port is closed. */
+/** Main thread to lane: lets the right neighbour pull, or pulls from the left one, until the port is closed; or ends the thread. */
 export type LaneRequest =
+  | { readonly kind: "end" }
   | { readonly kind: "serve"; readonly ends: LaneEnds; readonly port: MessagePort }
   | {
       readonly kind: "pull";

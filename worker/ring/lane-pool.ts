@@ -43,6 +43,7 @@ export class LanePool {
   /** Ends all threads. */
   async close(): Promise<void> {
     this.#isGivenUp = true;
-    for (const lane of (await this.#lanes) ?? []) await lane.end();
+    const lanes = (await this.#lanes) ?? [];
+    await Promise.all(lanes.map((lane) => lane.end()));
   }
 }

@@ -132,7 +132,9 @@ try {
   });
   port.on("message", (request: LaneRequest) => {
     if (request.kind === "serve") serve(server, request.ends, request.port);
-    else pull(server, request);
+    else if (request.kind === "pull") pull(server, request);
+    // What was sent last is still taken. Ends this thread only.
+    else void server.close().finally(() => process.exit());
   });
   answer({ kind: "ready", address: server.address });
 } catch (error) {

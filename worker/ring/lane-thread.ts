@@ -48,7 +48,7 @@ export interface Lane {
   serve(ends: LaneEnds, heard: (sent: LaneSent) => void): LaneOutlet;
   /** Pulls from the left neighbour of a generation. */
   pull(ends: LaneEnds, heard: (arrival: LaneArrival) => void): LaneInlet;
-  /** Ends the thread. */
+  /** Ends the thread, once neighbours have taken what was sent, or a second later. Safe to call twice. */
   end(): Promise<void>;
 }
 
@@ -71,6 +71,7 @@ export async function startLane(settings: LaneSettings): Promise<Lane> {
       reject(new Error(`The lane's thread has ended with code ${code}`)),
     );
   });
+  const over = new Promise<void>((resolve) => thread.once("exit", () => resolve()));
   const begin = <Heard>(
     request: (port: MessagePort) => LaneRequest,
     heard: (message: Heard | typeof ended) => void,
@@ -106,8 +107,9 @@ export async function startLane(settings: LaneSettings): Promise<Lane> {
         },
       };
     },
-    async end() {
-      await thread.terminate();
+    end() {
+      thread.postMessage({ kind: "end" } satisfies LaneRequest);
+      return over;
     },
   };
 }

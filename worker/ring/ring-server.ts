@@ -202,18 +202,21 @@ export async function startRingServer(options: {
     expect: (expectation) => door.expect(expectation),
     lanes,
     close: async () => {
-      await lanes.close();
-      await new Promise<void>((resolve) => {
-        // What was sent last may still be on its way to a neighbour that is a little behind.
-        const force = setTimeout(() => {
-          for (const session of sessions) session.destroy();
-        }, closeMsMax);
-        for (const session of sessions) session.close();
-        server.close(() => {
-          clearTimeout(force);
-          resolve();
-        });
-      });
+      await Promise.all([lanes.close(), closeServer(server, sessions)]);
     },
   };
+}
+
+/** Ends a server. What was sent last may still be on its way to a neighbour that is a little behind. */
+function closeServer(server: Server, sessions: ReadonlySet<ServerHttp2Session>): Promise<void> {
+  return new Promise((resolve) => {
+    const force = setTimeout(() => {
+      for (const session of sessions) session.destroy();
+    }, closeMsMax);
+    for (const session of sessions) session.close();
+    server.close(() => {
+      clearTimeout(force);
+      resolve();
+    });
+  });
 }
