@@ -3,17 +3,17 @@ import { parentPort, workerData, type MessagePort } from "node:worker_threads";
 import { ChunkQueue } from "./chunk-queue.ts";
 import { GrpcInlet } from "./grpc-inlet.ts";
 import { GrpcOutlet } from "./grpc-outlet.ts";
-import {
-  isSameChunk,
-  type LaneAnswer,
-  type LaneArrival,
-  type LaneEnds,
-  type LanePlace,
-  type LaneRequest,
-  type LaneSend,
-  type LaneSent,
-  type LaneSettings,
+import type {
+  LaneAnswer,
+  LaneArrival,
+  LaneEnds,
+  LanePlace,
+  LaneRequest,
+  LaneSend,
+  LaneSent,
+  LaneSettings,
 } from "./lane-messages.ts";
+import { LanePlaces } from "./lane-places.ts";
 import { noLanes, type LinkOptions } from "./link-options.ts";
 import { LinkBroken } from "./link.ts";
 import { startRingServer, type RingServer } from "./ring-server.ts";
@@ -79,19 +79,17 @@ function pull(
   const closing = untilClosed(session);
   const { signal } = closing;
   const inlet = new GrpcInlet(optionsOf(ends, signal), server.tls);
-  const places: Extract<LanePlace, { readonly kind: "place" }>[] = [];
+  const places = new LanePlaces();
   /** What has been put where the main thread wants it. */
   const placed = new WeakSet<Uint8Array>();
   const taken = new Signpost();
   inlet.land((head) => {
-    // Places of chunks that came before they were known are of no use any more.
-    const index = places.findIndex((place) => isSameChunk(place.head, head));
-    const place = places.splice(0, index + 1)[index]?.place ?? null;
+    const place = places.take(head);
     if (place !== null) placed.add(place);
     return place;
   });
   session.on("message", (message: LanePlace) => {
-    if (message.kind === "place") places.push(message);
+    if (message.kind === "place") places.tell(message.head, message.place);
     else if (message.kind === "taken") taken.raise();
     else closing.abort(new LinkBroken("the lane is closed"));
   });
@@ -109,8 +107,10 @@ function pull(
       const head = { ...chunk, bytes: data.byteLength };
       const isPlaced = placed.has(data);
       tell({ kind: "arrived", head, data: isPlaced ? null : data });
-      // Its memory is used for another one then.
-      if (!isPlaced) await taken.reached(signal);
+      if (isPlaced) continue;
+      // Its memory is used for another one then; and its place, if it was told meanwhile, is of no use any more.
+      await taken.reached(signal);
+      places.take(head);
     }
   };
   report(session, receiveAll(), signal);

@@ -91,7 +91,14 @@ export async function startLane(settings: LaneSettings): Promise<Lane> {
     },
     pull(ends, heard) {
       const stopped = new Int32Array(new SharedArrayBuffer(4));
-      const port = begin<LaneArrival>((own) => ({ kind: "pull", ends, port: own, stopped }), heard);
+      let isOver = false;
+      const port = begin<LaneArrival>(
+        (own) => ({ kind: "pull", ends, port: own, stopped }),
+        (arrival) => {
+          isOver ||= arrival === ended;
+          heard(arrival);
+        },
+      );
       const tell = (message: LanePlace): void => port.postMessage(message);
       return {
         place: (head, place) => tell({ kind: "place", head, place }),
@@ -99,7 +106,8 @@ export async function startLane(settings: LaneSettings): Promise<Lane> {
         close(waits) {
           tell({ kind: "stop" });
           port.close();
-          if (waits && Atomics.wait(stopped, 0, 0, stopMsMax) === "timed-out") {
+          // A thread that has ended writes no more, and would not answer.
+          if (waits && !isOver && Atomics.wait(stopped, 0, 0, stopMsMax) === "timed-out") {
             throw new Error(
               `Cannot use memory that a lane's thread may write to: it has not stopped after ${stopMsMax} ms`,
             );

@@ -12,6 +12,7 @@ import { LinkBroken, type Chunk, type Link } from "../../../worker/ring/link.ts"
 import { joinRing, type RingServer } from "../../../worker/ring/ring.ts";
 import { describeLink } from "../../contract/link-contract.ts";
 import { grpcRing, startRings } from "../../support/grpc-ring.ts";
+import { sendingBy } from "../../support/watched-link.ts";
 
 const never = new AbortController().signal;
 
@@ -23,19 +24,9 @@ function sharedCopy(bytes: Uint8Array): Uint8Array {
 
 /** Sends everything from memory that threads share, as gradients are. */
 function sharing(link: Link): Link {
-  return {
-    send: (chunk, signal) => link.send({ ...chunk, data: sharedCopy(chunk.data) }, signal),
-    flush: (signal) => link.flush(signal),
-    receive: (signal) => link.receive(signal),
-    land: (landing) => link.land(landing),
-    get sentBytes() {
-      return link.sentBytes;
-    },
-    get receivedBytes() {
-      return link.receivedBytes;
-    },
-    close: () => link.close(),
-  };
+  return sendingBy(link, (chunk, signal) =>
+    link.send({ ...chunk, data: sharedCopy(chunk.data) }, signal),
+  );
 }
 
 /** Threads take their time to start: all rings of a size are formed over the same ones. */
@@ -129,6 +120,26 @@ describe("lanes", () => {
     );
     await (await ring.servers[0]!.lanes.take())[1]!.end();
     await Promise.all(lost);
+  });
+  it("break it too when a thread ends that has been told places, and nobody waits for that thread", async (t) => {
+    const ring = await grpcRing(2, { lanes: 1 });
+    t.after(() => ring.close());
+    const [from, to] = [ring.links[0]!, ring.links[1]!];
+    const place = new Arena(8_000_000).bytes(4_000_000);
+    const told = new Promise<void>((resolve) => {
+      to.land(() => {
+        resolve();
+        return place;
+      });
+    });
+    await from.send(chunkOf(1, place.byteLength), never);
+    await told;
+    await (await ring.servers[1]!.lanes.take())[0]!.end();
+    await assert.rejects(from.receive(never), LinkBroken);
+    // What had arrived by then may still be given out.
+    await assert.rejects(async () => {
+      for (;;) await to.receive(never);
+    }, LinkBroken);
   });
   it("form one ring after the other", async (t) => {
     const first = await grpcRing(2, { lanes: 1 });

@@ -9,6 +9,7 @@ import { allReduce } from "../../../worker/ring/collectives.ts";
 import type { Link } from "../../../worker/ring/link.ts";
 import { createMemoryRing } from "../../../worker/ring/memory-link.ts";
 import { allReduceBytes } from "../../../worker/ring/schedule.ts";
+import { sendingBy } from "../../support/watched-link.ts";
 
 interface Seen {
   /** Hops at which the rank sent something. */
@@ -18,23 +19,11 @@ interface Seen {
 }
 
 function watched(link: Link, seen: Seen): Link {
-  return {
-    send: (chunk, signal) => {
-      seen.hops.add(chunk.hop);
-      seen.chunks += 1;
-      return link.send(chunk, signal);
-    },
-    flush: (signal) => link.flush(signal),
-    receive: (signal) => link.receive(signal),
-    land: (landing) => link.land(landing),
-    get sentBytes() {
-      return link.sentBytes;
-    },
-    get receivedBytes() {
-      return link.receivedBytes;
-    },
-    close: () => link.close(),
-  };
+  return sendingBy(link, (chunk, signal) => {
+    seen.hops.add(chunk.hop);
+    seen.chunks += 1;
+    return link.send(chunk, signal);
+  });
 }
 
 async function simulate(rankCount: number, length: number): Promise<void> {
