@@ -1,5 +1,5 @@
 /**
- * `npm run bench:exactness-cost [-- --rounds 7 --steps 6 --workers 2]`: what a step costs with sums that are the same bits for
+ * `npm run bench:exactness-cost [-- --rounds 7 --steps 6 --warm-up 40 --workers 2]`: what a step costs with sums that are the same bits for
  * any number of workers (`--gradient-wire int32`) beside plain float32 sums, at MiniLM's shape, 8 rows of 128 tokens per
  * worker, dropout 0.1. Both are the real program; they start once and take turns in blocks of steps. `--short`: a tiny
  * model, to try the harness.
@@ -14,9 +14,9 @@ import { bertShapes, writeRandomBert } from "./support/random-bert.ts";
 import { printReport, tellProgress } from "./support/report.ts";
 import { formatSpread, median, spreadOf } from "./support/statistics.ts";
 import { stepArguments } from "./support/step-arguments.ts";
+import { warmUpSteps } from "./support/warm-up.ts";
 
 const rows = 8;
-const warmUpSteps = 3;
 const wires = ["int32", "float32"] as const;
 
 interface Side {
@@ -30,12 +30,14 @@ async function main(): Promise<void> {
   const flags = readBenchFlags(process.argv.slice(2), {
     rounds: 7,
     steps: 6,
+    "warm-up": 0,
     workers: 2,
     short: false,
     // There is no peer; the flag is every bench's.
     "no-peer": false,
   });
   const { rounds, steps, workers } = flags;
+  const warmUp = warmUpSteps(flags);
   const shape = bertShapes[flags.short ? "tiny" : "minilm"]!;
   const tokens = flags.short ? 16 : 128;
   const folder = benchFolder("exactness-cost");
@@ -55,7 +57,7 @@ async function main(): Promise<void> {
         workers,
       });
       const output = join(folder, `run-${wire}`);
-      const run = await startPausedRun([...args, "--gradient-wire", wire], output, warmUpSteps);
+      const run = await startPausedRun([...args, "--gradient-wire", wire], output, warmUp);
       sides.push({ wire, run, stepMs: [] });
     }
     for (let round = 0; round < rounds; round++) {
@@ -78,7 +80,7 @@ async function main(): Promise<void> {
       cost: spreadOf(exact.map((value, round) => value / (plain[round] ?? Number.NaN))),
     },
   ];
-  const title = `milliseconds a step, ${flags.short ? "tiny model" : "MiniLM shape"}, ${rows} × ${tokens} per worker, fp32, dropout 0.1, ${rounds} rounds in turn of ${steps} steps: median (least–most)`;
+  const title = `milliseconds a step, ${flags.short ? "tiny model" : "MiniLM shape"}, ${rows} × ${tokens} per worker, fp32, dropout 0.1, ${rounds} rounds in turn of ${steps} steps after ${warmUp}: median (least–most)`;
   const table = [
     ["workers", "int32 (exact)", "float32", "int32 ÷ float32"],
     ...results.map((result) => [
@@ -92,6 +94,7 @@ async function main(): Promise<void> {
     versions: null,
     rounds,
     steps,
+    warmUp,
     results,
   });
 }

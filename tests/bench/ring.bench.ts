@@ -1,9 +1,10 @@
 /**
- * `npm run bench:ring [-- --repeats 7 --sizes 4,25,100,250 --processes 2,4 --transports auto,grpc --lanes 0]`: an exact sum as
+ * `npm run bench:ring [-- --repeats 7 --sizes 4,25,100,250 --processes 2,4 --transports auto,grpc --lanes 0 --wires int32]`: an exact sum as
  * workers do it (exponents agreed, quantised, reduced, scaled back) beside gloo's float32 all-reduce. The groups live side
- * by side and work in turn, one exchange each, so that whatever else the machine does meets all of them alike. With several
- * counts of lanes there is a group by gRPC for each; what a lane takes off the main thread is its processor time.
+ * by side and work in turn, one exchange each, so that whatever else the machine does meets all of them alike. There is a
+ * group for each wire format, and one by gRPC for each count of lanes; what a lane takes off the main thread is its processor time.
  */
+import { exactWires, type GradientWire } from "../../foundation/gradient-wire.ts";
 import { readBenchFlags, runBench, WrongFlag } from "./support/bench-flags.ts";
 import { printReport, tellProgress } from "./support/report.ts";
 import {
@@ -14,8 +15,8 @@ import {
 } from "./support/ring-group.ts";
 import { formatSpread, spreadOf, type Spread } from "./support/statistics.ts";
 
-/** Exchanges before the first that counts. */
-const warmUps = 2;
+/** Exchanges of a size before the first that counts: until node has compiled what it runs, which costs a core meanwhile. */
+const warmUps = 40;
 
 type TransportName = "auto" | "grpc";
 
@@ -26,6 +27,7 @@ interface Plan {
   readonly transports: readonly TransportName[];
   /** Threads beside the main one that payloads by gRPC are spread over, a group for each count. */
   readonly lanes: readonly number[];
+  readonly wires: readonly GradientWire[];
 }
 
 function numbersOf(flag: string, texts: readonly string[]): readonly number[] {
@@ -50,10 +52,16 @@ function readPlan(args: readonly string[]): Plan {
     processes: ["2", "4"],
     transports: ["auto", "grpc"],
     lanes: ["0"],
+    wires: ["int32"],
   });
   const transports = flags.transports.map((text) => {
     if (text === "auto" || text === "grpc") return text;
     throw new WrongFlag(`--transports: expected auto or grpc, found ${text}`);
+  });
+  const wires = flags.wires.map((text) => {
+    const wire = exactWires.find((name) => name === text);
+    if (wire !== undefined) return wire;
+    throw new WrongFlag(`--wires: expected ${exactWires.join(", ")}, found ${text}`);
   });
   return {
     repeats: flags.repeats,
@@ -61,6 +69,7 @@ function readPlan(args: readonly string[]): Plan {
     counts: numbersOf("processes", flags.processes),
     transports,
     lanes: countsOf("lanes", flags.lanes),
+    wires,
   };
 }
 
@@ -100,7 +109,8 @@ async function measureCount(
   const ours: RingGroup[] = [];
   for (const transport of plan.transports) {
     for (const lanes of transport === "grpc" ? plan.lanes : [0])
-      ours.push(await startOurGroup(count, { transport, lanes }));
+      for (const wire of plan.wires)
+        ours.push(await startOurGroup(count, { transport, lanes, wire }));
   }
   const rows: Row[] = [];
   for (const megabytes of plan.sizes) {

@@ -1,6 +1,6 @@
 /**
- * `npm run bench:step [-- --models minilm,bert-base --dropout 0.1,0 --precision fp32,bf16 --rounds 7 --steps 4]`: a full
- * training step (forward, backward, clipping, AdamW) of 8 × 128 tokens, one worker on all cores, beside PyTorch eager and
+ * `npm run bench:step [-- --models minilm,bert-base --dropout 0.1,0 --precision fp32,bf16 --rounds 7 --steps 4 --warm-up 40]`: a
+ * full training step (forward, backward, clipping, AdamW) of 8 × 128 tokens, one worker on all cores, beside PyTorch eager and
  * torch.compile, and the floor that this machine's best matrix product rate sets. Ours is the real program, paused while
  * others are measured. `--short`: a tiny model, to try the harness; `--no-peer`: our side only.
  */
@@ -19,9 +19,9 @@ import { printReport, tellProgress } from "./support/report.ts";
 import { formatSpread, median, spreadOf } from "./support/statistics.ts";
 import { stepArguments } from "./support/step-arguments.ts";
 import { TrainPeer, type PeerMode, type PeerVersions } from "./support/train-peer.ts";
+import { warmUpSteps } from "./support/warm-up.ts";
 
 const rows = 8;
-const warmUpSteps = 3;
 const tuningSteps = 3;
 
 /** One line of the table. */
@@ -36,6 +36,7 @@ interface Sizing {
   readonly tokens: number;
   readonly rounds: number;
   readonly steps: number;
+  readonly warmUp: number;
   readonly modes: readonly PeerMode[];
   readonly allocators: readonly Allocator[];
 }
@@ -87,7 +88,7 @@ async function choosePeers(
 /** Measures one line: ours, each way of the peer and the matrix products in turn, round after round. */
 async function measure(cell: Cell, sizing: Sizing) {
   const shape = bertShapes[cell.model]!;
-  const { folder, tokens, rounds, steps, modes } = sizing;
+  const { folder, tokens, rounds, steps, warmUp, modes } = sizing;
   const modelFolder = join(folder, `${cell.model}-${cell.dropout}`);
   rmSync(modelFolder, { recursive: true, force: true });
   await writeRandomBert(modelFolder, shape, cell.dropout);
@@ -104,8 +105,9 @@ async function measure(cell: Cell, sizing: Sizing) {
     const trainFile = join(folder, "train.jsonl");
     const job = { modelFolder, trainFile, rows, tokens, workers: 1, precision: cell.precision };
     const args = stepArguments(job);
-    const run = await startPausedRun(args, join(folder, "run"), warmUpSteps);
+    const run = await startPausedRun(args, join(folder, "run"), warmUp);
     open.push(run);
+    for (const { mode, peer } of peers) await peer.steps(mode, warmUp);
     for (let round = 0; round < rounds; round++) {
       await rates.round();
       const sides = [
@@ -215,11 +217,15 @@ function tableOf(results: readonly Result[]): readonly (readonly string[])[] {
       peerText(r, "eager"),
       peerText(r, "compile"),
       r.ratio === undefined ? "–" : formatSpread(r.ratio, 2),
-      r.matmul.gflops.toFixed(0),
-      r.floorMs.firstRow.toFixed(0),
-      percent(r.shareOfFloor.median),
-      percent(r.shareWithKeysValues),
-      percent(r.shareWithWholeLastLayer),
+      ...(r.matmul.gflops === 0
+        ? ["–", "–", "–", "–", "–"]
+        : [
+            r.matmul.gflops.toFixed(0),
+            r.floorMs.firstRow.toFixed(0),
+            percent(r.shareOfFloor.median),
+            percent(r.shareWithKeysValues),
+            percent(r.shareWithWholeLastLayer),
+          ]),
     ]),
   ];
 }
@@ -232,6 +238,7 @@ async function main(): Promise<void> {
     modes: ["eager", "compile"],
     rounds: 7,
     steps: 4,
+    "warm-up": 0,
     short: false,
     "no-peer": false,
   });
@@ -249,8 +256,9 @@ async function main(): Promise<void> {
   const folder = benchFolder("step");
   const tokens = flags.short ? 16 : 128;
   const { rounds, steps } = flags;
+  const warmUp = warmUpSteps(flags);
   const allocators: readonly Allocator[] = flags.short ? ["default"] : ["default", "ours"];
-  const sizing = { folder, tokens, rounds, steps, modes, allocators };
+  const sizing = { folder, tokens, rounds, steps, warmUp, modes, allocators };
   const results: Result[] = [];
   let versions: PeerVersions | null = null;
   try {
@@ -267,9 +275,9 @@ async function main(): Promise<void> {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  const title = `training step, ${rows} × ${tokens}, 1 worker on all cores, ${rounds} rounds in turn of ${steps} steps: median (least–most)`;
+  const title = `training step, ${rows} × ${tokens}, 1 worker on all cores, ${rounds} rounds in turn of ${steps} steps after ${warmUp}: median (least–most)`;
   const table = { title, rows: tableOf(results) };
-  printReport("step", [table], { versions, rounds, steps, results });
+  printReport("step", [table], { versions, rounds, steps, warmUp, results });
 }
 
 await runBench(main);

@@ -1,5 +1,5 @@
 /**
- * `npm run bench:throughput [-- --rounds 7 --steps 6 --workers 1,2,4 --precision fp32]`: samples/s of 1, 2 and 4 workers
+ * `npm run bench:throughput [-- --rounds 7 --steps 6 --warm-up 40 --workers 1,2,4 --precision fp32]`: samples/s of 1, 2 and 4 workers
  * beside PyTorch DDP over gloo, in turn, at MiniLM's shape, 8 rows of 128 tokens per worker, dropout 0.1 on both sides;
  * `npm run bench:train` does so in fp32 and in bf16 (our `--bf16`, PyTorch's autocast). Ours is the real
  * program, every worker a process, exchange and update included. Both sides start once for each number of workers and
@@ -16,9 +16,9 @@ import { printReport, tellProgress } from "./support/report.ts";
 import { formatSpread, median, spreadOf } from "./support/statistics.ts";
 import { stepArguments } from "./support/step-arguments.ts";
 import { TrainPeer, type PeerVersions } from "./support/train-peer.ts";
+import { warmUpSteps } from "./support/warm-up.ts";
 
 const rows = 8;
-const warmUpSteps = 3;
 const tuningSteps = 2;
 
 interface Sizing {
@@ -26,6 +26,7 @@ interface Sizing {
   readonly tokens: number;
   readonly rounds: number;
   readonly steps: number;
+  readonly warmUp: number;
   readonly withPeer: boolean;
 }
 
@@ -44,7 +45,7 @@ async function measure(
   sizing: Sizing,
   { workers, precision }: { readonly workers: number; readonly precision: Precision },
 ): Promise<Measured & { versions: PeerVersions | null }> {
-  const { folder, tokens, rounds, steps, withPeer } = sizing;
+  const { folder, tokens, rounds, steps, warmUp, withPeer } = sizing;
   const job = {
     modelFolder: join(folder, "model"),
     rows,
@@ -59,11 +60,8 @@ async function measure(
     await peer?.chooseThreads(tuningSteps);
     const trainFile = join(folder, "train.jsonl");
     const args = stepArguments({ ...job, trainFile, workers });
-    const run = await startPausedRun(
-      args,
-      join(folder, `run-${precision}-${workers}`),
-      warmUpSteps,
-    );
+    await peer?.steps("eager", warmUp);
+    const run = await startPausedRun(args, join(folder, `run-${precision}-${workers}`), warmUp);
     try {
       const measureOurs = async (): Promise<void> => {
         measured.ours.push(perSecond(await run.steps(steps)));
@@ -92,6 +90,7 @@ async function main(): Promise<void> {
   const flags = readBenchFlags(process.argv.slice(2), {
     rounds: 7,
     steps: 6,
+    "warm-up": 0,
     workers: ["1", "2", "4"],
     precision: ["fp32"],
     short: false,
@@ -100,7 +99,9 @@ async function main(): Promise<void> {
   const shape = bertShapes[flags.short ? "tiny" : "minilm"]!;
   const tokens = flags.short ? 16 : 128;
   const folder = benchFolder("throughput");
-  const sizing = { folder, tokens, rounds: flags.rounds, steps: flags.steps };
+  const { rounds, steps } = flags;
+  const warmUp = warmUpSteps(flags);
+  const sizing = { folder, tokens, rounds, steps, warmUp };
   const measured: Measured[] = [];
   let versions: PeerVersions | null = null;
   try {
@@ -142,9 +143,9 @@ async function main(): Promise<void> {
       r.ratio === undefined ? "–" : formatSpread(r.ratio, 2),
     ]),
   ];
-  const title = `samples/s, ${flags.short ? "tiny model" : "MiniLM shape"}, ${rows} × ${tokens} per worker, dropout 0.1, ${flags.rounds} rounds in turn of ${flags.steps} steps: median (least–most)`;
-  const { rounds, steps } = flags;
-  printReport("throughput", [{ title, rows: table }], { versions, rounds, steps, results });
+  const title = `samples/s, ${flags.short ? "tiny model" : "MiniLM shape"}, ${rows} × ${tokens} per worker, dropout 0.1, ${rounds} rounds in turn of ${steps} steps after ${warmUp}: median (least–most)`;
+  const sizes = { rounds, steps, warmUp };
+  printReport("throughput", [{ title, rows: table }], { versions, ...sizes, results });
 }
 
 await runBench(main);

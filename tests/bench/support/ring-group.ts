@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import type { GradientWire } from "../../../foundation/gradient-wire.ts";
 import { exactAddonFile } from "../../../foundation/native/addon-files.ts";
 import { allocatorEnvironment, workerNodeFlags } from "../../../proto/environment.ts";
 import { installedBinding } from "../../support/installed-binding.ts";
@@ -57,11 +58,25 @@ async function slowest(members: readonly Member[], order: unknown): Promise<Ring
   };
 }
 
+/** A way of ours to exchange a vector. */
+export interface OurWay {
+  readonly transport: "auto" | "grpc";
+  readonly lanes: number;
+  readonly wire: GradientWire;
+}
+
+function nameOf({ transport, lanes, wire }: OurWay): string {
+  const parts = [
+    transport,
+    ...(wire === "int32" ? [] : [wire]),
+    ...(lanes > 0 ? [`${lanes} lanes`] : []),
+  ];
+  return parts.join(", ");
+}
+
 /** Starts `count` of our workers' rings, without the engine. */
-export async function startOurGroup(
-  count: number,
-  { transport, lanes }: { readonly transport: "auto" | "grpc"; readonly lanes: number },
-): Promise<RingGroup> {
+export async function startOurGroup(count: number, way: OurWay): Promise<RingGroup> {
+  const { transport, lanes, wire } = way;
   const script = join(here, "ring-process.ts");
   const addonFile = exactAddonFile(await installedBinding());
   const starts = Array.from({ length: count }, async (_, rank) => {
@@ -90,9 +105,9 @@ export async function startOurGroup(
     members.map((member, rank) => member.ask({ kind: "join", rank, addresses, transport })),
   );
   return {
-    name: lanes > 0 ? `${transport}, ${lanes} lanes` : transport,
+    name: nameOf(way),
     async size(megabytes) {
-      await Promise.all(members.map((member) => member.ask({ kind: "size", megabytes })));
+      await Promise.all(members.map((member) => member.ask({ kind: "size", megabytes, wire })));
     },
     run: () => slowest(members, { kind: "run" }),
     async leave() {

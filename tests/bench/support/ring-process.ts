@@ -1,7 +1,7 @@
 /** One rank of bench:ring, a process of its own: joins the ring that its parent names and times one exact sum at a time. */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { wireForms } from "../../../foundation/gradient-wire.ts";
+import { gradientWires, wireForms } from "../../../foundation/gradient-wire.ts";
 import { ExactSum } from "../../../worker/exact/exact-sum.ts";
 import { MemoryFiles } from "../../../worker/exact/memory-files.ts";
 import { loadNativeLoops } from "../../../worker/exact/native-loops.ts";
@@ -14,7 +14,7 @@ const orderSchema = z.discriminatedUnion("kind", [
     addresses: z.array(z.string()),
     transport: z.enum(["auto", "grpc"]),
   }),
-  z.object({ kind: z.literal("size"), megabytes: z.number() }),
+  z.object({ kind: z.literal("size"), megabytes: z.number(), wire: z.enum(gradientWires) }),
   z.object({ kind: z.literal("run") }),
   z.object({ kind: z.literal("leave") }),
 ]);
@@ -73,7 +73,7 @@ async function obey(message: unknown): Promise<unknown> {
   if (order.kind === "size") {
     const length = Math.floor((order.megabytes * 1_000_000) / 4);
     sum = new ExactSum([length], 1, [], {
-      form: wireForms.int32,
+      form: wireForms[order.wire],
       wideFrom: 1,
       arenaMeans: { files: memoryFiles, loops: loadNativeLoops(addonFile) },
     });
@@ -89,6 +89,7 @@ async function obey(message: unknown): Promise<unknown> {
   }
   if (sum === null) throw new Error("Cannot measure as no size is set");
   sum.slot(0).set(gradient);
+  sum.roundBy(0, ring.rank + 1);
   sum.begin();
   await ring.barrier(signal);
   const before = mainThreadMs();
