@@ -78,6 +78,9 @@ export function settle(target: Uint8Array, data: Uint8Array): void {
   if (!isThere) copyBytes(target, data);
 }
 
+/** Why nothing more can be sent; made once, because finding out where an error was made takes longer than the rest of its end. */
+const over = new LinkBroken("the collective is over");
+
 /** Queues a chunk of the collective under way. */
 export type Push = (chunk: Omit<Chunk, "collective">) => Promise<void>;
 
@@ -117,7 +120,7 @@ export async function sendWhile(
     await Promise.all([sendAll(), received]);
   } finally {
     link.land(null);
-    outgoing.close(new LinkBroken("the collective is over"));
+    outgoing.close(over);
   }
   place.collective += 1;
 }
