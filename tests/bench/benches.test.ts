@@ -165,6 +165,12 @@ describe("a bench", () => {
       withPeer: null,
     },
     {
+      name: "dropout-cost",
+      args: () => [...every.steps, "--precision", "fp32"],
+      own: z.object({ model: z.literal("tiny"), dropout: spread, none: spread, cost: spread }),
+      withPeer: null,
+    },
+    {
       name: "exactness-cost",
       args: () => every.steps,
       own: z.object({ workers: z.literal(2), int32: spread, float32: spread, cost: spread }),

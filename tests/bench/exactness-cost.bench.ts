@@ -1,30 +1,22 @@
 /**
- * `npm run bench:exactness-cost [-- --rounds 7 --steps 6 --warm-up 40 --workers 2]`: what a step costs with sums that are the same bits for
- * any number of workers (`--gradient-wire int32`) beside plain float32 sums, at MiniLM's shape, 8 rows of 128 tokens per
- * worker, dropout 0.1. Both are the real program; they start once and take turns in blocks of steps. `--short`: a tiny
- * model, to try the harness.
+ * `npm run bench:exactness-cost [-- --rounds 7 --steps 6 --warm-up 40 --workers 2]`: what a step costs with sums that are the
+ * same bits for any number of workers (`--gradient-wire int32`) beside plain float32 sums, at MiniLM's shape, 8 rows of 128
+ * tokens per worker, dropout 0.1. `--short`: a tiny model, to try the harness.
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { readBenchFlags, runBench } from "./support/bench-flags.ts";
 import { writeFullRows } from "./support/full-rows.ts";
 import { benchFolder } from "./support/leftovers.ts";
-import { startPausedRun, type PausedRun } from "./support/paused-run.ts";
 import { bertShapes, writeRandomBert } from "./support/random-bert.ts";
-import { printReport, tellProgress } from "./support/report.ts";
-import { formatSpread, median, spreadOf } from "./support/statistics.ts";
+import { printReport } from "./support/report.ts";
+import { formatSpread, spreadOf } from "./support/statistics.ts";
 import { stepArguments } from "./support/step-arguments.ts";
+import { measureInTurns } from "./support/turns.ts";
 import { warmUpSteps } from "./support/warm-up.ts";
 
 const rows = 8;
 const wires = ["int32", "float32"] as const;
-
-interface Side {
-  readonly wire: (typeof wires)[number];
-  readonly run: PausedRun;
-  /** Median step of each round, in milliseconds. */
-  readonly stepMs: number[];
-}
 
 async function main(): Promise<void> {
   const flags = readBenchFlags(process.argv.slice(2), {
@@ -41,37 +33,22 @@ async function main(): Promise<void> {
   const shape = bertShapes[flags.short ? "tiny" : "minilm"]!;
   const tokens = flags.short ? 16 : 128;
   const folder = benchFolder("exactness-cost");
-  const sides: Side[] = [];
+  let measured: readonly (readonly number[])[] = [];
   try {
     const modelFolder = join(folder, "model");
     const trainFile = join(folder, "train.jsonl");
     await writeRandomBert(modelFolder, shape, 0.1);
     writeFullRows(trainFile, shape, tokens);
-    for (const wire of wires) {
-      const args = stepArguments({
-        modelFolder,
-        trainFile,
-        rows,
-        tokens,
-        precision: "fp32",
-        workers,
-      });
-      const output = join(folder, `run-${wire}`);
-      const run = await startPausedRun([...args, "--gradient-wire", wire], output, warmUp);
-      sides.push({ wire, run, stepMs: [] });
-    }
-    for (let round = 0; round < rounds; round++) {
-      for (const side of round % 2 === 0 ? sides : sides.toReversed()) {
-        side.stepMs.push(median(await side.run.steps(steps)));
-      }
-      const last = sides.map(({ wire, stepMs }) => `${wire} ${stepMs.at(-1)?.toFixed(0)} ms`);
-      tellProgress(`round ${round + 1} of ${rounds}: ${last.join(", ")}`);
-    }
+    const job = { modelFolder, trainFile, rows, tokens, precision: "fp32", workers } as const;
+    const sides = wires.map((wire) => ({
+      name: wire,
+      args: [...stepArguments(job), "--gradient-wire", wire],
+    }));
+    measured = await measureInTurns(sides, { folder, rounds, steps, warmUp });
   } finally {
-    for (const { run } of sides) await run.close();
     rmSync(folder, { recursive: true, force: true });
   }
-  const [exact = [], plain = []] = sides.map(({ stepMs }) => stepMs);
+  const [exact = [], plain = []] = measured;
   const results = [
     {
       workers,
@@ -90,13 +67,8 @@ async function main(): Promise<void> {
       formatSpread(result.cost, 3),
     ]),
   ];
-  printReport("exactness-cost", [{ title, rows: table }], {
-    versions: null,
-    rounds,
-    steps,
-    warmUp,
-    results,
-  });
+  const sizes = { rounds, steps, warmUp };
+  printReport("exactness-cost", [{ title, rows: table }], { versions: null, ...sizes, results });
 }
 
 await runBench(main);
