@@ -14,6 +14,7 @@ import { ownProducts, type OwnPrecision } from "./passes/own-products.ts";
 import { placeProducts, vectorReference } from "./passes/place-products.ts";
 import { recomputeSegments } from "./passes/recompute-segments.ts";
 import { removeUnusedNodes } from "./passes/remove-unused-nodes.ts";
+import { sumSlopes } from "./passes/sum-slopes.ts";
 import type { Recording } from "./recorder.ts";
 import { inputReference, variableReference } from "./references.ts";
 import { vectorOutputs, type ReductionLayout } from "./reduction-layout.ts";
@@ -46,6 +47,7 @@ function passesFor(
   const own = ground.ownProducts;
   const multiplying =
     own === null ? [] : [(recording: Recording): Recording => ownProducts(recording, own)];
+  const summing = ground.kernels ? [sumSlopes] : [];
   const storing = own === "bf16" ? [narrowResults] : [];
   // After merging: copies are equal to what they are copies of.
   const recomputing = ground.gradientCheckpointing ? [recomputeSegments, removeUnusedNodes] : [];
@@ -56,6 +58,7 @@ function passesFor(
     ...multiplying,
     ...narrowing,
     mergeEqualNodes,
+    ...summing,
     ...storing,
     ...recomputing,
     ...ordering,

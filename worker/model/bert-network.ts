@@ -67,6 +67,7 @@ class BertNetwork {
     const self = `${name}.attention.self`;
     const parts = ["query", "key", "value"].map((part) => this.#weights(`${self}.${part}`));
     const projected = project(
+      this.#context,
       rows,
       parts.map(({ weight }) => weight),
     );
@@ -95,24 +96,32 @@ class BertNetwork {
     const rate = this.#config.hiddenDropout;
     const output = `${name}.attention.output`;
     const projection = this.#weights(`${output}.dense`);
-    const attended = this.#layerNorm(`${output}.LayerNorm`, project(context, [projection.weight]), {
-      bias: projection.bias,
-      residual: input,
-      dropout: { site: output, rate },
-    });
+    const attended = this.#layerNorm(
+      `${output}.LayerNorm`,
+      project(this.#context, context, [projection.weight]),
+      {
+        bias: projection.bias,
+        residual: input,
+        dropout: { site: output, rate },
+      },
+    );
     const inner = this.#activated(attended, this.#weights(`${name}.intermediate.dense`));
     const outer = this.#weights(`${name}.output.dense`);
-    return this.#layerNorm(`${name}.output.LayerNorm`, project(inner, [outer.weight]), {
-      bias: outer.bias,
-      residual: attended,
-      dropout: { site: `${name}.output`, rate },
-    });
+    return this.#layerNorm(
+      `${name}.output.LayerNorm`,
+      project(this.#context, inner, [outer.weight]),
+      {
+        bias: outer.bias,
+        residual: attended,
+        dropout: { site: `${name}.output`, rate },
+      },
+    );
   }
 
   #activated(rows: tf.Tensor2D, weights: LayerWeights): tf.Tensor2D {
     const { hiddenAct } = this.#config;
     if (hiddenAct === "gelu" || hiddenAct === "gelu_python") {
-      return geluOfSum(this.#context, project(rows, [weights.weight]), weights.bias);
+      return geluOfSum(this.#context, project(this.#context, rows, [weights.weight]), weights.bias);
     }
     return activationOf(hiddenAct)(dense(rows, weights));
   }

@@ -3,7 +3,7 @@
  * Weights are [out, in] as PyTorch keeps them; the transposition happens inside the matrix product.
  */
 import * as tf from "@tensorflow/tfjs";
-import { kernelOf, type BlockContext } from "./blocks.ts";
+import { int, kernelOf, type BlockContext } from "./blocks.ts";
 import { at, differentiable } from "./differentiable.ts";
 
 /** Weight and bias of one layer. */
@@ -26,9 +26,15 @@ export function dense(x: tf.Tensor2D, { weight, bias }: LayerWeights): tf.Tensor
 }
 
 /** x·Wᵀ for x [rows, in] and several weights at once: [rows, all outs]. One product is faster than several. */
-export function project(x: tf.Tensor2D, weights: readonly tf.Tensor[]): tf.Tensor2D {
+export function project(
+  context: BlockContext,
+  x: tf.Tensor2D,
+  weights: readonly tf.Tensor[],
+): tf.Tensor2D {
+  const kernel = kernelOf("Join", { N: int(weights.length) });
+  const joined = (): tf.Tensor[] => [tf.concat([...weights], 0)];
   const join = (): tf.Tensor =>
-    weights.length === 1 ? at([...weights], 0) : tf.concat([...weights], 0);
+    at(weights.length === 1 ? [...weights] : context.block(kernel, [...weights], joined), 0);
   return differentiable(
     [x, ...weights],
     () => ({ value: tf.matMul<tf.Tensor2D>(x, join(), false, true), saved: [x] }),
@@ -53,87 +59,64 @@ export interface EmbeddingTables {
   readonly types: tf.Tensor;
 }
 
-/** What is looked up: both int32 [batch, length]. */
-export interface EmbeddingIndices {
+/** What is looked up by each token: int32 [tokens]. */
+export interface TokenIndices {
   readonly ids: tf.Tensor;
-  /** Rows of `words` that the ids stand for, [batch, length]; the ids themselves where `words` is whole. */
+  /** Rows of `words` that the ids stand for; the ids themselves where `words` is whole. */
   readonly places: tf.Tensor;
+  /** The rows of `words` that there are, by number, where nobody knows how many; null where `words` says so. */
+  readonly among: tf.Tensor | null;
+  readonly positionIds: tf.Tensor;
   readonly typeIds: tf.Tensor;
   /** Word without a gradient (PyTorch's `padding_idx`), or null. */
   readonly padTokenId: number | null;
 }
 
-/** Sum of word, position and type embeddings, [batch · length, features]. */
-export function embed(tables: EmbeddingTables, indices: EmbeddingIndices): tf.Tensor2D {
-  const { words, positions, types } = tables;
-  const [batch = 0, length = 0] = indices.ids.shape;
-  const rows = batch * length;
-  const ids: tf.Tensor1D = tf.reshape(indices.ids, [rows]);
-  const places: tf.Tensor1D = tf.reshape(indices.places, [rows]);
-  const typeIds: tf.Tensor1D = tf.reshape(indices.typeIds, [rows]);
-  const [vocabulary = 0, features = 0] = words.shape;
-  const [positionCount = 0] = positions.shape;
-  const [typeCount = 0] = types.shape;
-  return differentiable(
-    [words, positions, types],
-    () => {
-      const word = tf.reshape(tf.gather(words, places), [batch, length, features]);
-      const placed = tf.add(word, tf.slice(positions, [0, 0], [length, features]));
-      const value = tf.add(tf.reshape(placed, [rows, features]), tf.gather(types, typeIds));
-      return { value: value as tf.Tensor2D, saved: [ids, places, typeIds] };
-    },
-    (dy, saved) => {
-      const saved1d = (index: number) => at(saved, index) as tf.Tensor1D;
-      const learnt = learntPlaces(saved1d(0), saved1d(1), indices.padTokenId);
-      const column = tf.sum(tf.reshape(dy, [batch, length, features]), 0);
-      return [
-        // Segments below zero are dropped.
-        tf.unsortedSegmentSum(dy, learnt, vocabulary),
-        tf.pad(column, [
-          [0, positionCount - length],
-          [0, 0],
-        ]),
-        tf.unsortedSegmentSum(dy, saved1d(2), typeCount),
-      ];
-    },
-  );
-}
-
-/** What is looked up where tokens lie one behind the other, and each says its position: int32 [tokens] each. */
-export interface TokenIndices extends EmbeddingIndices {
-  readonly positionIds: tf.Tensor;
-  /** The rows of `words` that there are, by number; null where `words` is whole. */
-  readonly among: tf.Tensor | null;
-}
-
-/** The same for these, [tokens, features]. */
-export function embedAt(
+/** Sum of word, position and type embeddings, [tokens, features]. */
+export function embed(
   context: BlockContext,
   { words, positions, types }: EmbeddingTables,
   { ids, places, among, positionIds, typeIds, padTokenId }: TokenIndices,
 ): tf.Tensor2D {
   const rowsOf = (table: tf.Tensor, indices: tf.Tensor) =>
     tf.gather<tf.Tensor2D>(table as tf.Tensor2D, indices as tf.Tensor1D);
-  const sumsOf = (dy: tf.Tensor, indices: tf.Tensor, table: tf.Tensor): tf.Tensor =>
-    tf.unsortedSegmentSum(dy, indices as tf.Tensor1D, table.shape[0] ?? 0);
   return differentiable(
     [words, positions, types],
     () => {
-      const placed = tf.add(rowsOf(words, places), rowsOf(positions, positionIds));
-      const value = tf.add(placed, rowsOf(types, typeIds));
-      return { value: value as tf.Tensor2D, saved: [ids, places, positionIds, typeIds] };
+      const given = [words, positions, types, places, positionIds, typeIds];
+      const made = context.block(kernelOf("Embed"), given, () => [
+        tf.add(
+          tf.add(rowsOf(words, places), rowsOf(positions, positionIds)),
+          rowsOf(types, typeIds),
+        ),
+      ]);
+      return { value: at(made, 0) as tf.Tensor2D, saved: [ids, places, positionIds, typeIds] };
     },
-    (dy, saved) => {
-      const learnt = learntOf(at(saved, 0), at(saved, 1), padTokenId);
-      const ofWords = (): tf.Tensor[] => [sumsOf(dy, learnt, among ?? words)];
-      const kernel = kernelOf("RowSums");
-      return [
-        at(among === null ? ofWords() : context.block(kernel, [dy, learnt, among], ofWords), 0),
-        sumsOf(dy, at(saved, 2), positions),
-        sumsOf(dy, at(saved, 3), types),
-      ];
-    },
+    (dy, saved) => [
+      rowSums(context, dy, learntOf(at(saved, 0), at(saved, 1), padTokenId), among ?? words.shape),
+      rowSums(context, dy, at(saved, 2), positions.shape),
+      rowSums(context, dy, at(saved, 3), types.shape),
+    ],
   );
+}
+
+/**
+ * Rows of a gradient added up by place; those of places below zero are left out.
+ * @param among the table's shape, or a tensor with an element for each of its rows
+ */
+function rowSums(
+  context: BlockContext,
+  dy: tf.Tensor,
+  places: tf.Tensor,
+  among: tf.Tensor | readonly number[],
+): tf.Tensor {
+  const isOpen = among instanceof tf.Tensor;
+  const [rows = 0] = isOpen ? among.shape : among;
+  const kernel = kernelOf("RowSums", { places: int(isOpen ? 0 : rows) });
+  const made = context.block(kernel, [dy, places, isOpen ? among : places], () => [
+    tf.unsortedSegmentSum(dy, places as tf.Tensor1D, rows),
+  ]);
+  return at(made, 0);
 }
 
 /** Places of words, −1 for the one without a gradient: by arithmetic, as that asks for no length. */
@@ -141,14 +124,4 @@ function learntOf(ids: tf.Tensor, places: tf.Tensor, padTokenId: number | null):
   if (padTokenId === null) return places;
   const isPad = tf.cast(tf.equal(ids, tf.scalar(padTokenId, "int32")), "int32");
   return tf.sub(tf.mul(places, tf.sub(tf.scalar(1, "int32"), isPad)), isPad);
-}
-
-function learntPlaces(
-  ids: tf.Tensor1D,
-  places: tf.Tensor1D,
-  padTokenId: number | null,
-): tf.Tensor1D {
-  if (padTokenId === null) return places;
-  const isPad = tf.equal(ids, tf.scalar(padTokenId, "int32"));
-  return tf.where<tf.Tensor1D>(isPad, tf.fill([1], -1, "int32"), places);
 }

@@ -6,7 +6,7 @@ import * as tf from "@tensorflow/tfjs";
 import { attend, attendFirstRow, maskBias } from "./attention.ts";
 import type { DropoutSite } from "./blocks.ts";
 import { inputOf } from "./gradients.ts";
-import { embed, embedAt, type EmbeddingTables, type LayerWeights } from "./layers.ts";
+import { embed, type EmbeddingTables, type LayerWeights } from "./layers.ts";
 import { placesInput, rowsInput } from "./looked-up.ts";
 import type { PhaseContext } from "./model.ts";
 import { attendPacked, attendPackedFirstRow, packedFirstRows } from "./packed-attention.ts";
@@ -51,13 +51,20 @@ function paddedLayout(context: PhaseContext, options: LayoutOptions): TokenLayou
   const shape = { batch, length, heads, headSize };
   const mask = maskBias(tokens);
   return {
-    embed: (tables, padTokenId) =>
-      embed(tables, {
-        ids,
-        places: context.inputs[placesInput(wordTable)] ?? ids,
-        typeIds: inputOf(context, "token_type_ids"),
+    embed: (tables, padTokenId) => {
+      const tokenCount = batch * length;
+      const flat = (indices: tf.Tensor): tf.Tensor => tf.reshape(indices, [tokenCount]);
+      const places = context.inputs[placesInput(wordTable)] ?? ids;
+      const positionIds = Int32Array.from({ length: tokenCount }, (_, token) => token % length);
+      return embed(context, tables, {
+        ids: flat(ids),
+        places: flat(places),
+        among: null,
+        positionIds: tf.tensor1d(positionIds, "int32"),
+        typeIds: flat(inputOf(context, "token_type_ids")),
         padTokenId,
-      }),
+      });
+    },
     attend: (projected, bias, dropout) =>
       attend(context, projected, bias, { shape, mask, dropout }),
     firstRows: (rows) => {
@@ -77,7 +84,7 @@ function packedLayout(context: PhaseContext, options: LayoutOptions): TokenLayou
   const form = { heads, headSize, starts, ends: inputOf(context, sequenceInputs.ends) };
   return {
     embed: (tables, padTokenId) =>
-      embedAt(context, tables, {
+      embed(context, tables, {
         ids,
         places: context.inputs[placesInput(wordTable)] ?? ids,
         among: context.inputs[rowsInput(wordTable)] ?? null,

@@ -46,8 +46,8 @@ static const int32_t seed[2] = {7, 9};
     const NormRows norm = {features, 1e-12f, dropout, projected.data(), bias.data(), dContext.data(), bias.data(),      \
                            bias.data(), y.data(), normed.data(), inverse.data()};                                       \
     SET::normRows(norm, 0, rows, factors.data(), halves.data());                                                        \
-    const NormGradient normed_ = {rows, features, dropout, dContext.data(), normed.data(), inverse.data(), bias.data(), \
-                                  dx.data(), dResidual.data(), blocks.data()};                                          \
+    const NormGradient normed_ = {rows, features, dropout, dContext.data(), y.data(), normed.data(), inverse.data(),    \
+                                  bias.data(), dx.data(), dResidual.data(), blocks.data()};                             \
     SET::normGradient(normed_, 0, (rows + kBlockRows - 1) / kBlockRows, factors.data(), halves.data());                 \
     results.add(blocks);                                                                                                \
     const GeluRows rowsOfGelu = {rows, features, projected.data(), bias.data(), dContext.data(), gelu.data(),           \
@@ -72,7 +72,11 @@ static const int32_t seed[2] = {7, 9};
     const RowSumsJob summed = {rows, features, 5, dContext.data(), places.data(), rowTotals.data()};                    \
     SET::rowSums(summed, 0, features / 2);                                                                              \
     SET::rowSums(summed, features / 2, features);                                                                       \
-    for (const auto& more : {y, dQueries, dMixed, rowTotals}) results.add(more);                                        \
+    for (int32_t& place : places) place = (place + 1) % rows;                                                           \
+    std::vector<float> embedded(rows * features);                                                                       \
+    SET::embedRows({features, projected.data(), dContext.data(), bias.data(), places.data(), places.data(),             \
+                    std::vector<int32_t>(rows).data(), embedded.data()}, 0, rows);                                      \
+    for (const auto& more : {y, dQueries, dMixed, rowTotals, embedded}) results.add(more);                              \
     if (rate > 0) {                                                                                                     \
       std::vector<int16_t> drawn(8 * kNumbers);                                                                         \
       for (int64_t at = 0; at < 8 * kNumbers; at += SET::kDrawn)                                                        \
@@ -204,7 +208,7 @@ RM_NARROW_RESULTS(amx)
     same = same && narrow == halvesOf(wide);                                                                            \
     for (const Result& to : {Result(wide.data()), Result(narrow.data())}) SET::geluGradient({rows, features, x.data(), bias.data(), dy.data(), to, parts.data()}, 0, blocks); \
     same = same && narrow == halvesOf(wide);                                                                            \
-    for (const Result& to : {Result(wide.data()), Result(narrow.data())}) SET::normGradient({rows, features, plain::dropoutOf(seed, 0.1f), dy.data(), x.data(), inverse.data(), bias.data(), to, dResidual.data(), parts.data()}, 0, blocks, factors.data(), drawn.data()); \
+    for (const Result& to : {Result(wide.data()), Result(narrow.data())}) SET::normGradient({rows, features, plain::dropoutOf(seed, 0.1f), dy.data(), nullptr, x.data(), inverse.data(), bias.data(), to, dResidual.data(), parts.data()}, 0, blocks, factors.data(), drawn.data()); \
     return same && narrow == halvesOf(wide);                                                                            \
   }
 RM_NARROW_ROWS(plain)

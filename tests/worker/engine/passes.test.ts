@@ -8,6 +8,7 @@ import { mergeEqualNodes } from "../../../worker/engine/passes/merge-equal-nodes
 import { narrowProducts } from "../../../worker/engine/passes/narrow-products.ts";
 import { ownProducts, ownProductsFor } from "../../../worker/engine/passes/own-products.ts";
 import { removeUnusedNodes } from "../../../worker/engine/passes/remove-unused-nodes.ts";
+import { sumSlopes } from "../../../worker/engine/passes/sum-slopes.ts";
 import type { Recording } from "../../../worker/engine/recorder.ts";
 
 function constant(name: string, value: number): GraphNode {
@@ -60,6 +61,38 @@ describe("mergeEqualNodes", () => {
     );
     assert.deepEqual(merged.nodes.find(({ name }) => name === "parts")?.inputs, ["first"]);
     assert.equal(merged.outputs["other"], "first:0");
+  });
+});
+
+describe("sumSlopes", () => {
+  const norm = (slope: string): GraphNode => ({
+    name: "norm",
+    op: "RingmasterLayerNormGradient",
+    inputs: [slope, "normed", "inverse", "gain", "seed"],
+    attributes: { rate: { kind: "float", float: 0.1 } },
+  });
+  const sum = op("sum", "AddV2", "product", "before:2");
+
+  it("gives the kernel what its slope is the sum of", () => {
+    const { nodes } = sumSlopes(recordingOf([sum, norm("sum:0")], { loss: "norm" }));
+    assert.deepEqual(
+      nodes.map(({ name }) => name),
+      ["norm"],
+    );
+    assert.deepEqual(nodes[0]?.inputs.slice(0, 3), ["product", "before:2", "normed"]);
+    assert.deepEqual(nodes[0]?.attributes["N"], { kind: "int", int: 2 });
+  });
+
+  it("leaves a sum that is read elsewhere too, and one of whole numbers", () => {
+    const read = [sum, op("other", "Neg", "sum"), norm("sum")];
+    assert.deepEqual(sumSlopes(recordingOf(read, { loss: "norm" })).nodes, read);
+    const given = [sum, norm("sum")];
+    assert.deepEqual(sumSlopes(recordingOf(given, { loss: "norm", sum: "sum" })).nodes, given);
+    const integers = [
+      { ...sum, attributes: { T: { kind: "type", type: 3 } } } as const,
+      norm("sum"),
+    ];
+    assert.deepEqual(sumSlopes(recordingOf(integers, { loss: "norm" })).nodes, integers);
   });
 });
 

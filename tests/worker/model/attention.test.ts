@@ -114,6 +114,7 @@ describe("attendFirstRow()", () => {
       const reference = (...all: tf.Tensor[]) => {
         const x = all[0] as tf.Tensor2D;
         const projected = project(
+          contextOf(whole),
           x,
           [0, 1, 2].map((part) => layer(all, part).weight),
         );

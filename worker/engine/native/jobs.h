@@ -91,7 +91,9 @@ struct NormRows {
 struct NormGradient {
   int64_t rows, features;
   Dropout dropout;
-  const float *dy, *normed, *inverse, *gain;
+  // What is added to dy; null for nothing.
+  const float *dy, *more;
+  const float *normed, *inverse, *gain;
   // dx and dresidual are one array where nothing is dropped; dx alone may be narrow.
   Result dx;
   float* dresidual;
@@ -181,6 +183,14 @@ struct MixGradientJob {
 struct MixRoom {
   Held<float> rows, turned, scores, kept, slopes, heads, queries, result, factors;
   std::vector<int16_t> numbers;
+};
+
+// Rows of three tables, looked up for each token and added.
+struct EmbedJob {
+  int64_t features;
+  const float *words, *positions, *types;
+  const int32_t *place, *position, *type;
+  float* rows;
 };
 
 // Rows of a gradient added up by the place that each has in the result, in their order; places below zero are left out.

@@ -10,6 +10,7 @@
 #include "filter_gradient.h"
 #include "gelu.h"
 #include "layer_norm.h"
+#include "lookups.h"
 #include "packed_attention.h"
 #include "packed_rows.h"
 #include "product.h"

@@ -45,18 +45,20 @@ class LayerNorm : public OpKernel {
 REGISTER_KERNEL_BUILDER(Name("RingmasterLayerNorm").Device(tensorflow::DEVICE_CPU), LayerNorm);
 
 REGISTER_OP("RingmasterLayerNormGradient")
-    .Input("dy: float").Input("normed: float").Input("inverse: float").Input("gain: float").Input("seed: int32")
-    .Attr("rate: float").RM_WIDTH("Tdx")
+    .Input("dy: N * float").Input("normed: float").Input("inverse: float").Input("gain: float").Input("seed: int32")
+    .Attr("N: int >= 1 = 1").Attr("rate: float").RM_WIDTH("Tdx")
     .Output("dx: Tdx").Output("dbias: float").Output("dresidual: float").Output("dgain: float").Output("dshift: float")
     .SetShapeFn([](Inference* c) {
+      const auto gain = c->input(c->num_inputs() - 2);
       c->set_output(0, c->input(0));
-      c->set_output(1, c->input(3));
+      c->set_output(1, gain);
       c->set_output(2, c->input(0));
-      c->set_output(3, c->input(3));
-      c->set_output(4, c->input(3));
+      c->set_output(3, gain);
+      c->set_output(4, gain);
       return absl::OkStatus();
     });
 
+// The gradient of what y is read by once, or by two, whose slopes are added up.
 class LayerNormGradient : public OpKernel {
   float rate_;
 
@@ -67,6 +69,9 @@ class LayerNormGradient : public OpKernel {
   void Compute(OpKernelContext* context) override {
     const auto& shape = context->input(0).shape();
     const int64_t rows = shape.dim_size(0), features = shape.dim_size(1), blocks = blocksOf(rows);
+    const int given = context->num_inputs() - 4;
+    OP_REQUIRES(context, given <= 2 && context->input(given - 1).shape() == shape,
+                tensorflow::errors::InvalidArgument("slopes do not fit together"));
     RM_OUTPUT(context, 2, shape, dresidual)
     Result dx = dresidual;
     if (rate_ == 0) {
@@ -79,8 +84,9 @@ class LayerNormGradient : public OpKernel {
     RM_OUTPUT(context, 3, TensorShape({features}), dgain)
     RM_OUTPUT(context, 4, TensorShape({features}), dshift)
     std::vector<float> parts(blocks * features * 3, 0.f);
-    const NormGradient job = {rows, features, plain::dropoutOf(integers(context, 4), rate_), floats(context, 0),
-                              floats(context, 1), floats(context, 2), floats(context, 3), dx, dresidual, parts.data()};
+    const NormGradient job = {rows, features, plain::dropoutOf(integers(context, given + 3), rate_), floats(context, 0),
+                              given == 1 ? nullptr : floats(context, 1), floats(context, given), floats(context, given + 1),
+                              floats(context, given + 2), dx, dresidual, parts.data()};
     inParallel(context, blocks, kBlockRows * features * 4, [&](int64_t first, int64_t end) {
       std::vector<float> factors(features + kMostLanes);
       std::vector<int16_t> numbers(features + 2 * kNumbers);

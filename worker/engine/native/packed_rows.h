@@ -119,9 +119,11 @@ class FirstRowsGradient : public OpKernel {
 };
 REGISTER_KERNEL_BUILDER(Name("RingmasterFirstRowsGradient").Device(tensorflow::DEVICE_CPU), FirstRowsGradient);
 
-// Rows of dy [rows, features] added up by place; as many places as there are in `among`, [places, features].
+// Rows of dy [rows, features] added up by place: [places, features]. Where no number of places is given there are as many as in
+// `among`.
 REGISTER_OP("RingmasterRowSums")
     .Input("dy: float").Input("place: int32").Input("among: int32")
+    .Attr("places: int >= 0 = 0")
     .Output("sums: float")
     .SetShapeFn([](Inference* c) {
       c->set_output(0, c->UnknownShapeOfRank(2));
@@ -129,11 +131,16 @@ REGISTER_OP("RingmasterRowSums")
     });
 
 class RowSums : public OpKernel {
+  int64_t places_;
+
  public:
-  explicit RowSums(OpKernelConstruction* context) : OpKernel(context) {}
+  explicit RowSums(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("places", &places_));
+  }
   void Compute(OpKernelContext* context) override {
     const auto& shape = context->input(0).shape();
-    const int64_t rows = shape.dim_size(0), features = shape.dim_size(1), places = context->input(2).NumElements();
+    const int64_t rows = shape.dim_size(0), features = shape.dim_size(1);
+    const int64_t places = places_ == 0 ? context->input(2).NumElements() : places_;
     OP_REQUIRES(context, context->input(1).NumElements() == rows,
                 tensorflow::errors::InvalidArgument("rows and their places do not fit together"));
     RM_OUTPUT(context, 0, TensorShape({places, features}), sums)

@@ -33,6 +33,12 @@ static void normRows(const NormRows& job, int64_t first, int64_t end, float* fac
   }
 }
 
+// A row's slopes.
+RM_INLINE V slopes(const float* dy, const float* more, int64_t at, int64_t n) {
+  const V d = load(dy + at, n);
+  return more == nullptr ? d : d + load(more + at, n);
+}
+
 static void normGradient(const NormGradient& job, int64_t firstBlock, int64_t endBlock, float* factors,
                                  int16_t* numbers) {
   const int64_t h = job.features;
@@ -40,15 +46,16 @@ static void normGradient(const NormGradient& job, int64_t firstBlock, int64_t en
     float *dbias = job.parts + block * h * 3, *dgain = dbias + h, *dshift = dgain + h;
     const int64_t end = std::min(job.rows, (block + 1) * kBlockRows);
     for (int64_t i = block * kBlockRows; i < end; i++) {
-      const float *dy = job.dy + i * h, *normed = job.normed + i * h;
+      const float *dy = job.dy + i * h, *more = job.more == nullptr ? nullptr : job.more + i * h, *normed = job.normed + i * h;
       float* dresidual = job.dresidual + i * h;
       if (job.dropout.drops) dropoutFactors(job.dropout, i * h, h, factors, numbers);
       V total{}, projected{};
       for (int64_t j = 0; j < h; j += kLanes) {
         const int64_t n = h - j;
         fetchAhead(dy + j);
+        if (more != nullptr) fetchAhead(more + j);
         fetchAhead(normed + j);
-        const V d = load(dy + j, n), z = load(normed + j, n), g = d * load(job.gain + j, n), dz = d * z;
+        const V d = slopes(dy, more, j, n), z = load(normed + j, n), g = d * load(job.gain + j, n), dz = d * z;
         total += g;
         projected += g * z;
         store(dgain + j, load(dgain + j, n) + dz, n);
@@ -57,7 +64,7 @@ static void normGradient(const NormGradient& job, int64_t firstBlock, int64_t en
       const float mean = sum(total) / h, slope = sum(projected) / h, inverse = job.inverse[i];
       for (int64_t j = 0; j < h; j += kLanes) {
         const int64_t n = h - j;
-        V d = (load(dy + j, n) * load(job.gain + j, n) - mean - load(normed + j, n) * slope) * inverse;
+        V d = (slopes(dy, more, j, n) * load(job.gain + j, n) - mean - load(normed + j, n) * slope) * inverse;
         store(dresidual + j, d, n);
         if (job.dropout.drops) {
           d = d * load(factors + j, n);
@@ -66,6 +73,16 @@ static void normGradient(const NormGradient& job, int64_t firstBlock, int64_t en
         store(dbias + j, load(dbias + j, n) + d, n);
       }
     }
+  }
+}
+
+static void embedRows(const EmbedJob& job, int64_t first, int64_t end) {
+  const int64_t h = job.features;
+  for (int64_t i = first; i < end; i++) {
+    const float *word = job.words + job.place[i] * h, *position = job.positions + job.position[i] * h;
+    const float* type = job.types + job.type[i] * h;
+    for (int64_t j = 0; j < h; j += kLanes)
+      store(job.rows + i * h + j, load(word + j, h - j) + load(position + j, h - j) + load(type + j, h - j), h - j);
   }
 }
 

@@ -1,0 +1,50 @@
+/**
+ * Has a LayerNorm's gradient add up the slopes of its two readers, a residual connection and a product: their sum need not lie in
+ * memory. The kernel adds what the node added, so no bit changes.
+ */
+import { dataTypes, type GraphNode } from "../graph-node.ts";
+import type { Recording } from "../recorder.ts";
+
+/** The kernel. */
+const gradient = "RingmasterLayerNormGradient";
+
+/** A reference without `:0`. */
+function plain(reference: string): string {
+  return reference.replace(/:0$/u, "");
+}
+
+/** How often each reference is read. */
+function countReaders({ nodes, outputs }: Recording): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  const read = [...nodes.flatMap(({ inputs }) => inputs), ...Object.values(outputs)];
+  for (const reference of read) {
+    const name = plain(reference);
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return counts;
+}
+
+function addsFloats({ op, attributes: { T: type } }: GraphNode): boolean {
+  return /^Add(V2)?$/u.test(op) && type?.kind === "type" && type.type === dataTypes.float32;
+}
+
+/** The recording with both slopes given to the kernel, where nothing else reads their sum; the sums are gone. */
+export function sumSlopes(recording: Recording): Recording {
+  const { nodes } = recording;
+  const readers = countReaders(recording);
+  const sums = new Map(
+    nodes
+      .filter((node) => addsFloats(node) && readers.get(node.name) === 1)
+      .map((node) => [node.name, node] as const),
+  );
+  const gone = new Set<string>();
+  const withBoth = nodes.map((node) => {
+    const [slope = "", ...others] = node.inputs;
+    const sum = node.op === gradient ? sums.get(plain(slope)) : undefined;
+    if (sum === undefined) return node;
+    gone.add(sum.name);
+    const attributes = { ...node.attributes, N: { kind: "int", int: sum.inputs.length } } as const;
+    return { ...node, inputs: [...sum.inputs, ...others], attributes };
+  });
+  return { ...recording, nodes: withBoth.filter(({ name }) => !gone.has(name)) };
+}
