@@ -79,20 +79,30 @@ export class GradientDigest {
     await this.#take((part) => part >= first && part < end, signal);
   }
 
+  /** Σ x² of the gradient, once the sum is finished; null where ranks have to tell each other first. */
+  get squares(): number | null {
+    return this.#ownership === null ? this.#sumSquares(null) : null;
+  }
+
+  #sumSquares(told: Told | null): number {
+    const { pieces, gradientParts } = this.#sum;
+    let squares = 0;
+    for (const [index, { part }] of pieces.entries())
+      if (part < gradientParts) squares += told?.squares.get(index) ?? this.#sum.squaresOf(index);
+    return squares;
+  }
+
   /** Completes the digest, once the sum is finished. */
   async finish(ring: DigestRing, signal: AbortSignal): Promise<GradientFacts> {
     await this.#take(() => true, signal);
-    const { pieces, gradientParts } = this.#sum;
     const told = await this.#tell(ring, signal);
-    let squares = 0;
     const byPart: bigint[][] = [];
-    for (const [index, { part }] of pieces.entries()) {
-      if (part < gradientParts) squares += told?.squares.get(index) ?? this.#sum.squaresOf(index);
+    for (const [index, { part }] of this.#sum.pieces.entries()) {
       const hash = this.#taken.get(index);
       if (hash !== undefined) (byPart[part] ??= []).push(hash);
     }
     const tensorHashes = await this.#combine(byPart, signal);
-    return { squares, tensorHashes, wrongOwners: told?.wrongOwners ?? [] };
+    return { squares: this.#sumSquares(told), tensorHashes, wrongOwners: told?.wrongOwners ?? [] };
   }
 
   /** Has all ranks tell each other of their pieces, and of the sums; null where every rank has all. */

@@ -40,7 +40,7 @@ async function reduceWatched(
   means: StepMeans,
   signal: AbortSignal,
 ): Promise<StepReduced> {
-  const { engine, ring, sum, recorder, onActivity } = means;
+  const { ring, sum, recorder, onActivity } = means;
   const step = Number(runStep.step);
   const watch = new Stopwatch<StepActivity>(means.nowMs, {
     onActivity,
@@ -59,14 +59,7 @@ async function reduceWatched(
       await runSumPhase(course, { index, gathered }, signal);
     }
   }
-  const [norm, facts] = await watch.time(
-    "compute",
-    async () => {
-      const taken = await digest.finish(ring, signal);
-      return [await abortable(engine.norm(sum.vector, taken.squares), signal), taken] as const;
-    },
-    "norm",
-  );
+  const [norm, facts] = await watch.time("compute", () => takeFacts(course, signal), "norm");
   const { transport } = ring.counters;
   const { bytesSent, bytesReceived } = means.traffic.tell(ring.counters);
   return create(StepReducedSchema, {
@@ -87,6 +80,16 @@ async function reduceWatched(
     exchangeBytesReceived: BigInt(bytesReceived),
     transport,
   });
+}
+
+/** The norm, by the engine's thread, and meanwhile, where it does not wait for other ranks, the hashes by this one. */
+async function takeFacts({ means, digest }: Course, signal: AbortSignal) {
+  const { engine, ring, sum } = means;
+  const normOf = (squares: number) => abortable(engine.norm(sum.vector, squares), signal);
+  const { squares } = digest;
+  if (squares !== null) return await Promise.all([normOf(squares), digest.finish(ring, signal)]);
+  const facts = await digest.finish(ring, signal);
+  return [await normOf(facts.squares), facts] as const;
 }
 
 const nothing = new Float32Array(0);

@@ -190,7 +190,8 @@ export class Journal {
     this.#checksum = checksum;
     const line = `${JSON.stringify({ checksum, record })}\n`;
     const written = this.#writing.then(async () => {
-      await this.#handle.write(line);
+      // All of it: a plain `write` may write less, and say so.
+      await this.#handle.appendFile(line);
       await this.#handle.datasync();
     });
     this.#writing = written.catch(() => undefined);

@@ -2,6 +2,7 @@
  * The steps of a run, from the first to the last, and what happens between them. A step is sent, reduced by all ranks,
  * decided upon, recorded, and only then applied.
  */
+import { setImmediate as turn } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { BadInput } from "../../foundation/bad-input.ts";
 import { reducedNames } from "../../foundation/parameters/table.ts";
@@ -133,6 +134,8 @@ async function carryOut(run: RunContext, step: number, signal: AbortSignal): Pro
   });
   sendCommit(run, { step, learningRate, gradNorm, isSkipped: false });
   progress.committed(facts);
+  // The workers wait for the commit, which leaves the process when this turn is over.
+  await turn();
   tell(run, facts, reports);
 }
 
