@@ -6,6 +6,7 @@ import { dataTypes, GraphScope, typeOf, type GraphNode } from "./graph-node.ts";
 import { graphNames, safeName } from "./graph-names.ts";
 import type { GraphVariables } from "./graph-variables.ts";
 import { fuseBlocks } from "./passes/fuse-blocks.ts";
+import { lookUpWhole } from "./passes/look-up-whole.ts";
 import { mergeEqualNodes } from "./passes/merge-equal-nodes.ts";
 import { orderGradients } from "./passes/order-gradients.ts";
 import { narrowProducts, wideProducts } from "./passes/narrow-products.ts";
@@ -39,7 +40,7 @@ function passesFor(
   const { precision } = ground;
   const composed = precision === "fp32" ? new Set<string>() : wideProducts;
   const fuse = (recording: Recording): Recording => fuseBlocks(recording, composed);
-  const fusing = ground.kernels ? [fuse] : [];
+  const fusing = ground.kernels ? [fuse, lookUpWhole] : [];
   const narrowing =
     precision === "fp32"
       ? []

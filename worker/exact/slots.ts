@@ -3,7 +3,8 @@
  * then of row parts the rows that the microbatch has touched. The first slot has room for the whole vector, because its
  * memory becomes the group's integers: those of whole parts where the values are, rows behind them.
  */
-import { arenaBytes, type Arena } from "./arena.ts";
+import { arenaBytes, copyBytes, type Arena } from "./arena.ts";
+import { bytesOf } from "./cut-shares.ts";
 import type { BlockLayout, RowPart } from "./block-layout.ts";
 import type { Bucket } from "./buckets.ts";
 import type { Run } from "./kernels.ts";
@@ -205,7 +206,7 @@ export class Slots {
       offset += room * sizeOfRow(form, row);
       if (k !== 0) return { sources: [values], keys, blocks };
       const aside = this.#aside.subarray(put, put + values.length);
-      aside.set(values);
+      copyBytes(bytesOf(aside), bytesOf(values));
       put += values.length;
       return { sources: [aside], keys, blocks };
     });

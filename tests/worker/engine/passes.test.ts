@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import type { GraphNode } from "../../../worker/engine/graph-node.ts";
 import { fuseBlocks } from "../../../worker/engine/passes/fuse-blocks.ts";
+import { lookUpWhole } from "../../../worker/engine/passes/look-up-whole.ts";
 import { mergeEqualNodes } from "../../../worker/engine/passes/merge-equal-nodes.ts";
 import { narrowProducts } from "../../../worker/engine/passes/narrow-products.ts";
 import { ownProducts, ownProductsFor } from "../../../worker/engine/passes/own-products.ts";
@@ -64,12 +65,49 @@ describe("mergeEqualNodes", () => {
   });
 });
 
+describe("lookUpWhole", () => {
+  const zero: GraphNode = {
+    name: "axis",
+    op: "Const",
+    inputs: [],
+    attributes: { value: { kind: "tensor", dtype: 3, shape: [], bytes: new Uint8Array(4) } },
+  };
+  const gather: GraphNode = {
+    name: "some",
+    op: "GatherV2",
+    inputs: ["table", "input/rows", "axis"],
+    attributes: { Tparams: { kind: "type", type: 1 }, Tindices: { kind: "type", type: 3 } },
+  };
+  const embed = op("sum", "RingmasterEmbed", "some:0", "positions", "types", "place", "at", "type");
+  const rewritten = (...nodes: readonly GraphNode[]) =>
+    lookUpWhole(recordingOf([...nodes, embed], { loss: "sum" })).nodes;
+
+  it("looks up in the whole table by its own row numbers", () => {
+    const { nodes } = removeUnusedNodes(recordingOf(rewritten(zero, gather), { loss: "sum" }));
+    assert.deepEqual(
+      nodes.map(({ name }) => name),
+      ["axis", "sum_rows0", "sum"],
+    );
+    assert.deepEqual(nodes[1]?.inputs, ["input/rows", "place", "axis"]);
+    assert.deepEqual(nodes[1]?.attributes["Tparams"], { kind: "type", type: 3 });
+    assert.deepEqual(nodes[2]?.inputs, ["table", "positions", "types", "sum_rows0", "at", "type"]);
+  });
+
+  it("leaves what is no table's rows", () => {
+    const columns = rewritten(constant("axis", 1), gather);
+    const [other] = rewritten({ ...gather, op: "Neg", inputs: ["table"] }).slice(-1);
+    assert.deepEqual(columns.at(-1), embed);
+    assert.deepEqual(other, embed);
+  });
+});
+
 describe("sumSlopes", () => {
   const norm = (slope: string): GraphNode => ({
     name: "norm",
     op: "RingmasterLayerNormGradient",
     inputs: [slope, "normed", "inverse", "gain", "seed"],
     attributes: { rate: { kind: "float", float: 0.1 } },
+    part: "backward",
   });
   const sum = op("sum", "AddV2", "product", "before:2");
 
@@ -81,6 +119,12 @@ describe("sumSlopes", () => {
     );
     assert.deepEqual(nodes[0]?.inputs.slice(0, 3), ["product", "before:2", "normed"]);
     assert.deepEqual(nodes[0]?.attributes["N"], { kind: "int", int: 2 });
+    const dropped = {
+      ...op("dropped", "RingmasterDropout", "sum", "seed"),
+      part: "backward",
+    } as const;
+    const [only] = sumSlopes(recordingOf([sum, dropped], { loss: "dropped" })).nodes;
+    assert.deepEqual(only?.inputs, ["product", "before:2", "seed"]);
   });
 
   it("leaves a sum that is read elsewhere too, and one of whole numbers", () => {
@@ -88,6 +132,8 @@ describe("sumSlopes", () => {
     assert.deepEqual(sumSlopes(recordingOf(read, { loss: "norm" })).nodes, read);
     const given = [sum, norm("sum")];
     assert.deepEqual(sumSlopes(recordingOf(given, { loss: "norm", sum: "sum" })).nodes, given);
+    const forward = [sum, { ...op("dropped", "RingmasterDropout", "sum", "seed"), part: 0 }];
+    assert.deepEqual(sumSlopes(recordingOf(forward, { loss: "dropped" })).nodes, forward);
     const integers = [
       { ...sum, attributes: { T: { kind: "type", type: 3 } } } as const,
       norm("sum"),

@@ -33,10 +33,10 @@ static void normRows(const NormRows& job, int64_t first, int64_t end, float* fac
   }
 }
 
-// A row's slopes.
-RM_INLINE V slopes(const float* dy, const float* more, int64_t at, int64_t n) {
-  const V d = load(dy + at, n);
-  return more == nullptr ? d : d + load(more + at, n);
+// Elements of a vector, or of the sum of two. @param more null for nothing
+RM_INLINE V summed(const float* x, const float* more, int64_t at, int64_t n) {
+  const V v = load(x + at, n);
+  return more == nullptr ? v : v + load(more + at, n);
 }
 
 static void normGradient(const NormGradient& job, int64_t firstBlock, int64_t endBlock, float* factors,
@@ -55,7 +55,7 @@ static void normGradient(const NormGradient& job, int64_t firstBlock, int64_t en
         fetchAhead(dy + j);
         if (more != nullptr) fetchAhead(more + j);
         fetchAhead(normed + j);
-        const V d = slopes(dy, more, j, n), z = load(normed + j, n), g = d * load(job.gain + j, n), dz = d * z;
+        const V d = summed(dy, more, j, n), z = load(normed + j, n), g = d * load(job.gain + j, n), dz = d * z;
         total += g;
         projected += g * z;
         store(dgain + j, load(dgain + j, n) + dz, n);
@@ -64,7 +64,7 @@ static void normGradient(const NormGradient& job, int64_t firstBlock, int64_t en
       const float mean = sum(total) / h, slope = sum(projected) / h, inverse = job.inverse[i];
       for (int64_t j = 0; j < h; j += kLanes) {
         const int64_t n = h - j;
-        V d = (slopes(dy, more, j, n) * load(job.gain + j, n) - mean - load(normed + j, n) * slope) * inverse;
+        V d = (summed(dy, more, j, n) * load(job.gain + j, n) - mean - load(normed + j, n) * slope) * inverse;
         store(dresidual + j, d, n);
         if (job.dropout.drops) {
           d = d * load(factors + j, n);
@@ -135,14 +135,15 @@ static void geluGradient(const GeluRows& job, int64_t firstBlock, int64_t endBlo
   }
 }
 
-static void dropRange(const Dropout& dropout, const float* x, float* y, int64_t begin, int64_t end) {
+// @param more what is added to x; null for nothing
+static void dropRange(const Dropout& dropout, const float* x, const float* more, float* y, int64_t begin, int64_t end) {
   float factors[kNumbers + kMostLanes];
   int16_t numbers[3 * kNumbers];
   for (int64_t i = begin; i < end; i += kNumbers) {
     const int64_t count = std::min(kNumbers, end - i);
     dropoutFactors(dropout, i, count, factors, numbers);
     for (int64_t j = 0; j < count; j += kLanes)
-      store(y + i + j, load(x + i + j, count - j) * load(factors + j), count - j);
+      store(y + i + j, summed(x, more, i + j, count - j) * load(factors + j), count - j);
   }
 }
 

@@ -1,12 +1,15 @@
 /**
- * Has a LayerNorm's gradient add up the slopes of its two readers, a residual connection and a product: their sum need not lie in
- * memory. The kernel adds what the node added, so no bit changes.
+ * Has the gradients of LayerNorm and dropout add up the slopes of their two readers, a residual connection and a product: the sum need
+ * not lie in memory. The kernels add what the node added, so no bit changes.
  */
 import { dataTypes, type GraphNode } from "../graph-node.ts";
 import type { Recording } from "../recorder.ts";
 
-/** The kernel. */
-const gradient = "RingmasterLayerNormGradient";
+/** The kernels. Dropout's is its own gradient; what is dropped out forward may be a sum of another kind. */
+const gradients: ReadonlySet<string> = new Set([
+  "RingmasterLayerNormGradient",
+  "RingmasterDropout",
+]);
 
 /** A reference without `:0`. */
 function plain(reference: string): string {
@@ -24,11 +27,15 @@ function countReaders({ nodes, outputs }: Recording): ReadonlyMap<string, number
   return counts;
 }
 
+function isGradient({ op, part }: GraphNode): boolean {
+  return gradients.has(op) && part === "backward";
+}
+
 function addsFloats({ op, attributes: { T: type } }: GraphNode): boolean {
   return /^Add(V2)?$/u.test(op) && type?.kind === "type" && type.type === dataTypes.float32;
 }
 
-/** The recording with both slopes given to the kernel, where nothing else reads their sum; the sums are gone. */
+/** The recording with both slopes given to the kernels, where nothing else reads their sum; the sums are gone. */
 export function sumSlopes(recording: Recording): Recording {
   const { nodes } = recording;
   const readers = countReaders(recording);
@@ -40,7 +47,7 @@ export function sumSlopes(recording: Recording): Recording {
   const gone = new Set<string>();
   const withBoth = nodes.map((node) => {
     const [slope = "", ...others] = node.inputs;
-    const sum = node.op === gradient ? sums.get(plain(slope)) : undefined;
+    const sum = isGradient(node) ? sums.get(plain(slope)) : undefined;
     if (sum === undefined) return node;
     gone.add(sum.name);
     const attributes = { ...node.attributes, N: { kind: "int", int: sum.inputs.length } } as const;
