@@ -137,12 +137,17 @@ export class GradientDigest {
 
   /** A tensor's hash: its only piece's, or that of its pieces' hashes. */
   async #combine(byPart: readonly (readonly bigint[])[], signal: AbortSignal): Promise<bigint[]> {
-    const lists = byPart.map((hashes) => [new Uint8Array(BigUint64Array.from(hashes).buffer)]);
-    const combined = await this.#hasher.hashPieces(lists, signal);
-    return combined.map((hash, part) => {
-      const [only, second] = byPart[part] ?? [];
-      return only === undefined || second !== undefined ? hash : only;
-    });
+    const combined: bigint[] = [];
+    for (const hashes of byPart) {
+      const [only, second] = hashes;
+      const list = [new Uint8Array(BigUint64Array.from(hashes).buffer)];
+      const [hash = 0n] =
+        only === undefined || second !== undefined
+          ? await this.#hasher.hashPieces([list], signal)
+          : [only];
+      combined.push(hash);
+    }
+    return combined;
   }
 
   /** Whether this rank has a piece: buffers' all ranks have. */

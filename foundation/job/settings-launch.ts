@@ -117,7 +117,7 @@ export const launchSettings = {
     expected: `a whole number from 1 to ${bucketsMax}`,
     onResume: "free",
     defaultText:
-      "4 for a worker that is alone, 1 for several on one host, over a network 8; fewer for small models",
+      "12 for a worker that is alone, 1 for several on one host, over a network 8; fewer for small models",
   }),
   zeroStage: setting(z.literal([0, 1]).default(0), {
     group: "Workers and services",

@@ -20,8 +20,8 @@ export interface Bucket {
 /** Buckets over a network, if nobody says another number: what of the last one is left to be waited for is a small part. */
 const bucketsOverNetwork = 8;
 /** Buckets of a worker that is alone: it adds up and hashes on one thread, which then leaves less of the other cores idle. */
-const bucketsAlone = 4;
-/** Bytes of the vector for a bucket, at least, if nobody says a number: each costs two collectives' hops. */
+const bucketsAlone = 12;
+/** Bytes of the vector for a bucket, at least, if nobody says a number: each costs two collectives' hops, or a turn of a thread. */
 const bucketBytesMin = 1024 * 1024;
 
 /**
@@ -34,15 +34,18 @@ export function bucketCount(
   ring: { readonly worldSize: number; readonly sharesHost: boolean },
   bytes: number,
 ): number {
-  if (ring.worldSize === 1) return wanted ?? Math.min(bucketsAlone, networkBuckets(null, bytes));
+  if (ring.worldSize === 1) return wanted ?? asManyAsPay(bucketsAlone, bytes);
   if (wanted === null && ring.sharesHost) return 1;
   return networkBuckets(wanted, bytes);
 }
 
 /** In how many buckets to exchange a vector over a network. */
 export function networkBuckets(wanted: number | null, bytes: number): number {
-  const many = Math.min(bucketsOverNetwork, Math.floor(bytes / bucketBytesMin));
-  return wanted ?? Math.max(1, many);
+  return wanted ?? asManyAsPay(bucketsOverNetwork, bytes);
+}
+
+function asManyAsPay(most: number, bytes: number): number {
+  return Math.max(1, Math.min(most, Math.floor(bytes / bucketBytesMin)));
 }
 
 /** What is cut. */

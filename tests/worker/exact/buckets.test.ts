@@ -95,9 +95,9 @@ describe("bucketCount", () => {
     assert.equal(bucketCount(null, { worldSize: 4, sharesHost: true }, megabytes(100)), 1);
   });
 
-  it("is four for a worker that is alone, fewer for little, and whatever is said", () => {
+  it("is twelve for a worker that is alone, fewer for little, and whatever is said", () => {
     const ring = { worldSize: 1, sharesHost: true };
-    assert.equal(bucketCount(null, ring, megabytes(100)), 4);
+    assert.equal(bucketCount(null, ring, megabytes(100)), 12);
     assert.equal(bucketCount(null, ring, megabytes(2.5)), 2);
     assert.equal(bucketCount(2, ring, megabytes(100)), 2);
   });
