@@ -54,6 +54,8 @@ export class GradientDigest {
   readonly #own: ReadonlySet<number> | null;
   /** Hashes by piece. */
   readonly #taken = new Map<number, bigint>();
+  /** Σ x² of the gradient, once it was asked for. */
+  #squares: number | null = null;
 
   constructor(
     sum: GradientSum,
@@ -85,10 +87,12 @@ export class GradientDigest {
   }
 
   #sumSquares(told: Told | null): number {
+    if (this.#squares !== null) return this.#squares;
     const { pieces, gradientParts } = this.#sum;
     let squares = 0;
     for (const [index, { part }] of pieces.entries())
       if (part < gradientParts) squares += told?.squares.get(index) ?? this.#sum.squaresOf(index);
+    this.#squares = squares;
     return squares;
   }
 
