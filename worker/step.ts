@@ -87,7 +87,13 @@ async function takeFacts({ means, digest }: Course, signal: AbortSignal) {
   const { engine, ring, sum } = means;
   const normOf = (squares: number) => abortable(engine.norm(sum.vector, squares), signal);
   const { squares } = digest;
-  if (squares !== null) return await Promise.all([normOf(squares), digest.finish(ring, signal)]);
+  if (squares !== null) {
+    const norm = normOf(squares);
+    const facts = digest.finish(ring, signal);
+    // Neither is left behind: hashes of an abandoned step must not be taken beside those of the next.
+    await Promise.allSettled([norm, facts]);
+    return [await norm, await facts] as const;
+  }
   const facts = await digest.finish(ring, signal);
   return [await normOf(facts.squares), facts] as const;
 }

@@ -1,4 +1,4 @@
-/** References of what a recording does not compute itself. */
+/** References: of what a recording does not compute itself, and how an op's first output is called. */
 
 /** Reference of a variable's value within a recording. */
 export function variableReference(index: number): string {
@@ -8,4 +8,9 @@ export function variableReference(index: number): string {
 /** Reference of an input within a recording. */
 export function inputReference(name: string): string {
   return `input/${name}`;
+}
+
+/** A reference without `:0`: both mean a node's first output. */
+export function plainReference(reference: string): string {
+  return reference.replace(/:0$/u, "");
 }

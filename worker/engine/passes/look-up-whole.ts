@@ -6,6 +6,7 @@
  */
 import { dataTypes, typeOf, type GraphNode } from "../graph-node.ts";
 import type { Recording } from "../recorder.ts";
+import { plainReference } from "../references.ts";
 
 /** The kernel: three tables, then what is looked up in each. */
 const kernel = "RingmasterEmbed";
@@ -26,7 +27,7 @@ export function lookUpWhole(recording: Recording): Recording {
     const inputs = [...node.inputs];
     const added: GraphNode[] = [];
     for (let table = 0; table < tables; table++) {
-      const gather = byName.get(inputs[table]?.replace(/:0$/u, "") ?? "");
+      const gather = byName.get(plainReference(inputs[table] ?? ""));
       const [whole, rows, axis] = gather?.inputs ?? [];
       const place = inputs[table + tables];
       const isOfRows = gather?.op === "GatherV2" && isZero(byName.get(axis ?? ""));

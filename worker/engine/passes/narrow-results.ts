@@ -4,6 +4,7 @@
  */
 import { dataTypes, typeOf, type AttributeValue, type GraphNode } from "../graph-node.ts";
 import type { Recording } from "../recorder.ts";
+import { plainReference } from "../references.ts";
 import { productKernels } from "./own-products.ts";
 
 /** Outputs that can be narrow, by kernel and number: the attribute that says so. */
@@ -33,11 +34,6 @@ const readers: ReadonlyMap<string, ReadonlyMap<number, string>> = new Map([
 /** A kernel whose dx is its other result too where nothing is dropped. */
 const sharesResult = "RingmasterLayerNormGradient";
 
-/** A reference without `:0`. */
-function plain(reference: string): string {
-  return reference.endsWith(":0") ? reference.slice(0, -2) : reference;
-}
-
 function dropsNothing({ op, attributes: { rate } }: GraphNode): boolean {
   return op === sharesResult && rate?.kind === "float" && rate.float === 0;
 }
@@ -47,7 +43,7 @@ export function narrowResults(recording: Recording): Recording {
   const { nodes, outputs } = recording;
   const read = new Map<string, boolean>();
   const note = (reference: string, isReader: boolean): void => {
-    const name = plain(reference);
+    const name = plainReference(reference);
     read.set(name, isReader && (read.get(name) ?? true));
   };
   for (const { op, inputs } of nodes)
@@ -69,7 +65,7 @@ export function narrowResults(recording: Recording): Recording {
   const types = new Map(nodes.map((node) => [node.name, [...given(node)]]));
   for (const { name, op, inputs } of nodes)
     for (const [index, attribute] of readers.get(op) ?? [])
-      if (narrow.has(plain(inputs[index] ?? ""))) types.get(name)?.push(attribute);
+      if (narrow.has(plainReference(inputs[index] ?? ""))) types.get(name)?.push(attribute);
   return {
     ...recording,
     nodes: nodes.map((node) => withTypes(node, types.get(node.name) ?? [])),

@@ -4,6 +4,7 @@
  */
 import { dataTypes, type GraphNode } from "../graph-node.ts";
 import type { Recording } from "../recorder.ts";
+import { plainReference } from "../references.ts";
 
 /** The kernels. Dropout's is its own gradient; what is dropped out forward may be a sum of another kind. */
 const gradients: ReadonlySet<string> = new Set([
@@ -11,17 +12,12 @@ const gradients: ReadonlySet<string> = new Set([
   "RingmasterDropout",
 ]);
 
-/** A reference without `:0`. */
-function plain(reference: string): string {
-  return reference.replace(/:0$/u, "");
-}
-
 /** How often each reference is read. */
 function countReaders({ nodes, outputs }: Recording): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   const read = [...nodes.flatMap(({ inputs }) => inputs), ...Object.values(outputs)];
   for (const reference of read) {
-    const name = plain(reference);
+    const name = plainReference(reference);
     counts.set(name, (counts.get(name) ?? 0) + 1);
   }
   return counts;
@@ -47,7 +43,7 @@ export function sumSlopes(recording: Recording): Recording {
   const gone = new Set<string>();
   const withBoth = nodes.map((node) => {
     const [slope = "", ...others] = node.inputs;
-    const sum = isGradient(node) ? sums.get(plain(slope)) : undefined;
+    const sum = isGradient(node) ? sums.get(plainReference(slope)) : undefined;
     if (sum === undefined) return node;
     gone.add(sum.name);
     const attributes = { ...node.attributes, N: { kind: "int", int: sum.inputs.length } } as const;
