@@ -23,10 +23,17 @@ const resultSchema = z.object({
  */
 export type DataCost = z.infer<typeof resultSchema> & { readonly fileBytes: number };
 
-/** @param batches global batches of 32 to draw, spread over an epoch */
-export async function measureData(file: string, batches: number): Promise<DataCost> {
+/**
+ * @param batches global batches of 32 to draw, spread over an epoch
+ * @param nodeFlags of the process; default none
+ */
+export async function measureData(
+  file: string,
+  batches: number,
+  nodeFlags: readonly string[] = [],
+): Promise<DataCost> {
   const script = fileURLToPath(new URL("./data-process.ts", import.meta.url));
-  const child = fork(script, { execArgv: ["--import", "tsx", "--expose-gc"] });
+  const child = fork(script, { execArgv: [...nodeFlags, "--import", "tsx", "--expose-gc"] });
   const result = once(child, "message");
   const ended = once(child, "exit");
   child.send({ file, cacheFolder: dirname(file), batches });

@@ -14,8 +14,10 @@ const megabyte = 1_000_000;
 const batches = 50;
 /** What the index holds of a record: a byte of length, an offset for every 8 KiB. */
 const recordBytesMax = 2;
-/** Far below the 110 MB that lie between the files; the heap's young generation grows to a few tens. */
-const growthBytesMax = 48 * megabyte;
+/** Far below the 110 MB that lie between the files. */
+const growthBytesMax = 40 * megabyte;
+/** V8 lets its young generation grow to 48 MB with whatever runs for long, files of any size: that is not what is asked. */
+const smallYoungGeneration = ["--max-semi-space-size=1"];
 
 describe("a large file", () => {
   it("takes hardly more memory than a small one", async () => {
@@ -23,7 +25,7 @@ describe("a large file", () => {
     const measure = async (megabytes: number) => {
       const file = join(folder, `${megabytes}.tsv`);
       const records = await writeLargeTable(file, megabytes * megabyte);
-      const cost = await measureData(file, batches);
+      const cost = await measureData(file, batches, smallYoungGeneration);
       assert.equal(cost.records, records);
       assert.equal(cost.drawn, batches * 32);
       return cost;
