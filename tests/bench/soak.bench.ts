@@ -1,7 +1,8 @@
 /**
- * `npm run soak:memory [-- --steps 1000 --workers 1 --rows 8 --tokens 128 --gradient-checkpointing]`: memory of each worker over
- * a long run at MiniLM's shape: proportional set size (PSS) at the end, its growth per step after the first fifth (least squares), and the
- * peak of the resident set, beside what `--dry-run` predicts. `--short`: a tiny model.
+ * `npm run soak:memory [-- --steps 1000 --workers 1 --model minilm --rows 8 --tokens 128 --bf16 --packed --zero-stage 0 --gradient-checkpointing]`:
+ * memory of each worker over a long run: proportional set size (PSS) at the end, its growth per step after the first fifth (least
+ * squares), and the peak of the resident set, beside what `--dry-run` predicts. Rows fill all their tokens; with `--packed` they are of
+ * all lengths, without padding, as runs go by default. `--short`: a tiny model.
  */
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -9,10 +10,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { readBenchFlags, runBench } from "./support/bench-flags.ts";
 import { eventsOf, runCoordinator, startCoordinator } from "./support/coordinator.ts";
-import { writeFullRows } from "./support/full-rows.ts";
+import { writeFullRows, writeMixedRows } from "./support/full-rows.ts";
 import { benchFolder } from "./support/leftovers.ts";
 import { pssOf, startedProcesses } from "./support/process-memory.ts";
-import { bertShapes, writeRandomBert } from "./support/random-bert.ts";
+import { bertShapes, shapeNames, writeRandomBert } from "./support/random-bert.ts";
 import { printReport, tellProgress } from "./support/report.ts";
 import { stepArguments } from "./support/step-arguments.ts";
 
@@ -92,19 +93,24 @@ async function main(): Promise<void> {
   const flags = readBenchFlags(process.argv.slice(2), {
     steps: 1000,
     workers: 1,
+    model: "minilm",
     rows: 8,
     tokens: 128,
+    bf16: false,
+    packed: false,
+    "zero-stage": 0,
     "gradient-checkpointing": false,
     short: false,
     "no-peer": false,
   });
   const folder = benchFolder("soak");
   try {
-    const shape = bertShapes[flags.short ? "tiny" : "minilm"]!;
+    const [name = ""] = flags.short ? ["tiny"] : shapeNames([flags.model]);
+    const shape = bertShapes[name]!;
     const [modelFolder, trainFile] = [join(folder, "model"), join(folder, "train.jsonl")];
     const tokens = flags.short ? 16 : flags.tokens;
     await writeRandomBert(modelFolder, shape, 0.1);
-    writeFullRows(trainFile, shape, tokens);
+    (flags.packed ? writeMixedRows : writeFullRows)(trainFile, shape, tokens);
     const { workers, steps } = flags;
     const job = stepArguments({
       modelFolder,
@@ -112,10 +118,12 @@ async function main(): Promise<void> {
       rows: flags.rows,
       tokens,
       workers,
-      precision: "fp32",
+      precision: flags.bf16 ? "bf16" : "fp32",
+      padding: flags.packed ? "none" : "max_length",
       gradientCheckpointing: flags["gradient-checkpointing"],
     });
-    const args = [...job, "--eval-strategy", "no", "--save-strategy", "no"];
+    const zeroStage = ["--zero-stage", String(flags["zero-stage"])];
+    const args = [...job, ...zeroStage, "--eval-strategy", "no", "--save-strategy", "no"];
     const predictedBytes = await predicted(args);
     tellProgress(
       `--dry-run: ${predictedBytes === null ? "?" : (predictedBytes / mebibyte).toFixed(0)} MiB`,
@@ -137,7 +145,13 @@ async function main(): Promise<void> {
         predictedBytes === null ? "–" : (one.peakBytes / predictedBytes).toFixed(2),
       ]),
     ];
-    const title = `memory of a worker over ${steps} steps, ${flags.rows} × ${tokens}${flags["gradient-checkpointing"] ? ", gradient checkpointing" : ""}`;
+    const ways = [
+      flags.bf16 ? ", bf16" : "",
+      flags.packed ? ", packed" : "",
+      flags["zero-stage"] === 1 ? ", --zero-stage 1" : "",
+      flags["gradient-checkpointing"] ? ", gradient checkpointing" : "",
+    ];
+    const title = `memory of a worker over ${steps} steps, ${name}, ${flags.rows} × ${tokens}${ways.join("")}`;
     printReport("soak", [{ title, rows }], {
       versions: null,
       steps,

@@ -1,4 +1,4 @@
-/** Training data whose every row fills all of its tokens, so that both sides compute the same. */
+/** Training data of known lengths: rows that fill all of their tokens, so that both sides compute the same, or rows of all lengths. */
 import { writeFileSync } from "node:fs";
 import { wordCount, wordOf, type BertShape } from "./random-bert.ts";
 
@@ -6,9 +6,18 @@ const rowCount = 4_096;
 
 /** Writes rows of at least `tokens` words of the shape's vocabulary, labelled a or b, as JSONL. */
 export function writeFullRows(file: string, shape: BertShape, tokens: number): void {
+  writeRows(file, shape, () => tokens);
+}
+
+/** The same of rows of one word to `tokens`, as many of each length. */
+export function writeMixedRows(file: string, shape: BertShape, tokens: number): void {
+  writeRows(file, shape, (row) => 1 + ((row * 37) % tokens));
+}
+
+function writeRows(file: string, shape: BertShape, lengthOf: (row: number) => number): void {
   const words = wordCount(shape);
   const lines = Array.from({ length: rowCount }, (_, row) => {
-    const text = Array.from({ length: tokens }, (_, k) =>
+    const text = Array.from({ length: lengthOf(row) }, (_, k) =>
       wordOf((row * 7919 + k * (31 + (row % 5))) % words),
     );
     return JSON.stringify({ text: text.join(" "), label: row % 2 === 0 ? "a" : "b" });

@@ -15,6 +15,8 @@ export interface StepJob {
   readonly device?: "cpu" | "gpu";
   /** Default: false. */
   readonly gradientCheckpointing?: boolean;
+  /** Default: max_length. */
+  readonly padding?: "max_length" | "none";
 }
 
 /** The flags. */
@@ -26,7 +28,7 @@ export function stepArguments(job: StepJob): readonly string[] {
     ["--per-device-train-batch-size", String(job.rows)],
     ["--train-batch-size", String(job.rows * job.workers)],
     ["--max-length", String(job.tokens)],
-    ["--padding", "max_length"],
+    ["--padding", job.padding ?? "max_length"],
     ["--weight-decay", "0.01"],
     ["--device", job.device ?? "cpu"],
     job.precision === "fp32" ? [] : [`--${job.precision}`],
