@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { nothingLeft, portsOf } from "../support/leftovers.ts";
-import { hashOf, lossesOf, startRun } from "../support/story-run.ts";
+import { evaluationsOf, hashOf, lossesOf, startRun } from "../support/story-run.ts";
 import { writeTinyJob } from "../support/tiny-job.ts";
 
 describe("a run", () => {
@@ -62,8 +62,12 @@ describe("a run", () => {
       new Map([...four].filter(([step]) => step > 4)),
     );
     const weights = await weightsOf(join(folder, "four"));
+    const evaluations = await evaluationsOf(join(folder, "four"));
+    assert.deepEqual([...evaluations.keys()], [8, 16, 24]);
+    for (const metrics of evaluations.values()) assert.ok("eval_accuracy" in metrics);
     for (const name of ["one", "two", "three", "resumed"]) {
       assert.equal(await weightsOf(join(folder, name)), weights, name);
+      assert.deepEqual(await evaluationsOf(join(folder, name)), evaluations, name);
       const verified = startRun(["verify", join(folder, "four"), join(folder, name)]);
       assert.equal(await verified.ended, 0, verified.text());
       assert.match(verified.text(), name === "resumed" ? /Steps 5–24: / : /Steps 1–24: /u);
@@ -74,7 +78,6 @@ describe("a run", () => {
       await readFile(join(folder, "four", "trainer_state.json"), "utf8"),
     );
     const { log_history: history } = state as { log_history: Record<string, number>[] };
-    assert.equal(history.filter((entry) => "eval_loss" in entry).length, 3);
     assert.ok(history.at(-1)?.["train_samples_per_second"]);
     const names = await readdir(join(folder, "four"));
     for (const name of ["config.json", "job.yaml", "events.jsonl", "checkpoint-8"]) {

@@ -6,7 +6,10 @@ import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { z } from "zod";
 import { readJournal } from "../../coordinator/run/journal.ts";
+
+const stateSchema = z.object({ log_history: z.array(z.record(z.string(), z.number())) });
 
 const program = fileURLToPath(new URL("../../coordinator/bin.mjs", import.meta.url));
 
@@ -84,6 +87,24 @@ export async function processesNaming(text: string): Promise<readonly number[]> 
     }
   }
   return [...new Set(found)];
+}
+
+/** What every evaluation of a run came to, by step: all metrics of its log but times and rates. */
+export async function evaluationsOf(
+  outputDir: string,
+): Promise<ReadonlyMap<number, Readonly<Record<string, number>>>> {
+  const text = await readFile(join(outputDir, "trainer_state.json"), "utf8");
+  const { log_history: history } = stateSchema.parse(JSON.parse(text));
+  return new Map(
+    history
+      .filter((entry) => "eval_loss" in entry)
+      .map((entry) => {
+        const metrics = Object.entries(entry).filter(
+          ([name]) => name.startsWith("eval_") && !/_runtime$|_per_second$/u.test(name),
+        );
+        return [entry["step"] ?? Number.NaN, Object.fromEntries(metrics)];
+      }),
+  );
 }
 
 /** SHA-256 of a file, in hex. */
