@@ -42,17 +42,18 @@ const runBench = (name: string, args: readonly string[]) =>
 
 async function reportOf(name: string, args: readonly string[]): Promise<Report> {
   const peer = hasPeer ? [] : ["--no-peer"];
-  const { code, output, errors } = await runBench(name, ["--short", ...peer, ...args]);
+  const { code, output, errors } = await runBench(name, [...args, "--short", ...peer]);
   assert.equal(code, 0, errors);
   const report = reportSchema.parse(JSON.parse(output.trimEnd().split("\n").at(-1)!));
   assert.equal(report.bench, name);
   return report;
 }
 
-/** MRPC's form: a heading, five columns, quotes that mean nothing. */
+/** MRPC's form: a heading, five columns, quotes that mean nothing; texts of several lengths. */
 function writeMrpc(folder: string): void {
   const row = (i: number): string => {
-    const [first, second] = [`"w${i} w${i + 1} w${i % 7}`, `w${i + 1} w${i}"`];
+    const more = ` w${i % 7}`.repeat(1 + (i % 5) * 4);
+    const [first, second] = [`"w${i} w${i + 1}${more}`, `w${i + 1} w${i}"`];
     return [i % 3 === 0 ? 0 : 1, i, i + 1, first, second].join("\t");
   };
   for (const [split, count] of [
@@ -197,6 +198,28 @@ describe("a bench", () => {
       args: () => [...every.rounds, "--data", data, "--kinds", "pipeline"],
       own: z.looseObject({}),
       withPeer: z.object({ kind: z.literal("pipeline"), ratio: spread }),
+    },
+    {
+      name: "exact",
+      args: () => [data, "--padding", "bucket"],
+      own: z.object({
+        padding: z.literal("bucket"),
+        isOne: z.literal(true),
+        rows: z.array(
+          z.object({ lengths: z.array(z.number()).min(2), clipped: z.number().min(1) }),
+        ),
+      }),
+      withPeer: null,
+    },
+    {
+      name: "ring",
+      args: () => [],
+      own: z.object({
+        processes: z.literal(2),
+        megabytes: z.literal(1),
+        ours: z.object({ auto: z.object({ ms: spread }), grpc: z.object({ ms: spread }) }),
+      }),
+      withPeer: z.object({ glooMs: spread, ours: z.object({ grpc: z.object({ ratio: spread }) }) }),
     },
     {
       name: "mrpc",

@@ -3,6 +3,7 @@
  * workers do it (exponents agreed, quantised, reduced, scaled back) beside gloo's float32 all-reduce. The groups live side
  * by side and work in turn, one exchange each, so that whatever else the machine does meets all of them alike. There is a
  * group for each wire format, and one by gRPC for each count of lanes; what a lane takes off the main thread is its processor time.
+ * `--short`: few exchanges of 1 MB over two processes, to try the harness; `--no-peer`: our side only.
  */
 import { exactWires, type GradientWire } from "../../foundation/gradient-wire.ts";
 import { readBenchFlags, runBench, WrongFlag } from "./support/bench-flags.ts";
@@ -16,7 +17,7 @@ import {
 import { formatSpread, spreadOf, type Spread } from "./support/statistics.ts";
 
 /** Exchanges of a size before the first that counts: until node has compiled what it runs, which costs a core meanwhile. */
-const warmUps = 40;
+const warmUps = { whole: 40, short: 2 };
 
 type TransportName = "auto" | "grpc";
 
@@ -28,6 +29,8 @@ interface Plan {
   /** Threads beside the main one that payloads by gRPC are spread over, a group for each count. */
   readonly lanes: readonly number[];
   readonly wires: readonly GradientWire[];
+  readonly short: boolean;
+  readonly hasPeer: boolean;
 }
 
 function numbersOf(flag: string, texts: readonly string[]): readonly number[] {
@@ -46,13 +49,16 @@ function countsOf(flag: string, texts: readonly string[]): readonly number[] {
 }
 
 function readPlan(args: readonly string[]): Plan {
+  const short = args.includes("--short");
   const flags = readBenchFlags(args, {
-    repeats: 7,
-    sizes: ["4", "25", "100", "250"],
-    processes: ["2", "4"],
+    repeats: short ? 2 : 7,
+    sizes: short ? ["1"] : ["4", "25", "100", "250"],
+    processes: short ? ["2"] : ["2", "4"],
     transports: ["auto", "grpc"],
     lanes: ["0"],
     wires: ["int32"],
+    short: false,
+    "no-peer": false,
   });
   const transports = flags.transports.map((text) => {
     if (text === "auto" || text === "grpc") return text;
@@ -70,32 +76,37 @@ function readPlan(args: readonly string[]): Plan {
     transports,
     lanes: countsOf("lanes", flags.lanes),
     wires,
+    short,
+    hasPeer: !flags["no-peer"],
   };
 }
 
 interface Row {
   readonly processes: number;
   readonly megabytes: number;
-  readonly glooMs: Spread;
+  /** Null without the peer, as the ratios to it are. */
+  readonly glooMs: Spread | null;
   readonly ours: Readonly<Record<string, OurTimes>>;
 }
 
 interface OurTimes {
   readonly ms: Spread;
-  readonly ratio: Spread;
+  readonly ratio: Spread | null;
   readonly mainThreadMs: Spread;
 }
 
 async function measureSize(
   groups: readonly RingGroup[],
-  { megabytes, repeats }: { readonly megabytes: number; readonly repeats: number },
+  megabytes: number,
+  { repeats, short }: Plan,
 ): Promise<RingTimes[][]> {
+  const before = short ? warmUps.short : warmUps.whole;
   for (const group of groups) await group.size(megabytes);
   const times = groups.map((): RingTimes[] => []);
-  for (let i = 0; i < warmUps + repeats; i++) {
+  for (let i = 0; i < before + repeats; i++) {
     for (const [at, group] of groups.entries()) {
       const run = await group.run();
-      if (i >= warmUps) times[at]?.push(run);
+      if (i >= before) times[at]?.push(run);
     }
   }
   return times;
@@ -104,8 +115,8 @@ async function measureSize(
 async function measureCount(
   count: number,
   plan: Plan,
-): Promise<{ readonly rows: Row[]; readonly torch: string }> {
-  const gloo = await startGlooGroup(count);
+): Promise<{ readonly rows: Row[]; readonly torch: string | null }> {
+  const gloo = plan.hasPeer ? await startGlooGroup(count) : null;
   const ours: RingGroup[] = [];
   for (const transport of plan.transports) {
     for (const lanes of transport === "grpc" ? plan.lanes : [0])
@@ -114,14 +125,17 @@ async function measureCount(
   }
   const rows: Row[] = [];
   for (const megabytes of plan.sizes) {
-    const [glooTimes = [], ...ourTimes] = await measureSize([gloo, ...ours], {
-      megabytes,
-      repeats: plan.repeats,
-    });
+    const groups = gloo === null ? ours : [...ours, gloo];
+    const measured = await measureSize(groups, megabytes, plan);
+    const ourTimes = measured.slice(0, ours.length);
+    const glooTimes = measured[ours.length] ?? null;
     const entries = ourTimes.map((times, at) => {
       const own: OurTimes = {
         ms: spreadOf(times.map(({ ms }) => ms)),
-        ratio: spreadOf(times.map(({ ms }, i) => (glooTimes[i]?.ms ?? Number.NaN) / ms)),
+        ratio:
+          glooTimes === null
+            ? null
+            : spreadOf(times.map(({ ms }, i) => (glooTimes[i]?.ms ?? Number.NaN) / ms)),
         mainThreadMs: spreadOf(times.map(({ mainThreadMs }) => mainThreadMs)),
       };
       return [ours[at]?.name ?? "", own] as const;
@@ -129,20 +143,23 @@ async function measureCount(
     rows.push({
       processes: count,
       megabytes,
-      glooMs: spreadOf(glooTimes.map(({ ms }) => ms)),
+      glooMs: glooTimes === null ? null : spreadOf(glooTimes.map(({ ms }) => ms)),
       ours: Object.fromEntries(entries),
     });
     tellProgress(`${count} processes, ${megabytes} MB`);
   }
-  for (const group of [...ours, gloo]) await group.leave();
-  return { rows, torch: gloo.torch };
+  for (const group of [...ours, ...(gloo === null ? [] : [gloo])]) await group.leave();
+  return { rows, torch: gloo?.torch ?? null };
 }
+
+const spreadOrDash = (spread: Spread | null, digits?: number): string =>
+  spread === null ? "–" : formatSpread(spread, digits);
 
 async function main(): Promise<void> {
   const plan = readPlan(process.argv.slice(2));
   const { repeats } = plan;
   const results: Row[] = [];
-  let torch = "";
+  let torch: string | null = null;
   for (const count of plan.counts) {
     const measured = await measureCount(count, plan);
     results.push(...measured.rows);
@@ -157,16 +174,20 @@ async function main(): Promise<void> {
     ...results.map((row) => [
       String(row.processes),
       String(row.megabytes),
-      formatSpread(row.glooMs),
+      spreadOrDash(row.glooMs),
       ...names.flatMap((name) => {
         const own = row.ours[name];
         return own === undefined
           ? ["", "", ""]
-          : [formatSpread(own.ms), formatSpread(own.ratio, 2), formatSpread(own.mainThreadMs)];
+          : [formatSpread(own.ms), spreadOrDash(own.ratio, 2), formatSpread(own.mainThreadMs)];
       }),
     ]),
   ];
-  printReport("ring", [{ title, rows }], { versions: { torch }, repeats, results });
+  printReport("ring", [{ title, rows }], {
+    versions: torch === null ? null : { torch },
+    repeats,
+    results,
+  });
 }
 
 await runBench(main);
