@@ -75,7 +75,7 @@ export class GrpcInlet {
         message: (pieces) => this.#arrived(pieces),
       },
       accepted: () => this.#connect(),
-      lost: (why) => this.close(new LinkBroken(`${left.workerId} has left the ring: ${why}`)),
+      lost: (why) => this.#lose(new LinkBroken(`${left.workerId} has left the ring: ${why}`)),
     });
   }
 
@@ -217,13 +217,19 @@ export class GrpcInlet {
     return data;
   }
 
-  close(reason: Error): void {
+  /** Nothing further comes; what waits in the queue can still be taken, also out of shared memory. */
+  #lose(reason: Error): void {
     if (this.#closed !== null) return;
     this.#closed = reason;
     this.#queue.close(reason);
     this.#connected.raise();
     this.#pull.cancel();
-    this.#reader?.close();
     this.#lanes.close();
+  }
+
+  close(reason: Error): void {
+    this.#lose(reason);
+    this.#reader?.close();
+    this.#reader = null;
   }
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { connectGrpcLink } from "../../../worker/ring/grpc-link.ts";
 import { LinkBroken } from "../../../worker/ring/link.ts";
 import { createMemoryRing } from "../../../worker/ring/memory-link.ts";
@@ -40,6 +41,23 @@ if (hasRoom(sharedMemoryFolder)) {
       const names = readdirSync(folder);
       await ring.close();
       assert.deepEqual(names, []);
+    });
+    it("still gives what the left neighbour had brought before it left", async (t) => {
+      const ring = await grpcRing(2, { folder: sharedMemoryFolder });
+      t.after(() => ring.close());
+      const [from, to] = [ring.links[0]!, ring.links[1]!];
+      const chunks = [1, 2, 3].map((hop) => {
+        const data = new Uint8Array(50_000).fill(hop);
+        return { collective: 0, hop, offset: 0, data };
+      });
+      for (const chunk of chunks) await from.send(chunk, never);
+      const first = await to.receive(never);
+      assert.deepEqual({ ...first, data: first.data.slice() }, chunks[0]);
+      from.close();
+      // It has heard of it by then, as a rule.
+      await pause(100);
+      for (const chunk of chunks.slice(1)) assert.deepEqual(await to.receive(never), chunk);
+      await assert.rejects(to.receive(never), LinkBroken);
     });
   });
 } else {
