@@ -7,7 +7,12 @@ import type { Model } from "../model/model.ts";
 import { EagerRunner } from "./eager-runner.ts";
 import type { PhaseInfo, PrepareOptions } from "./engine.ts";
 import type { ProgramRunner } from "./program-runner.ts";
-import { phaseInfos, recordProgramSet, type ProgramSet } from "./program-set.ts";
+import {
+  phaseInfos,
+  recordProgramSet,
+  type ProgramSet,
+  type RecordOptions,
+} from "./program-set.ts";
 import { rowTensorsOf, type RowTensor } from "./row-tensors.ts";
 import { startBackend } from "./tensorflow-backend.ts";
 
@@ -16,7 +21,7 @@ export function recordModel(
   bindingFile: string,
   model: Model,
   table: ParameterTable,
-  options: PrepareOptions,
+  options: RecordOptions,
 ): ProgramSet {
   return recordProgramSet(startBackend(bindingFile), model, table, options);
 }

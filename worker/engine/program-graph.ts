@@ -2,13 +2,12 @@
  * Assembles ONE graph from all recorded programs over shared variables, with the programs that every model needs: norm,
  * update, read and assign. One graph, because each loaded SavedModel has variables of its own.
  */
-import type { Precision } from "../../foundation/precision.ts";
 import type { ParameterTable } from "../../foundation/parameters/table.ts";
 import type { EngineOptimizer } from "./engine.ts";
 import type { GraphNode } from "./graph-node.ts";
+import type { PassGround } from "./graph-passes.ts";
 import { sections } from "./graph-names.ts";
 import { GraphVariables } from "./graph-variables.ts";
-import type { OwnPrecision } from "./passes/own-products.ts";
 import { addRecordedProgram, type RecordedProgram } from "./recorded-graph.ts";
 import { layOutReduction } from "./reduction-layout.ts";
 import { addStatePrograms } from "./state-graph.ts";
@@ -16,19 +15,11 @@ import { addShareUpdate } from "./share-update-graph.ts";
 import { addReducedInput, addUpdate } from "./update-graph.ts";
 
 /** What a graph is made for. */
-export interface GraphPurpose {
+export interface GraphPurpose extends PassGround {
   /** Null for evaluation and prediction alone. */
   readonly optimizer: EngineOptimizer | null;
   /** 1 where moments are shared out and fed rather than variables. */
   readonly zeroStage: 0 | 1;
-  /** Whether the device has our own kernels. */
-  readonly kernels: boolean;
-  /** What products of our own are for; null for TensorFlow's. */
-  readonly ownProducts: OwnPrecision | null;
-  /** What products take. */
-  readonly precision: Precision;
-  /** Whether the model's segments are computed again for the backward pass. */
-  readonly gradientCheckpointing: boolean;
   /** Names of the tensors whose gradients are given by rows. */
   readonly byRows: ReadonlySet<string>;
 }

@@ -3,6 +3,7 @@ import type { ParameterTable } from "../../foundation/parameters/table.ts";
 import { isOpen } from "../model/input-shape.ts";
 import type { Model } from "../model/model.ts";
 import type { PhaseInfo, PrepareOptions } from "./engine.ts";
+import type { PassGround } from "./graph-passes.ts";
 import { ownProductsHere } from "./own-products-here.ts";
 import { assembleGraph } from "./program-graph.ts";
 import { evaluationKey, phaseKey, type ProgramIndex } from "./program-index.ts";
@@ -63,12 +64,15 @@ export function refuseOpenBlocks(
     throw new Error(`Cannot record ${open.name} for any length: this device has no kernels`);
 }
 
+/** What programs are recorded from. */
+export type RecordOptions = PrepareOptions & Pick<PassGround, "withoutPasses">;
+
 /** Records every program of a model and assembles them to one graph. */
 export function recordProgramSet(
   backend: TensorFlowBackend,
   model: Model,
   table: ParameterTable,
-  options: PrepareOptions,
+  options: RecordOptions,
 ): ProgramSet {
   const sources = programSources(model, table, options);
   const kernels = !backend.recorder.real.isUsingGpuDevice();
@@ -86,6 +90,7 @@ export function recordProgramSet(
     ownProducts: ownProductsHere(options.precision, backend.recorder.real),
     precision: options.precision,
     gradientCheckpointing: options.gradientCheckpointing,
+    ...(options.withoutPasses === undefined ? {} : { withoutPasses: options.withoutPasses }),
     byRows: new Set(rowTensors.map(({ tensor }) => tensor)),
   });
   return {

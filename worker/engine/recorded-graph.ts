@@ -1,21 +1,11 @@
 /** Puts a recorded program into the graph: its inputs as places to feed, its variables as reads, its outputs by name. */
-import type { Precision } from "../../foundation/precision.ts";
 import type { ParameterTable } from "../../foundation/parameters/table.ts";
 import type { InputSpec } from "../model/model.ts";
 import { dataTypes, GraphScope, typeOf, type GraphNode } from "./graph-node.ts";
 import { graphNames, safeName } from "./graph-names.ts";
 import type { GraphVariables } from "./graph-variables.ts";
-import { fuseBlocks } from "./passes/fuse-blocks.ts";
-import { lookUpWhole } from "./passes/look-up-whole.ts";
-import { mergeEqualNodes } from "./passes/merge-equal-nodes.ts";
-import { orderGradients } from "./passes/order-gradients.ts";
-import { narrowProducts, wideProducts } from "./passes/narrow-products.ts";
-import { narrowResults } from "./passes/narrow-results.ts";
-import { ownProducts, type OwnPrecision } from "./passes/own-products.ts";
+import { passesFor, type PassGround, type ProgramGives } from "./graph-passes.ts";
 import { placeProducts, vectorReference } from "./passes/place-products.ts";
-import { recomputeSegments } from "./passes/recompute-segments.ts";
-import { removeUnusedNodes } from "./passes/remove-unused-nodes.ts";
-import { sumSlopes } from "./passes/sum-slopes.ts";
 import type { Recording } from "./recorder.ts";
 import { inputReference, variableReference } from "./references.ts";
 import { vectorOutputs, type ReductionLayout } from "./reduction-layout.ts";
@@ -29,64 +19,22 @@ export interface RecordedProgram {
   readonly inputs: readonly InputSpec[];
   readonly recording: Recording;
   /** `vector`: the outputs are gradients, buffers, loss and weight, given as `givenParts` says. `named`: each is fetched by itself. */
-  readonly gives: "vector" | "named";
-}
-
-/** Rewrites that a recording goes through, in order; but for kernels' and narrow products' rounding each keeps all values bit by bit. */
-function passesFor(
-  ground: GraphGround,
-  gives: RecordedProgram["gives"],
-): readonly ((recording: Recording) => Recording)[] {
-  const { precision } = ground;
-  const composed = precision === "fp32" ? new Set<string>() : wideProducts;
-  const fuse = (recording: Recording): Recording => fuseBlocks(recording, composed);
-  const fusing = ground.kernels ? [fuse, lookUpWhole] : [];
-  const narrowing =
-    precision === "fp32"
-      ? []
-      : [(recording: Recording): Recording => narrowProducts(recording, precision)];
-  const own = ground.ownProducts;
-  const multiplying =
-    own === null ? [] : [(recording: Recording): Recording => ownProducts(recording, own)];
-  const summing = ground.kernels ? [sumSlopes] : [];
-  const storing = own === "bf16" ? [narrowResults] : [];
-  // After merging: copies are equal to what they are copies of.
-  const recomputing = ground.gradientCheckpointing ? [recomputeSegments, removeUnusedNodes] : [];
-  const ordering = gives === "vector" ? [orderGradients] : [];
-  return [
-    ...fusing,
-    removeUnusedNodes,
-    ...multiplying,
-    ...narrowing,
-    mergeEqualNodes,
-    ...summing,
-    ...storing,
-    ...recomputing,
-    ...ordering,
-  ];
+  readonly gives: ProgramGives;
 }
 
 /** What all programs of a graph stand on. */
-export interface GraphGround {
+export interface GraphGround extends PassGround {
   readonly nodes: GraphNode[];
   readonly table: ParameterTable;
   readonly variables: GraphVariables;
   readonly layout: ReductionLayout;
-  /** Whether the device has our own kernels. */
-  readonly kernels: boolean;
-  /** What products of our own are for; null for TensorFlow's. */
-  readonly ownProducts: OwnPrecision | null;
-  /** What products take. */
-  readonly precision: Precision;
-  /** Whether the model's segments are computed again for the backward pass. */
-  readonly gradientCheckpointing: boolean;
 }
 
 /** Adds a program to the graph. Throws where a gradient or buffer is missing. */
 export function addRecordedProgram(ground: GraphGround, program: RecordedProgram): void {
   const { key, inputs, gives } = program;
   const recording = passesFor(ground, gives).reduce(
-    (rewritten, pass) => pass(rewritten),
+    (rewritten, pass) => pass.rewrite(rewritten),
     program.recording,
   );
   const scope = new GraphScope(ground.nodes, graphNames.scope(key));
@@ -128,7 +76,8 @@ export function addRecordedProgram(ground: GraphGround, program: RecordedProgram
     reference: size === null ? "" : (values[part] ?? ""),
     offset: memory.offsets[index] ?? 0,
   }));
-  for (const node of placeProducts(recording.nodes, places)) add(node);
+  const placed = ground.withoutPasses?.has("placeProducts") === true ? [] : places;
+  for (const node of placeProducts(recording.nodes, placed)) add(node);
   writeFlat(
     scope,
     memory,
