@@ -1,21 +1,22 @@
 /**
  * `npm run bench:links [-- --mbits unshaped,10000,1000,200 --wires int32,int16,int8-block --hooks none,bf16,powersgd --workers 2
- * --precision fp32 --rounds 3 --steps 5]`: samples/s of workers on separate hosts (network namespaces) whose links are held to
+ * --precision fp32 --rounds 7 --steps 5 --loss-steps 100]`: samples/s of workers on separate hosts (network namespaces) whose links are held to
  * a speed by a token bucket (`tc tbf`), each of our wire formats beside PyTorch DDP over gloo with each of its communication hooks,
  * in turn, MiniLM's shape, 8 rows of 128 tokens per worker, dropout 0.1. Ours is the real program, one process a host.
- * `unshaped`: the same hosts and links without a bucket, for the ratio that a slower link is compared with.
+ * `unshaped`: the same hosts and links without a bucket, for the ratio that a slower link is compared with. What a format or a hook
+ * costs in learning: each side trains `--loss-steps` steps on the same rows, from the same weights, at a constant learning rate.
  * `--short`: a tiny model; `--no-peer`: our side only. Skips, saying so, where namespaces are not permitted.
  */
 import { availableParallelism } from "node:os";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { createNetwork, networksPermitted, type Network } from "../support/network-hosts.ts";
+import { createNetwork, networksPermitted } from "../support/network-hosts.ts";
 import { readBenchFlags, runBench, WrongFlag } from "./support/bench-flags.ts";
-import { writeFullRows } from "./support/full-rows.ts";
-import { trainOnHosts, type HostsJob } from "./support/hosts-run.ts";
+import { writeFullRows, writeLearnableRows } from "./support/full-rows.ts";
+import { placeOnHosts, trainOnHosts, type HostsJob } from "./support/hosts-run.ts";
 import { benchFolder, endWithBench } from "./support/leftovers.ts";
-import type { RanksPlace } from "./support/peer-ranks.ts";
+import { lossesOf, type EndLoss } from "./support/link-losses.ts";
 import { bertShapes, writeRandomBert } from "./support/random-bert.ts";
 import { printReport, tellProgress } from "./support/report.ts";
 import { formatSpread, median, spreadOf } from "./support/statistics.ts";
@@ -53,24 +54,20 @@ interface Row {
   /** Our wire format, or DDP's hook. */
   readonly form: string;
   readonly perSecond: number[];
-  /** Of our runs: the loss after the last step, the same in all of them. */
-  loss: number | null;
+}
+
+/** Steps after which losses are compared: enough that formats can be told apart. */
+function lossStepsOf(flags: { readonly "loss-steps": number; readonly short: boolean }): number {
+  if (flags["loss-steps"] > 0) return flags["loss-steps"];
+  return flags.short ? 3 : 100;
 }
 
 function rate({ rows, workers }: Job, ms: readonly number[]): number {
   return (rows * workers * 1000) / median(ms);
 }
 
-function placeOf({ hosts: [, ...workers] }: Network): RanksPlace {
-  return {
-    start(rank, { command, args, env }) {
-      const host = workers[rank];
-      if (host === undefined) throw new RangeError(`Cannot place rank ${rank}`);
-      return host.start(command, args, { env, writable: true });
-    },
-    address: workers[0]?.address ?? "",
-    interface: "eth0",
-  };
+function hostNames(workers: number): readonly string[] {
+  return ["lead", ...Array.from({ length: workers }, (_, index) => `worker-${index}`)];
 }
 
 /** Measures all contenders over one speed; the sides take turns in who is first. */
@@ -78,12 +75,11 @@ async function measure(
   job: Job,
   megabits: Speed,
 ): Promise<{ rows: Row[]; versions: PeerVersions | null }> {
-  const names = ["lead", ...Array.from({ length: job.workers }, (_, index) => `worker-${index}`)];
-  const network = createNetwork(names);
+  const network = createNetwork(hostNames(job.workers));
   const peers: { readonly hook: PeerHook; readonly peer: TrainPeer }[] = [];
   const rows: Row[] = [];
   const rowOf = (side: Row["side"], form: string): Row => {
-    const row = { megabits, side, form, perSecond: [], loss: null };
+    const row = { megabits, side, form, perSecond: [] };
     rows.push(row);
     return row;
   };
@@ -94,17 +90,16 @@ async function measure(
     const turns = job.wires.map((wire) => {
       const row = rowOf("ours", wire);
       return async (): Promise<number> => {
-        const { stepMs, loss } = await trainOnHosts(network, job, {
+        const { stepMs } = await trainOnHosts(network, job, {
           wire,
           steps: warmUpSteps + job.steps,
         });
         row.perSecond.push(rate(job, stepMs.slice(warmUpSteps)));
-        row.loss = loss;
         return row.perSecond.at(-1) ?? Number.NaN;
       };
     });
     for (const hook of job.hooks) {
-      const peer = await TrainPeer.start({ ...peerJob, hook, place: placeOf(network) });
+      const peer = await TrainPeer.start({ ...peerJob, hook, place: placeOnHosts(network) });
       peers.push({ hook, peer });
       await peer.chooseThreads(tuningSteps);
       const row = rowOf("pytorch", hook);
@@ -138,8 +133,9 @@ async function main(): Promise<void> {
     hooks: ["none", "bf16", "powersgd"],
     workers: 2,
     precision: "fp32",
-    rounds: 3,
+    rounds: 7,
     steps: 5,
+    "loss-steps": 0,
     short: false,
     "no-peer": false,
   });
@@ -169,7 +165,9 @@ async function main(): Promise<void> {
     hooks: flags["no-peer"] ? [] : flags.hooks.map((hook) => hookSchema.parse(hook)),
     onStarted: endWithBench,
   };
+  const lossSteps = lossStepsOf(flags);
   const measured: Row[] = [];
+  let losses: readonly EndLoss[] = [];
   let versions: PeerVersions | null = null;
   try {
     await writeRandomBert(job.modelFolder, shape, 0.1);
@@ -178,6 +176,13 @@ async function main(): Promise<void> {
       const one = await measure(job, megabits);
       versions = one.versions;
       measured.push(...one.rows);
+    }
+    writeLearnableRows(job.trainFile, tokens);
+    const network = createNetwork(hostNames(job.workers));
+    try {
+      losses = await lossesOf(network, job, lossSteps);
+    } finally {
+      network.remove();
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -188,12 +193,15 @@ async function main(): Promise<void> {
     );
     return row === undefined ? Number.NaN : median(row.perSecond);
   };
-  const results = measured.map(({ megabits, side, form, perSecond, loss }) => {
+  const results = measured.map(({ megabits, side, form, perSecond }) => {
     const spread = spreadOf(perSecond);
-    if (side === "pytorch") return { megabits, side, form, samplesPerSecond: spread };
+    const end = losses.find((one) => one.side === side && one.form === form);
+    const { loss, meanLoss } = end ?? { loss: null, meanLoss: null };
+    if (side === "pytorch")
+      return { megabits, side, form, samplesPerSecond: spread, loss, meanLoss };
     const beside = job.hooks.map((hook) => [hook, spread.median / medianOf(megabits, hook)]);
     const ratios: Record<string, number> = Object.fromEntries(beside);
-    return { megabits, side, form, samplesPerSecond: spread, loss, ratios };
+    return { megabits, side, form, samplesPerSecond: spread, loss, meanLoss, ratios };
   });
   const table = [
     [
@@ -203,6 +211,7 @@ async function main(): Promise<void> {
       "samples/s",
       ...job.hooks.map((hook) => `÷ DDP ${hook}`),
       "loss after",
+      "its mean",
     ],
     ...results.map((r) => [
       nameOf(r.megabits),
@@ -211,11 +220,13 @@ async function main(): Promise<void> {
       formatSpread(r.samplesPerSecond),
       ...job.hooks.map((hook) => r.ratios?.[hook]?.toFixed(2) ?? ""),
       r.loss?.toFixed(4) ?? "",
+      r.meanLoss?.toFixed(4) ?? "",
     ]),
   ];
-  const title = `${flags.workers} workers on hosts of their own, ${flags.short ? "tiny model" : "MiniLM shape"}, ${job.rows} × ${tokens} per worker, ${precision}, dropout 0.1, ${flags.rounds} rounds in turn of ${flags.steps} steps: median (least–most); loss after ${warmUpSteps + flags.steps} steps`;
+  const title = `${flags.workers} workers on hosts of their own, ${flags.short ? "tiny model" : "MiniLM shape"}, ${job.rows} × ${tokens} per worker, ${precision}, dropout 0.1, ${flags.rounds} rounds in turn of ${flags.steps} steps: median (least–most); loss after ${lossSteps} steps of learning, and its mean over their last tenth`;
   const { rounds, steps } = flags;
-  printReport("links", [{ title, rows: table }], { versions, rounds, steps, precision, results });
+  const facts = { versions, rounds, steps, lossSteps, precision, results };
+  printReport("links", [{ title, rows: table }], facts);
 }
 
 await runBench(main);

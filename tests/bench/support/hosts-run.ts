@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import type { Network, NetworkHost } from "../../support/network-hosts.ts";
 import { readEvents } from "./coordinator.ts";
+import type { RanksPlace } from "./peer-ranks.ts";
 import { stepArguments, type StepJob } from "./step-arguments.ts";
 
 const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
@@ -60,13 +61,13 @@ function startOn(
 
 /**
  * Trains for some steps: the first host leads, the others compute.
- * @returns the time of every step and the loss after the last one
+ * @returns the time and the loss of every step
  */
 export async function trainOnHosts(
   { hosts: [lead, ...workers] }: Network,
   job: HostsJob,
   { wire, steps, flags = [] }: HostsRun,
-): Promise<{ readonly stepMs: readonly number[]; readonly loss: number }> {
+): Promise<{ readonly stepMs: readonly number[]; readonly losses: readonly number[] }> {
   if (lead === undefined) throw new Error("Cannot train without hosts");
   const output = join(job.folder, "run");
   rmSync(output, { recursive: true, force: true });
@@ -100,6 +101,19 @@ export async function trainOnHosts(
   const events = readEvents(output, "StepCommitted", stepSchema);
   return {
     stepMs: events.map(({ data }) => data.stepMs),
-    loss: events.at(-1)?.data.loss ?? Number.NaN,
+    losses: events.map(({ data }) => data.loss),
+  };
+}
+
+/** The same hosts for the peer's ranks: each on one of those that compute. */
+export function placeOnHosts({ hosts: [, ...workers] }: Network): RanksPlace {
+  return {
+    start(rank, { command, args, env }) {
+      const host = workers[rank];
+      if (host === undefined) throw new RangeError(`Cannot place rank ${rank}`);
+      return host.start(command, args, { env, writable: true });
+    },
+    address: workers[0]?.address ?? "",
+    interface: "eth0",
   };
 }

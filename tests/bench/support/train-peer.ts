@@ -16,7 +16,7 @@ const helloSchema = z.object({
   transformers: z.string(),
   threads: z.number(),
 });
-const blockSchema = z.object({ ms: z.array(z.number()) });
+const blockSchema = z.object({ ms: z.array(z.number()), losses: z.array(z.number()) });
 
 /** How PyTorch runs the model. */
 export type PeerMode = "eager" | "compile";
@@ -33,6 +33,8 @@ export interface PeerJob {
   readonly env?: Readonly<Record<string, string>>;
   /** How DDP compresses gradients. Default: not. */
   readonly hook?: PeerHook;
+  /** Rows that it trains on, as our side's files; by default the same random ones at every step. */
+  readonly rowsFile?: string;
   /** Where its ranks run. Default: here. */
   readonly place?: RanksPlace;
 }
@@ -56,6 +58,7 @@ export class TrainPeer {
     const { modelFolder, rows, tokens, precision, worldSize = 1, env = {} } = job;
     const { hook = "none", device = "cpu" } = job;
     const args = [modelFolder, String(rows), String(tokens), precision, hook, device];
+    if (job.rowsFile !== undefined) args.push(job.rowsFile);
     const where = { worldSize, env, ...(job.place === undefined ? {} : { place: job.place }) };
     const ranks = await startPeerRanks("train_step.py", args, helloSchema, where);
     return new TrainPeer(ranks, worldSize);
@@ -75,6 +78,12 @@ export class TrainPeer {
   async steps(mode: PeerMode, count: number, threads = this.#threads): Promise<readonly number[]> {
     const { ms } = await this.#ranks.ask({ mode, threads, steps: count }, blockSchema);
     return ms;
+  }
+
+  /** The loss of each of some steps on the rows of its file, the mean over ranks. */
+  async losses(count: number, threads: number): Promise<readonly number[]> {
+    const { losses } = await this.#ranks.ask({ mode: "eager", threads, steps: count }, blockSchema);
+    return losses;
   }
 
   /**
