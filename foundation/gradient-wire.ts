@@ -45,12 +45,6 @@ export function wireFormOf(name: string): WireForm {
   return wireForms[found];
 }
 
-/** Bytes of an element on the wire, its share of the block's exponent byte included. */
-export function wireBytes(wire: GradientWire): number {
-  const { bits, blockElements, exact } = wireForms[wire];
-  return bits / 8 + (exact ? 1 / blockElements : 0);
-}
-
 /** float32 elements of gradients that a worker may hold while it waits for their exponents: 1.6 GB. */
 const heldElementsMax = 400_000_000;
 

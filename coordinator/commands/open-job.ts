@@ -1,5 +1,6 @@
 /** Opens what a job names, data and model, and checks them against each other and the settings. Starts nothing. */
 import { BadInput } from "../../foundation/bad-input.ts";
+import { familyOf } from "../../foundation/families/family.ts";
 import { cacheFolder } from "../../foundation/cache/cache-folder.ts";
 import { resolveModel, type HubAccess } from "../../foundation/hub/hub.ts";
 import { frozenNames } from "../../foundation/job/freeze.ts";
@@ -174,6 +175,7 @@ export async function openJob(
       table,
       configJson,
       maxLength,
+      lookedUp: familyOf(configJson).lookedUp,
     });
     return {
       settings,

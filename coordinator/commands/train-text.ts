@@ -126,7 +126,7 @@ export function describePlan(plan: Plan, workers: number): string[] {
   return [
     line(
       "exchange",
-      `${describeBytes(plan.exchangeBytesPerStep)} sent by each of ${plural(workers, "worker")} a step: ${plan.isScattered ? "" : "2·"}K·(N−1)/N${shared}`,
+      `at most ${describeBytes(plan.exchangeBytesPerStep)} sent by each of ${plural(workers, "worker")} a step: ${plan.isScattered ? "" : "2·"}K·(N−1)/N${shared}`,
     ),
     line(
       "memory",

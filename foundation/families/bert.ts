@@ -8,6 +8,8 @@ import { parseBertConfig, type BertConfig } from "./bert-config.ts";
 import type { ModelFamily, Placement, ProblemType } from "./family.ts";
 
 const classifierWeight = "classifier.weight";
+/** The table that tokens look up. */
+export const wordEmbeddings = "bert.embeddings.word_embeddings.weight";
 
 /** Tensors that a file of the bare encoder lacks: they are newly made. */
 const headPattern = /^(?:bert\.pooler\.dense|classifier)\.(?:weight|bias)$/;
@@ -29,6 +31,7 @@ export const bertFamily: ModelFamily = {
   relabel: relabelBertConfig,
   problemType: (config) => parseBertConfig(config).problemType,
   threadsMatter: false,
+  lookedUp: [wordEmbeddings],
   textLimits: (config) => {
     const { vocabSize, maxPositions } = parseBertConfig(config);
     return { vocabularySize: vocabSize, maxPositions };

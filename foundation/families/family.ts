@@ -52,6 +52,8 @@ export interface ModelFamily {
   problemType(config: JsonObject): ProblemType;
   /** Whether kernels of it give other bits with another number of threads, which is then part of the job. */
   readonly threadsMatter: boolean;
+  /** Tensors that are looked up by token and used in no other way: of their gradients only rows that somebody touched travel. */
+  readonly lookedUp: readonly string[];
   /** Limits of the text, or null for a family that reads none. */
   textLimits(config: JsonObject): TextLimits | null;
 }

@@ -48,6 +48,7 @@ export function valuesFamily({ name, tensors, labels, threadsMatter }: ValuesFam
     relabel: (config) => config,
     problemType: () => "single_label_classification",
     threadsMatter,
+    lookedUp: [],
     textLimits: () => null,
   };
 }

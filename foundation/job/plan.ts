@@ -1,7 +1,8 @@
 /** What a run will be, worked out before it starts: steps, parameters, bytes exchanged, memory. Pure. */
 import { z } from "zod";
-import { groupMicrobatches, wireBytes, wireForms, type GradientWire } from "../gradient-wire.ts";
+import { groupMicrobatches, wireForms, type GradientWire } from "../gradient-wire.ts";
 import type { ParameterTable } from "../parameters/table.ts";
+import { exchangeBytesAtMost } from "./exchange-plan.ts";
 import { warmupStepsOf } from "./schedule.ts";
 import type { JobSettings } from "./settings.ts";
 
@@ -16,6 +17,8 @@ export interface PlanInput {
   readonly configJson: string;
   /** Longest sequence that is computed, in tokens. */
   readonly maxLength: number;
+  /** Tensors that are looked up by token (`ModelFamily`). */
+  readonly lookedUp: readonly string[];
 }
 
 /**
@@ -48,7 +51,10 @@ export interface Plan {
   readonly microbatchesPerStep: number;
   readonly parameters: number;
   readonly trainedParameters: number;
-  /** Bytes that one worker sends (and receives) per step: 2·K·(N−1)/N, or half of it where each part of the sum has one owner. */
+  /**
+   * Bytes that one worker sends (and receives) per step, at most, the mean of all: 2·K·(N−1)/N, or half of it where each part of the sum
+   * has one owner.
+   */
   readonly exchangeBytesPerStep: number;
   /** Whether each part of the sum has one owner. */
   readonly isScattered: boolean;
@@ -126,23 +132,6 @@ export function activationBytes(
   return Math.round(kept);
 }
 
-/** Bytes that each worker sends per all-reduce of `elements` values in a wire format. */
-export function exchangeBytes(elements: number, workers: number, wire: GradientWire): number {
-  return Math.round((2 * elements * wireBytes(wire) * (workers - 1)) / workers);
-}
-
-/** Bytes that a worker sends so that of `elements` sums each rank ends with those of its share, and with all of `common` ones. */
-function scatterBytes(
-  { elements, common }: { readonly elements: number; readonly common: number },
-  workers: number,
-  wire: GradientWire,
-): number {
-  return (
-    Math.round((elements * wireBytes(wire) * (workers - 1)) / workers) +
-    exchangeBytes(common, workers, "int32")
-  );
-}
-
 /** Bytes of weights that each worker sends a step where each updates its share: those of all shares go around the ring, as float32. */
 function weightBytes(elements: number, workers: number): number {
   return Math.round((elements * floatBytes * (workers - 1)) / workers);
@@ -188,9 +177,16 @@ export function planRun(input: PlanInput): Plan {
     microbatchesPerStep: trainBatchSize / microbatch,
     parameters,
     trainedParameters: table.trainableSize,
-    exchangeBytesPerStep: scatters
-      ? scatterBytes({ elements: table.trainableSize, common }, workers, wire)
-      : exchangeBytes(reduced, workers, wire),
+    exchangeBytesPerStep: exchangeBytesAtMost({
+      table,
+      lookedUp: input.lookedUp,
+      wire,
+      workers,
+      microbatches: trainBatchSize / microbatch,
+      tokens: microbatch * input.maxLength,
+      isScattered: scatters,
+      buckets: settings.gradientBuckets,
+    }),
     isScattered: scatters,
     weightBytesPerStep: sharesOut ? weightBytes(table.trainableSize, workers) : 0,
     memoryPerWorker: {

@@ -8,6 +8,7 @@
  * Rows are known only when the program is over, so all row parts go with the last bucket, wherever they are. Sums do not
  * depend on buckets: blocks never cross a part.
  */
+import { asManyAsPay, networkBuckets } from "../../foundation/gradient-buckets.ts";
 import type { RowPart } from "./block-layout.ts";
 
 /** Parts `[first, end)`, no row part among them; the last bucket has the row parts besides, its own and all others. */
@@ -17,12 +18,8 @@ export interface Bucket {
   readonly isLast: boolean;
 }
 
-/** Buckets over a network, if nobody says another number: what of the last one is left to be waited for is a small part. */
-const bucketsOverNetwork = 8;
 /** Buckets of a worker that is alone: it adds up and hashes on one thread, which then leaves less of the other cores idle. */
 const bucketsAlone = 12;
-/** Bytes of the vector for a bucket, at least, if nobody says a number: each costs two collectives' hops, or a turn of a thread. */
-const bucketBytesMin = 1024 * 1024;
 
 /**
  * In how many buckets to exchange a vector.
@@ -37,15 +34,6 @@ export function bucketCount(
   if (ring.worldSize === 1) return wanted ?? asManyAsPay(bucketsAlone, bytes);
   if (wanted === null && ring.sharesHost) return 1;
   return networkBuckets(wanted, bytes);
-}
-
-/** In how many buckets to exchange a vector over a network. */
-export function networkBuckets(wanted: number | null, bytes: number): number {
-  return wanted ?? asManyAsPay(bucketsOverNetwork, bytes);
-}
-
-function asManyAsPay(most: number, bytes: number): number {
-  return Math.max(1, Math.min(most, Math.floor(bytes / bucketBytesMin)));
 }
 
 /** What is cut. */

@@ -9,9 +9,10 @@
  * owns what.
  */
 import type { Share } from "../../foundation/parameters/shares.ts";
+import { networkBuckets } from "../../foundation/gradient-buckets.ts";
 import type { WireForm } from "../../foundation/gradient-wire.ts";
 import { layOutBlocks, type RowPart } from "./block-layout.ts";
-import { cutBuckets, networkBuckets } from "./buckets.ts";
+import { cutBuckets } from "./buckets.ts";
 import { cutPieces, type Piece } from "./pieces.ts";
 
 /** What one rank owns of a region: a run of pieces, and the same in blocks and in elements; ends are exclusive. */

@@ -13,16 +13,6 @@ export interface BatchShape {
 /** Key of the shape without padding: as many tokens as there are. */
 export const packedKey = "packed";
 
-const packedUnit = 16;
-
-/**
- * Packed tokens, filled up to a multiple of 16: oneDNN prepares a product for each number of rows, and multiplies whole registers
- * of them fastest.
- */
-export function packedLength(tokens: number): number {
-  return Math.ceil(tokens / packedUnit) * packedUnit;
-}
-
 /** Inputs of a batch: tokens and their masks [rows, length], labels and weights by row. */
 export function bertInputs(config: BertConfig, { rows, length }: BatchShape): readonly InputSpec[] {
   return [

@@ -4,14 +4,12 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type { BertConfig } from "../../foundation/families/bert-config.ts";
+import { wordEmbeddings } from "../../foundation/families/bert.ts";
 import { activationOf } from "./activations.ts";
 import { dropOut, geluOfSum, layerNorm, type DropoutSite, type NormSum } from "./blocks.ts";
 import { dense, project, type LayerWeights } from "./layers.ts";
 import type { PhaseContext } from "./model.ts";
 import { layoutOf, type TokenLayout } from "./token-layout.ts";
-
-/** The table that `input_ids` look up. */
-export const wordEmbeddings = "bert.embeddings.word_embeddings.weight";
 
 const undropped = { site: "", rate: 0 };
 

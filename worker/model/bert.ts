@@ -1,10 +1,11 @@
 /** BERT for sequence classification as the engine compiles it: one phase, its gradients summed over the microbatch. */
 import * as tf from "@tensorflow/tfjs";
-import { bertTensors } from "../../foundation/families/bert.ts";
+import { bertTensors, wordEmbeddings } from "../../foundation/families/bert.ts";
 import { parseBertConfig } from "../../foundation/families/bert-config.ts";
+import { packedLength } from "../../foundation/job/packs-sequences.ts";
 import { exampleBatch, packedExample } from "./bert-example.ts";
-import { bertInputs, packedInputs, packedKey, packedLength } from "./bert-inputs.ts";
-import { bertLogits, wordEmbeddings } from "./bert-network.ts";
+import { bertInputs, packedInputs, packedKey } from "./bert-inputs.ts";
+import { bertLogits } from "./bert-network.ts";
 import { inputOf, variableGradients } from "./gradients.ts";
 import { lossSum } from "./losses.ts";
 import type { Model, ModelOptions, Phase, PhaseContext, PhaseOutputs } from "./model.ts";

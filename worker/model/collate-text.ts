@@ -1,10 +1,11 @@
 /**
  * Texts to batches: tokenise, cut at the maximum length, take the smallest bucket that holds the longest sample, fill up.
  */
+import { packedLength } from "../../foundation/job/packs-sequences.ts";
 import { parseBertConfig, type BertConfig } from "../../foundation/families/bert-config.ts";
 import { openTextTokenizer, type Encoding } from "../../foundation/tokenizer/text-tokenizer.ts";
 import type { SampleRecord } from "../../proto/gen/ringmaster/v1/run_pb.ts";
-import { packedKey, packedLength } from "./bert-inputs.ts";
+import { packedKey } from "./bert-inputs.ts";
 import type { Collator } from "./collator.ts";
 import type { CollatorOptions } from "./collators.ts";
 import { sequenceInputs } from "./sequence-inputs.ts";

@@ -3,7 +3,6 @@ import { describe, it } from "node:test";
 import { parseJob } from "../../../foundation/job/parse-job.ts";
 import {
   activationBytes,
-  exchangeBytes,
   planRun,
   totalStepsOf,
   withWholeIntervals,
@@ -52,6 +51,7 @@ describe("planRun", () => {
       table: layOutTable(specs, new Set(["b.weight"])),
       configJson: "{}",
       maxLength: 128,
+      lookedUp: [],
     });
     assert.equal(plan.stepsPerEpoch, 32);
     assert.equal(plan.totalSteps, 96);
@@ -59,8 +59,9 @@ describe("planRun", () => {
     assert.equal(plan.microbatchesPerStep, 4);
     assert.equal(plan.parameters, 150);
     assert.equal(plan.trainedParameters, 100);
-    // 100 gradients, 8 buffer sums, loss and weight: 110 values of 4 bytes, of which each worker sends 2·3/4.
-    assert.equal(plan.exchangeBytesPerStep, 660);
+    // 100 gradients, 8 buffer sums, loss and weight: 110 values of 4 bytes and 4 exponents, of which each worker sends 2·3/4; three
+    // quarters of 4 squares of 8 bytes; and to three others how many microbatches it has.
+    assert.equal(plan.exchangeBytesPerStep, 660 + 6 + 24 + 3);
     assert.deepEqual(plan.memoryPerWorker, {
       weights: 158 * 4,
       optimizer: 200 * 4,
@@ -79,9 +80,11 @@ describe("planRun", () => {
       table: layOutTable(specs, new Set(["b.weight"])),
       configJson: "{}",
       maxLength: 128,
+      lookedUp: [],
     });
-    // Three quarters of 100 gradients, and twice as much of each of 10 other values, of 4 bytes each.
-    assert.equal(plan.exchangeBytesPerStep, 360);
+    // Three quarters of 100 gradients, and twice as much of each of 10 other values, of 4 bytes each, and of 4 exponents; of the only
+    // piece hash and squares, and to three others 5 words by which the sums are proved.
+    assert.equal(plan.exchangeBytesPerStep, 360 + 6 + 12 + 60);
     // Three quarters of 100 weights.
     assert.equal(plan.weightBytesPerStep, 300);
     assert.equal(plan.memoryPerWorker.optimizer, 200);
@@ -97,6 +100,7 @@ describe("planRun", () => {
         table: layOutTable(specs, new Set(["b.weight"])),
         configJson: "{}",
         maxLength: 128,
+        lookedUp: [],
       }).memoryPerWorker.gradients / 440;
     // Sixteen microbatches.
     assert.equal(gradients(1), 16);
@@ -115,19 +119,9 @@ describe("planRun", () => {
       table: layOutTable(specs),
       configJson: "{}",
       maxLength: 128,
+      lookedUp: [],
     });
     assert.equal(plan.memoryPerWorker.copies, 158 * 4);
-  });
-
-  it("exchanges nothing alone", () => {
-    assert.equal(exchangeBytes(1_000_000, 1, "int32"), 0);
-  });
-
-  it("exchanges what the wire format takes, exponents included", () => {
-    const bytes = (["int32", "int16", "int8-block"] as const).map((wire) =>
-      exchangeBytes(1_024_000, 2, wire),
-    );
-    assert.deepEqual(bytes, [4_097_000, 2_049_000, 1_032_000]);
   });
 
   it("estimates the activations of a transformer", () => {
