@@ -64,6 +64,7 @@ export function describeCollectives(
       it(`sums vectors of any length over ${count} ranks`, () =>
         withGroup(count, async (group) => {
           const all = group.ranks;
+          assert.equal(all.length, count);
           const lengths = [0, 1, count - 1, count, count + 1, 7919, 300_007];
           for (const length of lengths) await reduceOnce(all, length);
         }));

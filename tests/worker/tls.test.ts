@@ -136,7 +136,7 @@ if (skipTls !== false) {
         },
       };
     },
-    [2, 3],
+    [1, 2, 3, 4, 5, 6, 7, 8, 9],
   );
 
   describe("mutual TLS", () => {
