@@ -9,7 +9,7 @@ import { writeFullRows } from "./support/full-rows.ts";
 import { benchFolder } from "./support/leftovers.ts";
 import { bertShapes, shapeNames, writeRandomBert } from "./support/random-bert.ts";
 import { printReport, tellProgress } from "./support/report.ts";
-import { formatSpread, spreadOf } from "./support/statistics.ts";
+import { formatSpread, howRatios, ratioOfMedians, spreadOf } from "./support/statistics.ts";
 import { stepArguments } from "./support/step-arguments.ts";
 import { measureInTurns, type Side, type Turns } from "./support/turns.ts";
 import { warmUpSteps } from "./support/warm-up.ts";
@@ -40,7 +40,7 @@ async function measure(
     precision,
     dropout: spreadOf(dropping),
     none: spreadOf(keeping),
-    cost: spreadOf(dropping.map((value, round) => value / (keeping[round] ?? Number.NaN))),
+    cost: ratioOfMedians(dropping, keeping),
   };
 }
 
@@ -74,7 +74,7 @@ async function main(): Promise<void> {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  const title = `milliseconds a step, ${rows} × ${tokens}, 1 worker on all cores, ${rounds} rounds in turn of ${steps} steps after ${warmUp}: median (least–most)`;
+  const title = `milliseconds a step, ${rows} × ${tokens}, 1 worker on all cores, ${rounds} rounds in turn of ${steps} steps after ${warmUp}: ${howRatios}`;
   const table = [
     ["model", "precision", `dropout ${rates[0]}`, "no dropout", "dropout ÷ none"],
     ...results.map((result) => [

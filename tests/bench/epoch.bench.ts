@@ -11,71 +11,27 @@ import { join } from "node:path";
 import { z } from "zod";
 import { readBenchFlags, runBench } from "./support/bench-flags.ts";
 import { readEvents, runCoordinator } from "./support/coordinator.ts";
+import { cut, epochBatches, type EpochJob, type EpochTime } from "./support/epoch-parts.ts";
+import { chooseWays, trainer, type Variant } from "./support/epoch-trainer.ts";
 import { benchFolder } from "./support/leftovers.ts";
 import { ensureMiniLm } from "./support/minilm.ts";
-import {
-  dataLines,
-  findMrpc,
-  mrpcColumns,
-  writePart,
-  type MrpcFiles,
-} from "./support/mrpc-files.ts";
-import { runPeer } from "./support/peer-python.ts";
+import { findMrpc, mrpcColumns } from "./support/mrpc-files.ts";
+import { describeWay, type PeerWay } from "./support/peer-way.ts";
 import { bertShapes, writeRandomBert } from "./support/random-bert.ts";
 import { printReport, tellProgress } from "./support/report.ts";
-import { formatSpread, median, spreadOf, type Spread } from "./support/statistics.ts";
+import {
+  formatSpread,
+  howRatios,
+  ratioOfMedians,
+  spreadOf,
+  type Spread,
+} from "./support/statistics.ts";
 
-const batch = 8;
-const evalBatch = 32;
-/** The article's code takes ten times as long: a part of each part serves. */
-const articleParts = 8;
+const { train: batch, evaluation: evalBatch } = epochBatches;
 const shortParts = 100;
 
-const peerSchema = z.object({
-  tokeniseMs: z.number(),
-  trainMs: z.number(),
-  evaluateMs: z.number(),
-  torch: z.string(),
-  transformers: z.string(),
-});
-
-/** How the Trainer is used: its padding, the rows of an evaluation batch, and the length that pads or cuts. */
-const variants = {
-  article: { padding: "max_length", evalBatch: 8, maxLength: 512, parts: articleParts },
-  max_length: { padding: "max_length", evalBatch, maxLength: 128, parts: 1 },
-  dynamic: { padding: "dynamic", evalBatch, maxLength: 128, parts: 1 },
-  grouped: { padding: "grouped", evalBatch, maxLength: 128, parts: 1 },
-} as const;
-
-type Variant = keyof typeof variants;
-
-/** Time of a whole epoch, and of what of it grows with the data. */
-interface EpochTime {
-  readonly startMs: number;
-  readonly workMs: number;
-}
-
-interface Job {
-  readonly folder: string;
-  readonly model: string;
-  readonly files: MrpcFiles;
-  /** Parts that the data is cut into. */
-  readonly parts: number;
-  readonly longest: number;
-  readonly isShort: boolean;
-}
-
-/** Writes a part of both splits; gives the files and by how much its work is less than an epoch's. */
-function cut(job: Job, part: number, finer: number): MrpcFiles & { readonly scale: number } {
-  const files = { train: join(job.folder, "train.tsv"), test: join(job.folder, "test.tsv") };
-  const place = { part, parts: job.parts * finer };
-  const rows = writePart(job.files.train, files.train, place);
-  writePart(job.files.test, files.test, place);
-  return { ...files, scale: dataLines(job.files.train).length / rows };
-}
-
 async function ours(
-  job: Job,
+  job: EpochJob,
   part: number,
   padding: "none" | "max_length",
   extra: readonly string[] = [],
@@ -108,25 +64,13 @@ async function ours(
   return { startMs: wallMs - (end - begin), workMs: (end - begin) * scale };
 }
 
-async function trainer(job: Job, part: number, variant: Variant) {
-  const { padding, evalBatch: rows, maxLength, parts } = variants[variant];
-  const { train, test, scale } = cut(job, part, parts);
-  const length = Math.min(maxLength, job.longest);
-  const args = [job.model, train, test, padding, batch, rows, length].map(String);
-  const started = performance.now();
-  const result = await runPeer("epoch_trainer.py", args, peerSchema);
-  const wallMs = performance.now() - started;
-  const partMs = result.tokeniseMs + result.trainMs + result.evaluateMs;
-  const { torch, transformers } = result;
-  const time = { startMs: wallMs - partMs, workMs: partMs * scale };
-  return { time, versions: { torch, transformers } };
-}
-
 const wholeMs = ({ startMs, workMs }: EpochTime): number => startMs + workMs;
 
 interface Row {
   readonly name: string;
   readonly seconds: Spread;
+  /** How the Trainer ran. */
+  readonly way?: PeerWay;
   readonly ratio?: Spread;
   /** Without what does not grow with the data. */
   readonly ratioOfWork?: number;
@@ -135,18 +79,19 @@ interface Row {
 function rowOf(name: string, times: readonly EpochTime[], beside: readonly EpochTime[]): Row {
   const seconds = spreadOf(times.map((time) => wholeMs(time) / 1000));
   if (beside.length === 0) return { name, seconds };
-  const against = (of: (time: EpochTime) => number): number[] =>
-    times.map((time, i) => of(time) / of(beside[i] ?? { startMs: Number.NaN, workMs: Number.NaN }));
-  const ratioOfWork = median(against(({ workMs }) => workMs));
-  return { name, seconds, ratio: spreadOf(against(wholeMs)), ratioOfWork };
+  const against = (of: (time: EpochTime) => number): Spread =>
+    ratioOfMedians(times.map(of), beside.map(of));
+  const ratioOfWork = against(({ workMs }) => workMs).median;
+  return { name, seconds, ratio: against(wholeMs), ratioOfWork };
 }
 
-async function measure(job: Job, rounds: number, asked: readonly Variant[]) {
+async function measure(job: EpochJob, rounds: number, asked: readonly Variant[]) {
   const own = { none: [] as EpochTime[], max_length: [] as EpochTime[] };
   const paddings = (["none", "max_length"] as const).filter(
     (padding) => padding === "none" || asked.includes(padding),
   );
   const peers = new Map<Variant, EpochTime[]>(asked.map((variant) => [variant, []]));
+  const ways = await chooseWays(job, asked);
   let versions: { readonly torch: string; readonly transformers: string } | null = null;
   for (let round = 0; round < rounds; round++) {
     const part = round % job.parts;
@@ -155,10 +100,10 @@ async function measure(job: Job, rounds: number, asked: readonly Variant[]) {
       if (!job.isShort) await ours(job, part, padding, ["--max-steps", "1"]);
       own[padding].push(await ours(job, part, padding));
     }
-    for (const [variant, times] of peers) {
-      const one = await trainer(job, part, variant);
+    for (const [variant, way] of ways) {
+      const one = await trainer(job, { variant, way, part });
       versions = one.versions;
-      times.push(one.time);
+      peers.get(variant)?.push(one.time);
     }
     tellProgress(`round ${round + 1} of ${rounds}`);
   }
@@ -167,7 +112,11 @@ async function measure(job: Job, rounds: number, asked: readonly Variant[]) {
     ...paddings
       .filter((padding) => padding === "max_length")
       .map((padding) => rowOf("Ringmaster, padded to 128", own[padding], [])),
-    ...[...peers].map(([variant, times]) => rowOf(`Trainer, ${variant}`, times, own.none)),
+    ...[...peers].map(([variant, times]) => {
+      const row = rowOf(`Trainer, ${variant}`, times, own.none);
+      const way = ways.get(variant);
+      return way === undefined ? row : { ...row, way };
+    }),
     ...[...peers]
       .filter(([variant]) => variant === "max_length")
       .map(([, times]) => rowOf("Trainer ÷ Ringmaster, both padded to 128", times, own.max_length)),
@@ -199,15 +148,16 @@ async function main(): Promise<void> {
     const job = { folder, model, files, parts, longest, isShort: flags.short };
     const { versions, results } = await measure(job, rounds, asked);
     const table = [
-      ["", "a whole epoch, s", "÷ ours", "÷ ours, start left out"],
+      ["", "a whole epoch, s", "÷ ours", "÷ ours, start left out", "fastest with"],
       ...results.map((r) => [
         r.name,
         formatSpread(r.seconds),
         r.ratio === undefined ? "–" : formatSpread(r.ratio, 2),
         r.ratioOfWork?.toFixed(2) ?? "–",
+        r.way === undefined ? "" : describeWay(r.way),
       ]),
     ];
-    const title = `one MRPC epoch, ${flags.short ? "tiny model" : "MiniLM"}, batch ${batch}, fp32, dropout 0.1, ${rounds} rounds in turn, each a part of ${parts}: median (least–most)`;
+    const title = `one MRPC epoch, ${flags.short ? "tiny model" : "MiniLM"}, batch ${batch}, fp32, dropout 0.1, ${rounds} rounds in turn, each a part of ${parts}: ${howRatios}`;
     printReport("epoch", [{ title, rows: table }], { versions, rounds, parts, results });
   } finally {
     rmSync(folder, { recursive: true, force: true });

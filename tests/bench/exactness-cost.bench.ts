@@ -10,7 +10,7 @@ import { writeFullRows } from "./support/full-rows.ts";
 import { benchFolder } from "./support/leftovers.ts";
 import { bertShapes, writeRandomBert } from "./support/random-bert.ts";
 import { printReport } from "./support/report.ts";
-import { formatSpread, spreadOf } from "./support/statistics.ts";
+import { formatSpread, howRatios, ratioOfMedians, spreadOf } from "./support/statistics.ts";
 import { stepArguments } from "./support/step-arguments.ts";
 import { measureInTurns } from "./support/turns.ts";
 import { warmUpSteps } from "./support/warm-up.ts";
@@ -54,10 +54,10 @@ async function main(): Promise<void> {
       workers,
       int32: spreadOf(exact),
       float32: spreadOf(plain),
-      cost: spreadOf(exact.map((value, round) => value / (plain[round] ?? Number.NaN))),
+      cost: ratioOfMedians(exact, plain),
     },
   ];
-  const title = `milliseconds a step, ${flags.short ? "tiny model" : "MiniLM shape"}, ${rows} × ${tokens} per worker, fp32, dropout 0.1, ${rounds} rounds in turn of ${steps} steps after ${warmUp}: median (least–most)`;
+  const title = `milliseconds a step, ${flags.short ? "tiny model" : "MiniLM shape"}, ${rows} × ${tokens} per worker, fp32, dropout 0.1, ${rounds} rounds in turn of ${steps} steps after ${warmUp}: ${howRatios}`;
   const table = [
     ["workers", "int32 (exact)", "float32", "int32 ÷ float32"],
     ...results.map((result) => [

@@ -19,7 +19,14 @@ import { benchFolder, endWithBench } from "./support/leftovers.ts";
 import { lossesOf, type EndLoss } from "./support/link-losses.ts";
 import { bertShapes, writeRandomBert } from "./support/random-bert.ts";
 import { printReport, tellProgress } from "./support/report.ts";
-import { formatSpread, median, spreadOf } from "./support/statistics.ts";
+import {
+  formatSpread,
+  howRatios,
+  median,
+  ratioOfMedians,
+  spreadOf,
+  type Spread,
+} from "./support/statistics.ts";
 import { TrainPeer, type PeerHook, type PeerVersions } from "./support/train-peer.ts";
 
 const warmUpSteps = 3;
@@ -187,20 +194,22 @@ async function main(): Promise<void> {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  const medianOf = (megabits: Speed, hook: string): number => {
-    const row = measured.find(
-      (r) => r.megabits === megabits && r.side === "pytorch" && r.form === hook,
+  const beside = (row: Row, hook: string): Spread | null => {
+    const peer = measured.find(
+      (one) => one.megabits === row.megabits && one.side === "pytorch" && one.form === hook,
     );
-    return row === undefined ? Number.NaN : median(row.perSecond);
+    return peer === undefined ? null : ratioOfMedians(row.perSecond, peer.perSecond);
   };
-  const results = measured.map(({ megabits, side, form, perSecond }) => {
+  const results = measured.map((row) => {
+    const { megabits, side, form, perSecond } = row;
     const spread = spreadOf(perSecond);
     const end = losses.find((one) => one.side === side && one.form === form);
     const { loss, meanLoss } = end ?? { loss: null, meanLoss: null };
     if (side === "pytorch")
       return { megabits, side, form, samplesPerSecond: spread, loss, meanLoss };
-    const beside = job.hooks.map((hook) => [hook, spread.median / medianOf(megabits, hook)]);
-    const ratios: Record<string, number> = Object.fromEntries(beside);
+    const ratios: Record<string, Spread | null> = Object.fromEntries(
+      job.hooks.map((hook) => [hook, beside(row, hook)]),
+    );
     return { megabits, side, form, samplesPerSecond: spread, loss, meanLoss, ratios };
   });
   const table = [
@@ -218,12 +227,15 @@ async function main(): Promise<void> {
       r.side === "ours" ? "Ringmaster" : "PyTorch DDP",
       r.form,
       formatSpread(r.samplesPerSecond),
-      ...job.hooks.map((hook) => r.ratios?.[hook]?.toFixed(2) ?? ""),
+      ...job.hooks.map((hook) => {
+        const ratio = r.ratios?.[hook] ?? null;
+        return ratio === null ? "" : formatSpread(ratio, 2);
+      }),
       r.loss?.toFixed(4) ?? "",
       r.meanLoss?.toFixed(4) ?? "",
     ]),
   ];
-  const title = `${flags.workers} workers on hosts of their own, ${flags.short ? "tiny model" : "MiniLM shape"}, ${job.rows} × ${tokens} per worker, ${precision}, dropout 0.1, ${flags.rounds} rounds in turn of ${flags.steps} steps: median (least–most); loss after ${lossSteps} steps of learning, and its mean over their last tenth`;
+  const title = `${flags.workers} workers on hosts of their own, ${flags.short ? "tiny model" : "MiniLM shape"}, ${job.rows} × ${tokens} per worker, ${precision}, dropout 0.1, ${flags.rounds} rounds in turn of ${flags.steps} steps: ${howRatios}; loss after ${lossSteps} steps of learning, and its mean over their last tenth`;
   const { rounds, steps } = flags;
   const facts = { versions, rounds, steps, lossSteps, precision, results };
   printReport("links", [{ title, rows: table }], facts);

@@ -14,7 +14,7 @@ import { startPausedRun } from "./support/paused-run.ts";
 import { watchStartedMemory, type PeakMemory } from "./support/process-memory.ts";
 import { bertShapes, shapeNames, writeRandomBert } from "./support/random-bert.ts";
 import { printReport, tellProgress } from "./support/report.ts";
-import { formatSpread, spreadOf } from "./support/statistics.ts";
+import { formatSpread, howRatios, ratioOfMedians, spreadOf } from "./support/statistics.ts";
 import { stepArguments, type StepJob } from "./support/step-arguments.ts";
 import { TrainPeer, type PeerMode, type PeerVersions } from "./support/train-peer.ts";
 
@@ -69,7 +69,7 @@ async function measure(
   const pytorch = [...peers].map(([mode, bytes]) => ({
     mode,
     bytes: spreadOf(bytes),
-    ratio: spreadOf(bytes.map((value, i) => value / (ourBytes[i] ?? Number.NaN))),
+    ratio: ratioOfMedians(bytes, ourBytes),
   }));
   const result = { ours: spreadOf(ourBytes), processes: ours[0]?.processes ?? 0, pytorch };
   return { versions, result };
@@ -136,7 +136,7 @@ async function main(): Promise<void> {
     }),
   ];
   const { rounds, steps } = flags;
-  const title = `peak PSS of all processes, 1 worker, 8 × ${tokens}, dropout 0.1, ${rounds} rounds in turn of ${steps} steps: median (least–most)`;
+  const title = `peak PSS of all processes, 1 worker, 8 × ${tokens}, dropout 0.1, ${rounds} rounds in turn of ${steps} steps: ${howRatios}`;
   printReport("memory", [{ title, rows }], { versions, rounds, steps, results });
 }
 

@@ -2,31 +2,28 @@
  * `npm run bench:predict -- --data FOLDER [--lines 10000 --rounds 7 --kinds pipeline,sorted]`: sentences/s of `coordinator predict`, MiniLM, real
  * sentences of MRPC, beside transformers' pipeline at its best batch size and a loop over length-sorted batches with
  * torch.compile, in turn. Ours is the whole command with files read and written; the peer's clock runs from lines in
- * memory to labels in memory. A second column leaves our start out too: (lines − few) ÷ (time − time of few lines).
+ * memory to labels in memory, at its fastest thread count, allocator settings and batch size. A second column leaves our start out too: (lines − few) ÷ (time − time of few lines).
  * FOLDER holds msr_paraphrase_{train,test}.txt. `--short`: a tiny model, few lines, to try the harness; `--no-peer`.
  */
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { z } from "zod";
 import { readBenchFlags, runBench } from "./support/bench-flags.ts";
 import { predictLabels, runCoordinator } from "./support/coordinator.ts";
 import { benchFolder } from "./support/leftovers.ts";
 import { ensureMiniLm } from "./support/minilm.ts";
 import { dataLines, findMrpc, type MrpcFiles } from "./support/mrpc-files.ts";
-import { startPeerRanks, type PeerRanks } from "./support/peer-ranks.ts";
+import { describeWay } from "./support/peer-way.ts";
+import {
+  choosePredictPeers,
+  predictKinds,
+  type PredictPeer,
+  type PredictPeers,
+} from "./support/predict-peers.ts";
 import { bertShapes, writeRandomBert } from "./support/random-bert.ts";
 import { printReport, tellProgress } from "./support/report.ts";
-import { formatSpread, spreadOf } from "./support/statistics.ts";
+import { formatSpread, howRatios, ratioOfMedians, spreadOf } from "./support/statistics.ts";
 
 const few = 64;
-const tuningLines = 512;
-const batchSizes = { pipeline: [1, 8, 16, 32, 64], sorted: [16, 32, 64] } as const;
-
-const helloSchema = z.object({ torch: z.string(), transformers: z.string() });
-const answerSchema = z.object({ ms: z.number(), labels: z.array(z.string()) });
-
-type Kind = keyof typeof batchSizes;
-type Peer = PeerRanks<z.infer<typeof helloSchema>>;
 
 /** Both sentences of every pair, as JSONL. */
 function writeSentences(files: MrpcFiles, to: string, count: number): number {
@@ -68,20 +65,7 @@ async function timed(model: string, file: string, lines: number) {
   return { ms, labels };
 }
 
-/** The batch size that is fastest over the first lines; each is tried twice, the first time warms up. */
-async function bestBatch(peer: Peer, kind: Kind, lines: number): Promise<number> {
-  let best = { batch: 1, ms: Number.POSITIVE_INFINITY };
-  for (const batch of batchSizes[kind]) {
-    const command = { kind, batch, lines: Math.min(lines, tuningLines) };
-    await peer.ask(command, answerSchema);
-    const { ms } = await peer.ask(command, answerSchema);
-    if (ms < best.ms) best = { batch, ms };
-  }
-  return best.batch;
-}
-
 interface Measured {
-  readonly batches: Record<Kind, number>;
   readonly rates: {
     readonly ours: number[];
     readonly oursWithoutStart: number[];
@@ -96,22 +80,17 @@ async function measure(
   places: { readonly model: string; readonly file: string; readonly fewFile: string },
   lines: number,
   asked: {
-    readonly peer: Peer | null;
-    readonly kinds: readonly Kind[];
+    readonly peers: readonly PredictPeer[];
     readonly rounds: number;
   },
 ): Promise<Measured> {
   const { model, file, fewFile } = places;
-  const { peer, kinds, rounds } = asked;
+  const { peers, rounds } = asked;
   const measured: Measured = {
-    batches: { pipeline: 0, sorted: 0 },
     rates: { ours: [], oursWithoutStart: [], pipeline: [], sorted: [] },
     agreement: null,
   };
-  const { rates, batches } = measured;
-  for (const kind of kinds) {
-    if (peer !== null) batches[kind] = await bestBatch(peer, kind, lines);
-  }
+  const { rates } = measured;
   // Programs are recorded once.
   await timed(model, file, lines);
   for (let round = 0; round < rounds; round++) {
@@ -119,9 +98,8 @@ async function measure(
     const whole = await timed(model, file, lines);
     rates.ours.push((1000 * lines) / whole.ms);
     rates.oursWithoutStart.push((1000 * (lines - few)) / (whole.ms - start.ms));
-    for (const kind of kinds) {
-      const answer = await peer?.ask({ kind, batch: batches[kind], lines }, answerSchema);
-      if (answer === undefined) continue;
+    for (const { kind, label } of peers) {
+      const answer = await label(lines);
       rates[kind].push((1000 * lines) / answer.ms);
       const equal = answer.labels.filter((label, i) => label === whole.labels[i]).length;
       measured.agreement = Math.min(measured.agreement ?? 1, equal / lines);
@@ -143,7 +121,8 @@ async function main(): Promise<void> {
   const files = findMrpc(flags.data);
   const folder = benchFolder("predict");
   const { rounds } = flags;
-  let peer: Peer | null = null;
+  const kinds = predictKinds.filter((kind) => !flags["no-peer"] && flags.kinds.includes(kind));
+  let chosen: PredictPeers | null = null;
   try {
     const file = join(folder, "lines.jsonl");
     const fewFile = join(folder, "few.jsonl");
@@ -152,32 +131,25 @@ async function main(): Promise<void> {
     const tiny = join(folder, "tiny");
     if (flags.short) await writeRandomBert(tiny, bertShapes["tiny"]!, 0.1);
     const model = flags.short ? tiny : await makeModel(folder);
-    if (!flags["no-peer"]) {
-      peer = await startPeerRanks("predict_rate.py", [model, file], helloSchema);
-    }
-    const { rates, batches, agreement } = await measure({ model, file, fewFile }, lines, {
-      peer,
-      kinds: (["pipeline", "sorted"] as const).filter((kind) => flags.kinds.includes(kind)),
-      rounds,
-    });
-    const result = (["pipeline", "sorted"] as const)
-      .filter((kind) => rates[kind].length > 0)
-      .map((kind) => ({
-        kind,
-        batch: batches[kind],
-        perSecond: spreadOf(rates[kind]),
-        ratio: spreadOf(rates.ours.map((rate, i) => rate / (rates[kind][i] ?? Number.NaN))),
-        ratioWithoutStart: spreadOf(
-          rates.oursWithoutStart.map((rate, i) => rate / (rates[kind][i] ?? Number.NaN)),
-        ),
-      }));
+    if (kinds.length > 0) chosen = await choosePredictPeers({ model, file, lines }, kinds);
+    const peers = chosen?.peers ?? [];
+    const places = { model, file, fewFile };
+    const { rates, agreement } = await measure(places, lines, { peers, rounds });
+    const result = peers.map(({ kind, batch, way }) => ({
+      kind,
+      batch,
+      way,
+      perSecond: spreadOf(rates[kind]),
+      ratio: ratioOfMedians(rates.ours, rates[kind]),
+      ratioWithoutStart: ratioOfMedians(rates.oursWithoutStart, rates[kind]),
+    }));
     const ours = {
       perSecond: spreadOf(rates.ours),
       withoutStart: spreadOf(rates.oursWithoutStart),
     };
     const names = { pipeline: "pipeline", sorted: "sorted by length, torch.compile" };
     const rows = [
-      ["", "sentences/s", "ours ÷ it", "our start left out"],
+      ["", "sentences/s", "ours ÷ it", "our start left out", "fastest with"],
       ["coordinator predict, whole command", formatSpread(ours.perSecond), "–", "–"],
       ["coordinator predict, start left out", formatSpread(ours.withoutStart), "–", "–"],
       ...result.map((r) => [
@@ -185,14 +157,15 @@ async function main(): Promise<void> {
         formatSpread(r.perSecond),
         formatSpread(r.ratio, 2),
         formatSpread(r.ratioWithoutStart, 2),
+        describeWay({ ...r.way, compile: false }),
       ]),
     ];
-    const title = `labels of ${lines} sentences, ${flags.short ? "tiny model" : "MiniLM"}, fp32, ${rounds} rounds in turn: median (least–most)`;
-    const versions = peer?.hello ?? null;
+    const title = `labels of ${lines} sentences, ${flags.short ? "tiny model" : "MiniLM"}, fp32, ${rounds} rounds in turn: ${howRatios}`;
+    const versions = chosen?.versions ?? null;
     const facts = { versions, rounds, lines, ours, results: result, agreement };
     printReport("predict", [{ title, rows }], facts);
   } finally {
-    await peer?.close();
+    await chosen?.close();
     rmSync(folder, { recursive: true, force: true });
   }
 }

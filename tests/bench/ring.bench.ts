@@ -14,7 +14,7 @@ import {
   type RingGroup,
   type RingTimes,
 } from "./support/ring-group.ts";
-import { formatSpread, spreadOf, type Spread } from "./support/statistics.ts";
+import { formatSpread, ratioOfMedians, spreadOf, type Spread } from "./support/statistics.ts";
 
 /** Exchanges of a size before the first that counts: until node has compiled what it runs, which costs a core meanwhile. */
 const warmUps = { whole: 40, short: 2 };
@@ -135,7 +135,10 @@ async function measureCount(
         ratio:
           glooTimes === null
             ? null
-            : spreadOf(times.map(({ ms }, i) => (glooTimes[i]?.ms ?? Number.NaN) / ms)),
+            : ratioOfMedians(
+                glooTimes.map(({ ms }) => ms),
+                times.map(({ ms }) => ms),
+              ),
         mainThreadMs: spreadOf(times.map(({ mainThreadMs }) => mainThreadMs)),
       };
       return [ours[at]?.name ?? "", own] as const;
@@ -168,7 +171,7 @@ async function main(): Promise<void> {
   const names = [...new Set(results.flatMap(({ ours }) => Object.keys(ours)))];
   const title =
     `exact sum beside gloo's float32 all-reduce: ms of the slowest rank, median (least–most) of ${repeats} in turn; ` +
-    `ratio = gloo's time ÷ ours; main thread: ms of its processor time`;
+    `ratio = gloo's median ÷ ours (least–most by round); main thread: ms of its processor time`;
   const rows = [
     ["processes", "MB", "gloo", ...names.flatMap((name) => [name, "ratio", "main thread"])],
     ...results.map((row) => [

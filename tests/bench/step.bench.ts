@@ -6,17 +6,17 @@
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { allocatorEnvironment } from "../../proto/environment.ts";
 import { readBenchFlags, runBench } from "./support/bench-flags.ts";
 import { coordinatorKnows } from "./support/coordinator.ts";
 import { modelProducts, stepFlops } from "./support/floor.ts";
 import { writeFullRows } from "./support/full-rows.ts";
 import { benchFolder } from "./support/leftovers.ts";
 import { MatmulRates } from "./support/matmul-rates.ts";
+import { allocatorVariables, type Allocator } from "./support/peer-way.ts";
 import { startPausedRun } from "./support/paused-run.ts";
 import { bertShapes, shapeNames, writeRandomBert } from "./support/random-bert.ts";
 import { printReport, tellProgress } from "./support/report.ts";
-import { formatSpread, median, spreadOf } from "./support/statistics.ts";
+import { formatSpread, howRatios, median, ratioOfMedians, spreadOf } from "./support/statistics.ts";
 import { stepArguments } from "./support/step-arguments.ts";
 import { TrainPeer, type PeerMode, type PeerVersions } from "./support/train-peer.ts";
 import { warmUpSteps } from "./support/warm-up.ts";
@@ -41,9 +41,6 @@ interface Sizing {
   readonly allocators: readonly Allocator[];
 }
 
-/** Whose allocator settings PyTorch runs with. */
-type Allocator = "default" | "ours";
-
 /** A way of running the peer, chosen before the rounds: which allocator settings, how many threads. */
 interface ChosenPeer {
   readonly mode: PeerMode;
@@ -62,7 +59,7 @@ async function choosePeers(
   const best = new Map<PeerMode, { readonly chosen: ChosenPeer; readonly ms: number }>();
   try {
     for (const allocator of allocators) {
-      const env: Record<string, string> = allocator === "ours" ? allocatorEnvironment : {};
+      const env = allocatorVariables(allocator);
       const peer = await TrainPeer.start({ modelFolder, rows, tokens, precision, env });
       peers.push(peer);
       await peer.chooseThreads(tuningSteps);
@@ -176,7 +173,7 @@ function evaluate(
       ? {}
       : {
           betterPeer: better.mode,
-          ratio: spreadOf(betterMs.map((ms, i) => ms / (ours[i] ?? Number.NaN))),
+          ratio: ratioOfMedians(betterMs, ours),
         }),
     matmul: best,
     floorMs,
@@ -275,7 +272,7 @@ async function main(): Promise<void> {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  const title = `training step, ${rows} × ${tokens}, 1 worker on all cores, ${rounds} rounds in turn of ${steps} steps after ${warmUp}: median (least–most)`;
+  const title = `training step, ${rows} × ${tokens}, 1 worker on all cores, ${rounds} rounds in turn of ${steps} steps after ${warmUp}: ${howRatios}`;
   const table = { title, rows: tableOf(results) };
   printReport("step", [table], { versions, rounds, steps, warmUp, results });
 }

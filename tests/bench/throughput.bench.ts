@@ -13,7 +13,7 @@ import { benchFolder } from "./support/leftovers.ts";
 import { startPausedRun } from "./support/paused-run.ts";
 import { bertShapes, writeRandomBert } from "./support/random-bert.ts";
 import { printReport, tellProgress } from "./support/report.ts";
-import { formatSpread, median, spreadOf } from "./support/statistics.ts";
+import { formatSpread, howRatios, median, ratioOfMedians, spreadOf } from "./support/statistics.ts";
 import { stepArguments } from "./support/step-arguments.ts";
 import { TrainPeer, type PeerVersions } from "./support/train-peer.ts";
 import { warmUpSteps } from "./support/warm-up.ts";
@@ -128,7 +128,7 @@ async function main(): Promise<void> {
       ? {}
       : {
           pytorch: spreadOf(peer),
-          ratio: spreadOf(ours.map((value, i) => value / (peer[i] ?? Number.NaN))),
+          ratio: ratioOfMedians(ours, peer),
           peerThreads,
         }),
   }));
@@ -143,7 +143,7 @@ async function main(): Promise<void> {
       r.ratio === undefined ? "–" : formatSpread(r.ratio, 2),
     ]),
   ];
-  const title = `samples/s, ${flags.short ? "tiny model" : "MiniLM shape"}, ${rows} × ${tokens} per worker, dropout 0.1, ${rounds} rounds in turn of ${steps} steps after ${warmUp}: median (least–most)`;
+  const title = `samples/s, ${flags.short ? "tiny model" : "MiniLM shape"}, ${rows} × ${tokens} per worker, dropout 0.1, ${rounds} rounds in turn of ${steps} steps after ${warmUp}: ${howRatios}`;
   const sizes = { rounds, steps, warmUp };
   printReport("throughput", [{ title, rows: table }], { versions, ...sizes, results });
 }

@@ -56,7 +56,7 @@ def main():
     widths = [int(width) for width in sys.argv[3].split(",")]
     default_threads = torch.get_num_threads()
     jobs = {layout: Job(rows, size, widths, layout) for layout in FORMATS}
-    say({"torch": torch.__version__})
+    say({"torch": torch.__version__, "threads": default_threads})
     for line in sys.stdin:
         command = json.loads(line)
         torch.set_num_threads(command["threads"] or default_threads)

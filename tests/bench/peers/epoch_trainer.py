@@ -1,11 +1,13 @@
 """The peer of bench:epoch: one epoch on MRPC with transformers' Trainer, evaluation included. Prints one JSON line.
 
-usage: epoch_trainer.py MODEL_FOLDER TRAIN_TSV TEST_TSV VARIANT BATCH EVAL_BATCH MAX_LENGTH
+usage: epoch_trainer.py MODEL_FOLDER TRAIN_TSV TEST_TSV VARIANT BATCH EVAL_BATCH MAX_LENGTH THREADS eager|compile
 
 VARIANT is max_length (every pair padded to MAX_LENGTH; 512 is what the article's code does), dynamic (padded to the
-batch's longest), or grouped (dynamic, and batches of like length).
+batch's longest), or grouped (dynamic, and batches of like length). THREADS is 0 for torch's own count. With compile the model
+goes through torch.compile, for lengths that vary with dynamic shapes; a Trainer of a few rows compiles it before the clock starts.
 """
 
+import copy
 import json
 import sys
 import tempfile
@@ -36,9 +38,43 @@ def tokenised(rows, tokenizer, padding, max_length):
     ]
 
 
+def make_trainer(model, tokenizer, variant, data, batches, output):
+    arguments = TrainingArguments(
+        output_dir=output,
+        per_device_train_batch_size=batches[0],
+        per_device_eval_batch_size=batches[1],
+        learning_rate=5e-5,
+        weight_decay=0.01,
+        num_train_epochs=1,
+        eval_strategy="no",
+        save_strategy="no",
+        logging_strategy="no",
+        optim="adamw_torch_fused",
+        group_by_length=variant == "grouped",
+        report_to="none",
+        use_cpu=True,
+        disable_tqdm=True,
+    )
+    return Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=data[0],
+        eval_dataset=data[1],
+        data_collator=DataCollatorWithPadding(tokenizer),
+        compute_metrics=metrics,
+    )
+
+
+def few(rows, batch):
+    """A whole batch and the last one's rows: every count of rows that comes up."""
+    return rows[: batch + len(rows) % batch]
+
+
 def main():
     folder, train_file, test_file, variant = sys.argv[1:5]
-    batch, eval_batch, max_length = (int(text) for text in sys.argv[5:8])
+    batch, eval_batch, max_length, threads = (int(text) for text in sys.argv[5:9])
+    own_threads = torch.get_num_threads()
+    torch.set_num_threads(threads or own_threads)
     transformers.set_seed(42)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
@@ -48,30 +84,20 @@ def main():
     test = tokenised(read_pairs(test_file), tokenizer, padding, max_length)
     tokenise_ms = (time.perf_counter() - start) * 1000
     with tempfile.TemporaryDirectory() as output:
-        arguments = TrainingArguments(
-            output_dir=output,
-            per_device_train_batch_size=batch,
-            per_device_eval_batch_size=eval_batch,
-            learning_rate=5e-5,
-            weight_decay=0.01,
-            num_train_epochs=1,
-            eval_strategy="no",
-            save_strategy="no",
-            logging_strategy="no",
-            optim="adamw_torch_fused",
-            group_by_length=variant == "grouped",
-            report_to="none",
-            use_cpu=True,
-            disable_tqdm=True,
-        )
-        trainer = Trainer(
-            model=model,
-            args=arguments,
-            train_dataset=train,
-            eval_dataset=test,
-            data_collator=DataCollatorWithPadding(tokenizer),
-            compute_metrics=metrics,
-        )
+        data, batches = (train, test), (batch, eval_batch)
+        start = time.perf_counter()
+        if sys.argv[9] == "compile":
+            weights = copy.deepcopy(model.state_dict())
+            # The model itself sets this at its first batch, and would be compiled again at its second.
+            model.config.problem_type = "single_label_classification"
+            model.compile(dynamic=variant != "max_length")
+            small = tuple(few(rows, count) for rows, count in zip(data, batches))
+            trainer = make_trainer(model, tokenizer, variant, small, batches, output)
+            trainer.train()
+            trainer.evaluate()
+            model.load_state_dict(weights)
+        compile_ms = (time.perf_counter() - start) * 1000
+        trainer = make_trainer(model, tokenizer, variant, data, batches, output)
         start = time.perf_counter()
         trainer.train()
         train_ms = (time.perf_counter() - start) * 1000
@@ -82,6 +108,8 @@ def main():
         "tokeniseMs": tokenise_ms,
         "trainMs": train_ms,
         "evaluateMs": evaluate_ms,
+        "compileMs": compile_ms,
+        "ownThreads": own_threads,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }))

@@ -1,7 +1,9 @@
 """The peer of bench:predict: labels of many lines with transformers. Each line of standard input is a command; the answer
 holds the milliseconds from lines in memory to labels in memory.
 
-usage: predict_rate.py MODEL_FOLDER LINES_JSONL
+usage: predict_rate.py MODEL_FOLDER LINES_JSONL THREADS
+
+THREADS is 0 for torch's own count; torch.compile keeps the one that it meets first.
 
 {"kind": "pipeline", "batch": B, "lines": N}: the text-classification pipeline.
 {"kind": "sorted", "batch": B, "lines": N}: lines tokenised at once, sorted by length, cut into batches, torch.compile.
@@ -20,6 +22,8 @@ transformers.logging.set_verbosity_error()
 
 def main():
     folder, file = sys.argv[1:3]
+    own_threads = torch.get_num_threads()
+    torch.set_num_threads(int(sys.argv[3]) or own_threads)
     with open(file, encoding="utf-8") as stream:
         lines = [json.loads(line)["text"] for line in stream]
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -50,7 +54,8 @@ def main():
         return labels
 
     ways = {"pipeline": with_pipeline, "sorted": with_sorting}
-    print(json.dumps({"torch": torch.__version__, "transformers": transformers.__version__}), flush=True)
+    versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+    print(json.dumps({**versions, "threads": own_threads}), flush=True)
     for text in sys.stdin:
         command = json.loads(text)
         texts = lines[: command["lines"]]

@@ -33,14 +33,16 @@ export function ensurePeerPython(): string {
   return join(folder, "bin", "python");
 }
 
-/** Runs one of the peers' scripts and parses the JSON line that it prints last. */
+/** Runs one of the peers' scripts and parses the JSON line that it prints last. @param env beside the own environment */
 export async function runPeer<T>(
   script: string,
   args: readonly string[],
   schema: z.ZodType<T>,
+  env: Readonly<Record<string, string>> = {},
 ): Promise<T> {
   const running = run(ensurePeerPython(), [join(peersFolder, script), ...args], {
     maxBuffer: 64 * 1024 * 1024,
+    env: { ...process.env, ...env },
   });
   endWithBench(running.child);
   const { stdout } = await running;

@@ -20,6 +20,21 @@ export function spreadOf(values: readonly number[]): Spread {
   return { median: median(values), min: Math.min(...values), max: Math.max(...values) };
 }
 
+/**
+ * The ratio of two sides' medians, with the least and the most of the ratios round by round, between which it always lies.
+ * @param above what is divided, a value a round @param below what it is divided by, in the same rounds
+ */
+export function ratioOfMedians(above: readonly number[], below: readonly number[]): Spread {
+  if (above.length !== below.length) {
+    throw new RangeError(`Cannot compare ${above.length} rounds with ${below.length}`);
+  }
+  const { min, max } = spreadOf(above.map((value, round) => value / (below[round] ?? Number.NaN)));
+  return { median: median(above) / median(below), min, max };
+}
+
+/** How titles of tables say what their figures are. */
+export const howRatios = "median (least–most); ratios are of medians (least–most by round)";
+
 /** `12.3 (11.9–12.8)`. */
 export function formatSpread(spread: Spread, digits = 1): string {
   return `${spread.median.toFixed(digits)} (${spread.min.toFixed(digits)}–${spread.max.toFixed(digits)})`;

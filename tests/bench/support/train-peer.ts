@@ -1,7 +1,7 @@
 /** PyTorch's side of a training step: started once per job, its best thread count found, then measured in blocks. */
-import { availableParallelism } from "node:os";
 import { z } from "zod";
 import type { Precision } from "../../../foundation/precision.ts";
+import { threadCounts } from "./peer-way.ts";
 import { startPeerRanks, type PeerRanks, type RanksPlace } from "./peer-ranks.ts";
 import { median } from "./statistics.ts";
 
@@ -91,9 +91,8 @@ export class TrainPeer {
    * of one); keeps what is fastest over some steps after a warm-up.
    */
   async chooseThreads(count: number): Promise<void> {
-    const share = Math.max(1, Math.floor(availableParallelism() / this.#worldSize));
-    const own = this.#ranks.hello.threads;
-    const candidates = [...new Set([share, own, Math.max(1, Math.floor(share / 2))])];
+    const candidates = threadCounts(this.#ranks.hello.threads, this.#worldSize);
+    const [share = 1] = candidates;
     await this.steps("eager", 1, share);
     if (candidates.length === 1) {
       this.#threads = share;
