@@ -51,7 +51,7 @@ export interface WorkerMeans {
 export class WorkerLife {
   readonly #means: WorkerMeans;
   #state: WorkerState = { kind: "joined" };
-  /** What is being uploaded: the engine has one place to read out into. */
+  /** What is being uploaded while steps go on: the engine has one place to read out into. */
   #upload: Promise<void> = Promise.resolve();
   #uploadFailure: { readonly error: unknown } | null = null;
   readonly #leaving = new AbortController();
@@ -211,8 +211,6 @@ export class WorkerLife {
     const job = this.#job();
     const commitMs = nowMs();
     observer.onActivity("update");
-    // Shared-out moments are uploaded from where the update changes them.
-    if (job.zeroStage === 1) await abortable(this.#upload, signal);
     this.#applied = await applyStep(commit, { job, place }, signal);
     const { updateMs } = this.#applied;
     this.#profiler.recorder?.applied(commitMs);

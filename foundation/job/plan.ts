@@ -164,7 +164,8 @@ export function planRun(input: PlanInput): Plan {
     .reduce((sum, entry) => sum + entry.size, 0);
   const sharesOut = settings.zeroStage === 1;
   const savesNothing = settings.saveStrategy === "no";
-  const moments = 2 * table.trainableSize * floatBytes;
+  const allMoments = 2 * table.trainableSize * floatBytes;
+  const moments = sharesOut ? Math.ceil(allMoments / workers) : allMoments;
   const common = table.stateSize - parameters + reducedExtras;
   const reduced = table.trainableSize + common;
   const wire = settings.gradientWire;
@@ -191,7 +192,7 @@ export function planRun(input: PlanInput): Plan {
     weightBytesPerStep: sharesOut ? weightBytes(table.trainableSize, workers) : 0,
     memoryPerWorker: {
       weights: table.stateSize * floatBytes,
-      optimizer: sharesOut ? Math.ceil(moments / workers) : moments,
+      optimizer: moments,
       // At most: rows that no batch has touched take no memory.
       gradients: gradientBytes(reduced, trainBatchSize / microbatch, { workers, wire }),
       activations: activationBytes(input.configJson, {
@@ -199,8 +200,8 @@ export function planRun(input: PlanInput): Plan {
         length: input.maxLength,
         gradientCheckpointing: settings.gradientCheckpointing,
       }),
-      // The start's weights are gone when a checkpoint is read out; a share's moments are sent from where they are.
-      copies: table.stateSize * floatBytes + (sharesOut || savesNothing ? 0 : moments),
+      // The start's weights are gone when a checkpoint is read out, whose copy lasts while the next steps compute.
+      copies: table.stateSize * floatBytes + (savesNothing ? 0 : moments),
       runtime: runtimeBytes,
     },
   };

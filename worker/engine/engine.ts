@@ -134,11 +134,11 @@ export interface UpdateOptions {
 export interface Engine {
   prepare(options: PrepareOptions): Promise<PreparedPrograms>;
   loadState(state: EngineState): Promise<void>;
-  /** Reads the state into shared memory, which the next `readState` fills anew. */
+  /** Copies the state into shared memory, which no step touches, and which the next `readState` fills anew. */
   readState(withOptimizer: boolean): Promise<EngineState>;
   /**
    * Gives the memory of a state back to the system, once it was loaded, or what was read out has served: its vectors hold
-   * zeros from then on, where the system can do it. Moments that are shared out are the engine's own, and stay.
+   * zeros from then on, where the system can do it.
    */
   giveBack(state: EngineState): Promise<void>;
   /**

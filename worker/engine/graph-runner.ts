@@ -80,7 +80,13 @@ export class GraphRunner implements ProgramRunner {
     const parameters = this.#read("parameters", stateSize);
     if (withOptimizer && this.#moments !== null) {
       const { share, firstMoment, secondMoment } = this.#moments;
-      return { parameters, share, firstMoment, secondMoment, step };
+      return {
+        parameters,
+        share,
+        firstMoment: this.#copy("firstMoment", firstMoment),
+        secondMoment: this.#copy("secondMoment", secondMoment),
+        step,
+      };
     }
     if (!withOptimizer || !this.#training || trainableSize === 0) return { parameters, step };
     const firstMoment = this.#read("firstMoment", trainableSize);
@@ -254,9 +260,23 @@ export class GraphRunner implements ProgramRunner {
     this.#session.fetch(fed, done);
   }
 
-  #read(section: Section, size: number): Float32Array {
-    const vector = this.#readOut.get(section) ?? allocateShared(size);
+  /** Moments that are shared out, apart from where updates change them. */
+  #copy(section: Section, values: Float32Array): Float32Array {
+    const vector = this.#outFor(section, values.length);
+    vector.set(values);
+    return vector;
+  }
+
+  /** Memory of this size; another size comes with another share. */
+  #outFor(section: Section, size: number): Float32Array {
+    const known = this.#readOut.get(section);
+    const vector = known?.length === size ? known : allocateShared(size);
     this.#readOut.set(section, vector);
+    return vector;
+  }
+
+  #read(section: Section, size: number): Float32Array {
+    const vector = this.#outFor(section, size);
     this.#session.write(graphNames.read(section), () => [], vector, this.#marks.begin());
     return vector;
   }

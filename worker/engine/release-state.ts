@@ -2,13 +2,12 @@
 import type { OwnBinding } from "./binding.ts";
 import type { EngineState } from "./engine.ts";
 
-/** Gives back the pages of a state's vectors, which hold zeros from then on; moments that are shared out stay. */
+/** Gives back the pages of a state's vectors, which hold zeros from then on. */
 export function releaseState(
   binding: Pick<OwnBinding, "releasePages">,
-  { parameters, firstMoment, secondMoment, share }: EngineState,
+  { parameters, firstMoment, secondMoment }: EngineState,
 ): void {
-  const moments = share === undefined ? [firstMoment, secondMoment] : [];
-  for (const vector of [parameters, ...moments]) {
+  for (const vector of [parameters, firstMoment, secondMoment]) {
     if (vector === undefined) continue;
     const { buffer, byteOffset, byteLength } = vector;
     binding.releasePages(new Uint8Array(buffer, byteOffset, byteLength));

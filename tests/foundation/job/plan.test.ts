@@ -88,7 +88,7 @@ describe("planRun", () => {
     // Three quarters of 100 weights.
     assert.equal(plan.weightBytesPerStep, 300);
     assert.equal(plan.memoryPerWorker.optimizer, 200);
-    assert.equal(plan.memoryPerWorker.copies, 158 * 4);
+    assert.equal(plan.memoryPerWorker.copies, 158 * 4 + 200);
   });
 
   it("counts the vectors that a worker holds: its microbatches, and its sums where it is not alone", () => {

@@ -179,6 +179,30 @@ describe("updates by shares", () => {
     );
   });
 
+  it("leave a state that was read out as it is, and keep their moments when it is given back", async () => {
+    const job = jobOf({ ...forms[0]!, zeroStage: 1 });
+    const rank = await startRank(job);
+    const { engine } = rank;
+    await engine.loadState({ parameters: stateOf(job), step: 0 });
+    const update = async (step: number): Promise<void> => {
+      await engine.norm(await gradientOf(rank, job, step));
+      await engine.updateShare(place(step));
+      await engine.takeWeights();
+    };
+    await update(1);
+    const state = await engine.readState(true);
+    const momentsOf = () => [state.firstMoment!.slice(), state.secondMoment!.slice()];
+    const before = momentsOf();
+    await update(2);
+    assert.deepEqual(momentsOf(), before);
+    await engine.giveBack(state);
+    await update(3);
+    const expected = await trainWhole(jobOf(forms[0]!));
+    const { parameters, firstMoment } = await engine.readState(true);
+    assert.deepEqual(parameters, expected.parameters);
+    assert.deepEqual(firstMoment, expected.firstMoment);
+  });
+
   it("have no variables for moments", () => {
     const table = layOutTable(forms[0]!.specs);
     const { optimizer } = jobOf(forms[0]!);
