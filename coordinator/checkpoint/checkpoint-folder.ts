@@ -80,11 +80,16 @@ const files = {
   job: "job.yaml",
 } as const;
 
-/** Writes a checkpoint folder, all or nothing. */
-export function writeCheckpoint(folder: string, content: CheckpointContent): Promise<void> {
+/** Writes a checkpoint folder, all or nothing. Rejects with the signal's reason, if that comes first. */
+export function writeCheckpoint(
+  folder: string,
+  content: CheckpointContent,
+  signal: AbortSignal,
+): Promise<void> {
   return replaceFolder(folder, async (partial) => {
     const { model, state, table } = content;
     await writeModel(partial, { ...model, state: state.parameters });
+    signal.throwIfAborted();
     if (state.moments !== null) {
       const tensors = momentTensors(table, state.moments);
       await writeSafetensors(join(partial, files.optimizer), tensors, { step: String(state.step) });
@@ -93,6 +98,7 @@ export function writeCheckpoint(folder: string, content: CheckpointContent): Pro
     await writeSynced(join(partial, files.trainerState), jsonText(content.trainerState));
     await writeSynced(join(partial, files.resume), jsonText(content.resume));
     await writeSynced(join(partial, files.job), content.job);
+    signal.throwIfAborted();
   });
 }
 

@@ -46,6 +46,7 @@ async function enlargeRing(
   welcome: readonly ReadyWorker[],
   signal: AbortSignal,
 ): Promise<void> {
+  await run.saving.settle(run, signal);
   const { fleet, progress, states, view, speedometer, settings } = run;
   const { step } = progress;
   const before = fleet.members;

@@ -1,12 +1,10 @@
 /**
- * Between two steps: commands act, a pause is waited out, an interrupt ends the run, evaluations and checkpoints happen.
+ * Between two steps: commands act, a pause is waited out, an interrupt ends the run, evaluations happen and checkpoints begin.
  * Every rank has applied the same steps here.
  */
-import { relative } from "node:path";
 import { admitNewcomers } from "./admit-newcomers.ts";
 import { eventOf } from "../nats/cloud-event.ts";
 import type { BoundaryAction } from "./control.ts";
-import { giversOf } from "./givers.ts";
 import type { RunContext } from "./run-context.ts";
 
 /** Why the steps have ended. */
@@ -26,6 +24,7 @@ export async function atBoundary(
 ): Promise<LoopEnd | null> {
   const { control, interrupts, fleet, view } = run;
   for (;;) {
+    run.saving.throwIfFailed();
     if (interrupts.finish.aborted) return interrupted;
     fleet.parting.throwIfAborted();
     await admitNewcomers(run, signal);
@@ -71,7 +70,7 @@ async function act(
 ): Promise<LoopEnd | null> {
   switch (action.kind) {
     case "checkpoint":
-      await checkpointNow(run, signal);
+      await run.saving.begin(run, signal);
       return null;
     case "evaluate":
       await evaluateNow(run, { counts: false }, signal);
@@ -134,33 +133,5 @@ async function announceEvaluation(
       case: "evaluationCompleted",
       value: { step: BigInt(step), epoch, split, metrics, samples: BigInt(samples) },
     }),
-  );
-}
-
-/** Writes the checkpoint of the last committed step, unless it is there. Gives its folder. */
-export async function checkpointNow(run: RunContext, signal: AbortSignal): Promise<string> {
-  const { checkpoints, fleet, progress, view } = run;
-  const { step } = progress;
-  if (checkpoints.has(step)) return checkpoints.folderOf(step);
-  view.doing(`writing the checkpoint of step ${step}`);
-  // A state that not all workers share is none to go on from.
-  await run.weights.check(run, signal);
-  const asked = { givers: giversOf(run), step, withOptimizer: true };
-  const state = await run.states.take(fleet, asked, signal);
-  const folder = await fleet.while(checkpoints.write(state), signal);
-  await announceCheckpoint(run, folder);
-  view.say(`checkpoint: ${folder}`);
-  run.speedometer.pause();
-  return folder;
-}
-
-/** Tells of a checkpoint that is on disk. */
-export async function announceCheckpoint(run: RunContext, folder: string): Promise<void> {
-  const { step } = run.progress;
-  const name = relative(run.settings.outputDir, folder);
-  await run.journal.append({ kind: "checkpoint", step, folder: name });
-  run.telemetry.checkpointWritten(run.clock.now().getTime() / 1000);
-  run.events.publish(
-    eventOf({ case: "checkpointWritten", value: { step: BigInt(step), folder: name } }),
   );
 }

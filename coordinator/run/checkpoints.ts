@@ -10,6 +10,7 @@ import {
   readWeights,
   writeCheckpoint,
   writeModelFiles,
+  type ResumePoint,
 } from "../checkpoint/checkpoint-folder.ts";
 import { checkpointName, rotateCheckpoints } from "../checkpoint/rotation.ts";
 import { replaceFile } from "../checkpoint/write-aside.ts";
@@ -30,6 +31,15 @@ export interface CheckpointMeans {
   readonly limit: number | null;
   readonly keepsBest: boolean;
   readonly nowMs: () => number;
+}
+
+/** What a checkpoint says of the run, as it stands when its state is asked for: the run goes on while the state comes in. */
+export interface CheckpointDraft {
+  readonly step: number;
+  readonly resume: ResumePoint;
+  readonly trainerState: unknown;
+  /** Step of the best checkpoint then; null for none, or where it is not kept. */
+  readonly best: number | null;
 }
 
 /** Writes them. */
@@ -76,22 +86,34 @@ export class Checkpoints {
     return entry === null ? null : folder;
   }
 
-  /** Writes the checkpoint of a state and frees that, then removes those that the limit leaves no room for. */
-  async write(state: TrainingState): Promise<string> {
-    const { model, table, job, progress, nowMs, outputDir, limit } = this.#means;
+  /** What the checkpoint of the last committed step says of the run. */
+  draft(): CheckpointDraft {
+    const { progress, rateChanges, nowMs } = this.#means;
+    const { step } = progress;
+    return {
+      step,
+      resume: progress.resumePoint(rateChanges(), nowMs()),
+      trainerState: progress.trainerState(this.#savedBest(step)),
+      best: this.#bestStep(),
+    };
+  }
+
+  /**
+   * Writes the checkpoint of a state and frees that, then removes those that the limit leaves no room for.
+   * @param signal leaves nothing of it, if it is not whole yet
+   */
+  async write(
+    state: TrainingState,
+    { resume, trainerState, best }: CheckpointDraft,
+    signal: AbortSignal,
+  ): Promise<string> {
+    const { model, table, job, outputDir, limit } = this.#means;
     const folder = this.folderOf(state.step);
-    await writeCheckpoint(folder, {
-      model,
-      table,
-      state,
-      job,
-      resume: progress.resumePoint(this.#means.rateChanges(), nowMs()),
-      trainerState: progress.trainerState(this.#savedBest(state.step)),
-    });
-    freeState(state);
+    const content = { model, table, state, job, resume, trainerState };
+    await writeCheckpoint(folder, content, signal).finally(() => freeState(state));
     this.#last = folder;
     this.#written.add(state.step);
-    await rotateCheckpoints(outputDir, limit, this.#bestStep());
+    await rotateCheckpoints(outputDir, limit, best);
     return folder;
   }
 

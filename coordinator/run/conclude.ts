@@ -1,8 +1,9 @@
 /** The end of the steps: the final model, the last checkpoint, what is written about it. */
 import { eventOf } from "../nats/cloud-event.ts";
-import { checkpointNow, settleCommands } from "./boundary.ts";
+import { settleCommands } from "./boundary.ts";
 import type { LoopEnd } from "./boundary.ts";
 import type { RunContext } from "./run-context.ts";
+import { checkpointNow } from "./saving.ts";
 
 /** Writes what a run leaves behind. Gives whether there is a final model in the output folder. */
 export async function conclude(
@@ -14,6 +15,7 @@ export async function conclude(
   if (end.kind !== "interrupted") await settleCommands(run, progress.step + 1, signal);
   control.end();
   if (end.kind !== "completed" && progress.step > 0) await checkpointNow(run, signal);
+  else await run.saving.settle(run, signal);
   if (end.kind === "interrupted") return false;
   progress.finished(clock.nowMs());
   run.view.doing("writing the model");

@@ -1,6 +1,9 @@
 /** What the rest of a run hears of its workers: joins and losses for events and the live view, profiles for their files. */
 import type { StepProfiled } from "../../proto/gen/ringmaster/v1/run_pb.ts";
+import { eventOf } from "../nats/cloud-event.ts";
 import type { Member } from "../server/membership.ts";
+import type { RunContext } from "./run-context.ts";
+import type { Services } from "./start-services.ts";
 
 /** Told as it happens; must neither wait nor throw. */
 export interface FleetObserver {
@@ -8,4 +11,26 @@ export interface FleetObserver {
   readonly onLeft: (member: Member, reason: string) => void;
   /** A worker tells where the time of a step went: whenever it gets round to it. */
   readonly onProfiled: (member: Member, rank: number, report: StepProfiled) => void;
+}
+
+/** Tells of a training run's workers wherever that is heard. */
+export function observerOf(
+  { telemetry, events }: Services,
+  { progress, profiler, states }: Pick<RunContext, "progress" | "profiler" | "states">,
+): FleetObserver {
+  return {
+    onProfiled: ({ workerId }, rank, report) => profiler.take(rank, workerId, report),
+    onJoined: ({ workerId, incarnation, ringAddress }) => {
+      telemetry.workerJoined(workerId, Number(incarnation));
+      events.publish(
+        eventOf({ case: "workerJoined", value: { workerId, incarnation, ringAddress } }),
+      );
+    },
+    onLeft: ({ workerId }, reason) => {
+      states.gone(workerId, reason);
+      telemetry.workerLeft(workerId);
+      const step = BigInt(progress.step);
+      events.publish(eventOf({ case: "workerLeft", value: { workerId, reason, step } }));
+    },
+  };
 }

@@ -35,7 +35,10 @@ export async function goBack(
 ): Promise<void> {
   const { context: run } = started;
   const { fleet, progress, checkpoints, control, settings, table, view } = run;
+  await run.saving.settleAfterFailure(run, signal);
   const left = survivors(fleet);
+  // Others may have been lost since.
+  if (left.length === 0) throw error;
   const folder = checkpoints.last;
   const resumed = folder === null ? null : await readResumePoint(folder);
   const start = { step: 0, parameters: run.model.state, moments: null };

@@ -203,7 +203,7 @@ export class Progress {
       totalSteps: this.#facts.plan.totalSteps,
       epoch: this.epoch,
       standing: this.#standing,
-      logHistory: this.#logHistory,
+      logHistory: [...this.#logHistory],
       bestCheckpoint,
     });
   }

@@ -4,22 +4,23 @@
  * to be left.
  */
 import type { Member } from "../server/membership.ts";
-import { announceCheckpoint } from "./boundary.ts";
 import type { RunContext } from "./run-context.ts";
-
-/** Time that a rescue may take in all, in milliseconds. */
-const rescueMs = 120_000;
+import { announceCheckpoint } from "./saving.ts";
 
 /**
  * Writes a checkpoint of the last committed step from any worker that is left.
  * @param firstStep step that the run started from: nothing is lost there
+ * @param signal ends the attempts
  * @returns folder of the newest checkpoint, or null when there is none
  */
-export async function rescue(run: RunContext, firstStep: number): Promise<string | null> {
-  const { checkpoints, progress, interrupts } = run;
+export async function rescue(
+  run: RunContext,
+  firstStep: number,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const { checkpoints, progress } = run;
   if (progress.step === firstStep) return checkpoints.last;
   if (checkpoints.has(progress.step)) return checkpoints.folderOf(progress.step);
-  const signal = AbortSignal.any([interrupts.leave, AbortSignal.timeout(rescueMs)]);
   for (const givers of giversLeft(run)) {
     if (signal.aborted) break;
     const folder = await rescueFrom(run, givers, signal).catch((error: unknown) => {
@@ -54,8 +55,8 @@ async function rescueFrom(
   const reason = "to save the state";
   await fleet.formRing(givers, { committedStep: step, reason }, signal);
   const state = await states.take(fleet, { givers, step, withOptimizer: true }, signal);
-  const folder = await checkpoints.write(state);
-  await announceCheckpoint(run, folder);
+  const folder = await checkpoints.write(state, checkpoints.draft(), signal);
+  await announceCheckpoint(run, step, folder);
   return folder;
 }
 

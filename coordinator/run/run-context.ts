@@ -16,6 +16,7 @@ import type { Journal } from "./journal.ts";
 import type { LengthTally } from "./length-tally.ts";
 import type { Progress } from "./progress.ts";
 import type { EventSink } from "./run-events.ts";
+import type { Saving } from "./saving.ts";
 import type { Speedometer } from "./speedometer.ts";
 import type { StateRequests } from "./state-requests.ts";
 import type { WeightCheck } from "./weight-check.ts";
@@ -55,6 +56,7 @@ export interface RunContext {
   readonly progress: Progress;
   readonly checkpoints: Checkpoints;
   readonly states: StateRequests;
+  readonly saving: Saving;
   readonly weights: WeightCheck;
   /** Where each worker's last step went, by worker id. */
   readonly timings: Map<string, WorkerTimings>;

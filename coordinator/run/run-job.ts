@@ -44,6 +44,9 @@ export interface RunJobOptions {
   readonly interrupts: Interrupts;
 }
 
+/** Time that saving what is left after a failure may take in all, in milliseconds. */
+const rescueMs = 120_000;
+
 /** How long workers have to leave by themselves, in milliseconds. */
 const leaveMs = 5_000;
 
@@ -85,6 +88,7 @@ async function carryThrough(started: StartedRun): Promise<RunOutcome> {
   } catch (error) {
     const isEarly = finish.aborted && run.progress.step === firstStep;
     if (leave.aborted || isEarly) {
+      await run.saving.abandon();
       run.fleet.finish("interrupted");
       await recordEnd(run, "interrupted", "interrupted");
       return await outcomeOf(run, "interrupted", "interrupted", false);
@@ -115,7 +119,9 @@ async function fail(started: StartedRun, firstStep: number, error: unknown): Pro
   const { context: run, launcher } = started;
   const at = run.clock.now();
   const diverged = error instanceof Diverged;
-  const checkpoint = diverged ? run.checkpoints.last : await rescue(run, firstStep);
+  const patience = AbortSignal.any([run.interrupts.leave, AbortSignal.timeout(rescueMs)]);
+  await run.saving.settleAfterFailure(run, patience);
+  const checkpoint = diverged ? run.checkpoints.last : await rescue(run, firstStep, patience);
   await recordEnd(run, "failed", wordsOf(error));
   run.fleet.finish("the run has failed");
   if (error instanceof NotFinite) throw notFiniteInput(error, checkpoint);

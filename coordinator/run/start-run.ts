@@ -22,7 +22,7 @@ import { Control } from "./control.ts";
 import { enterRing } from "./enter-ring.ts";
 import { Evaluator } from "./evaluation.ts";
 import { Fleet } from "./fleet.ts";
-import type { FleetObserver } from "./fleet-observer.ts";
+import { observerOf } from "./fleet-observer.ts";
 import { gather } from "./gather.ts";
 import { Journal } from "./journal.ts";
 import { LengthTally } from "./length-tally.ts";
@@ -34,6 +34,7 @@ import type { RunContext } from "./run-context.ts";
 import { writeRunFile } from "./run-file.ts";
 import type { RunJobOptions } from "./run-job.ts";
 import { trainingSource } from "./run-source.ts";
+import { Saving } from "./saving.ts";
 import { Speedometer } from "./speedometer.ts";
 import { startServices } from "./start-services.ts";
 import type { Services } from "./start-services.ts";
@@ -181,6 +182,7 @@ function assemble(
       ? null
       : { folder: settings.resumeFromCheckpoint, step: resumed.step },
   );
+  const states = new StateRequests(table);
   return {
     run,
     settings,
@@ -189,7 +191,7 @@ function assemble(
     table,
     plan,
     validation: planned.validation,
-    fleet: new Fleet(roster, observerOf(services, progress, profiler)),
+    fleet: new Fleet(roster, observerOf(services, { progress, profiler, states })),
     control,
     journal,
     events,
@@ -198,7 +200,8 @@ function assemble(
     evaluator: evaluatorOf(planned),
     progress,
     checkpoints,
-    states: new StateRequests(table),
+    states,
+    saving: new Saving(),
     weights: new WeightCheck(),
     profiler,
     preparedOf: new Map(),
@@ -238,27 +241,6 @@ function evaluatorOf({ model, settings }: RunPlan): Evaluator {
     microbatchSize: settings.perDeviceEvalBatchSize,
     groupByLength: settings.groupByLength,
   });
-}
-
-function observerOf(
-  { telemetry, events }: Services,
-  progress: Progress,
-  profiler: Profiler,
-): FleetObserver {
-  return {
-    onProfiled: ({ workerId }, rank, report) => profiler.take(rank, workerId, report),
-    onJoined: ({ workerId, incarnation, ringAddress }) => {
-      telemetry.workerJoined(workerId, Number(incarnation));
-      events.publish(
-        eventOf({ case: "workerJoined", value: { workerId, incarnation, ringAddress } }),
-      );
-    },
-    onLeft: ({ workerId }, reason) => {
-      telemetry.workerLeft(workerId);
-      const step = BigInt(progress.step);
-      events.publish(eventOf({ case: "workerLeft", value: { workerId, reason, step } }));
-    },
-  };
 }
 
 /** Starts the workers and has them prepare; gives those that have. */

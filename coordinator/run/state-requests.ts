@@ -26,6 +26,7 @@ interface Pending extends Asked {
   /** Ids of the givers whose uploads are not over. */
   readonly missing: Set<string>;
   readonly resolve: (state: TrainingState) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /** The requests of one run. */
@@ -40,30 +41,54 @@ export class StateRequests {
 
   /** The state of `step`, from these members. Throws when one is lost meanwhile. */
   async take(fleet: Fleet, asked: Asked, signal: AbortSignal): Promise<TrainingState> {
+    const over = new AbortController();
+    try {
+      const state = this.ask(fleet, asked, AbortSignal.any([signal, over.signal]));
+      return await fleet.while(state, signal);
+    } finally {
+      over.abort(new Error("Nobody waits for the state any more"));
+    }
+  }
+
+  /**
+   * The same while the fleet is at other things: the directives are sent before this returns. Rejects when a giver is gone
+   * before it has given its part, when a part is wrong, or with the signal's reason.
+   */
+  async ask(fleet: Fleet, asked: Asked, signal: AbortSignal): Promise<TrainingState> {
+    signal.throwIfAborted();
     const checkpoint = ++this.#count;
     const { givers, step, withOptimizer } = asked;
-    const arrived = new Promise<TrainingState>((resolve) => {
-      this.#pending.set(checkpoint, {
-        ...asked,
-        assembly: new StateAssembly(this.#table, withOptimizer),
-        missing: new Set(givers.map(({ workerId }) => workerId)),
-        resolve,
-      });
-    });
+    const assembly = new StateAssembly(this.#table, withOptimizer);
+    let abort = (): void => undefined;
     try {
-      for (const [place, giver] of givers.entries()) {
-        const value = create(CheckpointSchema, {
-          checkpoint,
-          step: BigInt(step),
-          withOptimizer,
-          momentsOnly: place > 0,
-        });
-        fleet.send(giver, { case: "checkpoint", value });
-      }
-      return await fleet.while(arrived, signal);
+      return await new Promise<TrainingState>((resolve, reject) => {
+        abort = () => reject(signal.reason as Error);
+        signal.addEventListener("abort", abort);
+        const missing = new Set(givers.map(({ workerId }) => workerId));
+        this.#pending.set(checkpoint, { ...asked, assembly, missing, resolve, reject });
+        for (const [place, giver] of givers.entries()) {
+          const value = create(CheckpointSchema, {
+            checkpoint,
+            step: BigInt(step),
+            withOptimizer,
+            momentsOnly: place > 0,
+          });
+          fleet.send(giver, { case: "checkpoint", value });
+        }
+      });
+    } catch (error) {
+      assembly.free();
+      throw error;
     } finally {
+      signal.removeEventListener("abort", abort);
       this.#pending.delete(checkpoint);
     }
+  }
+
+  /** A worker is gone: what it has not given by now does not come. */
+  gone(workerId: string, reason: string): void {
+    for (const { missing, reject } of this.#pending.values())
+      if (missing.has(workerId)) reject(new Error(`${workerId} is lost: ${reason}`));
   }
 
   /** Takes an upload in; gives the bytes that arrived. Throws for one that nobody asked this member for. */
@@ -71,28 +96,40 @@ export class StateRequests {
     let pending: Pending | undefined;
     let isAbandoned = false;
     let bytes = 0;
-    for await (const { checkpoint, chunk } of requests) {
-      pending ??= this.#pending.get(checkpoint);
-      // Nobody waits for it any more: another giver was lost, and the run goes on without the checkpoint.
-      isAbandoned = pending === undefined && checkpoint > 0n && checkpoint <= this.#count;
-      if (isAbandoned) continue;
-      if (pending?.missing.has(workerId) !== true || chunk === undefined) {
-        throw new CallError(status.FAILED_PRECONDITION, `checkpoint ${checkpoint} is not expected`);
+    try {
+      for await (const { checkpoint, chunk } of requests) {
+        const asked = this.#pending.get(checkpoint);
+        // Nobody waits for it any more: another giver was lost, and the run goes on without the checkpoint.
+        isAbandoned = asked === undefined && checkpoint > 0n && checkpoint <= this.#count;
+        if (isAbandoned) continue;
+        if (asked?.missing.has(workerId) !== true || chunk === undefined) {
+          throw new CallError(
+            status.FAILED_PRECONDITION,
+            `checkpoint ${checkpoint} is not expected`,
+          );
+        }
+        pending = asked;
+        pending.assembly.add(chunk, workerId);
+        bytes += chunk.data.byteLength;
       }
-      pending.assembly.add(chunk, workerId);
-      bytes += chunk.data.byteLength;
+      if (!isAbandoned) finishPart(pending, workerId);
+      return bytes;
+    } catch (error) {
+      pending?.reject(error);
+      throw error;
     }
-    if (isAbandoned) return bytes;
-    if (pending === undefined) {
-      throw new CallError(status.INVALID_ARGUMENT, "an empty state was sent");
-    }
-    pending.missing.delete(workerId);
-    if (pending.missing.size > 0) return bytes;
-    const state = pending.assembly.finish();
-    if (state.step !== pending.step) {
-      throw new RangeError(`Cannot use state of step ${state.step}: ${pending.step} was asked for`);
-    }
-    pending.resolve(state);
-    return bytes;
   }
+}
+
+/** An upload is over: with the last one the state is whole. */
+function finishPart(pending: Pending | undefined, workerId: string): void {
+  if (pending === undefined)
+    throw new CallError(status.INVALID_ARGUMENT, "an empty state was sent");
+  pending.missing.delete(workerId);
+  if (pending.missing.size > 0) return;
+  const state = pending.assembly.finish();
+  if (state.step !== pending.step) {
+    throw new RangeError(`Cannot use state of step ${state.step}: ${pending.step} was asked for`);
+  }
+  pending.resolve(state);
 }

@@ -19,7 +19,7 @@ import { eventOf } from "../nats/cloud-event.ts";
 import { decideStep } from "../server/commit.ts";
 import { Diverged } from "./diverged.ts";
 import { earlyStop } from "./best-model.ts";
-import { atBoundary, checkpointNow, evaluateNow } from "./boundary.ts";
+import { atBoundary, evaluateNow } from "./boundary.ts";
 import type { LoopEnd } from "./boundary.ts";
 import { learningRateOf } from "./learning-rate.ts";
 import { shrunk } from "./loss-scale.ts";
@@ -61,7 +61,7 @@ export async function trainSteps(run: RunContext, signal: AbortSignal): Promise<
     if (due.log || step === plan.totalSteps) progress.log();
     if (isVerified(run, step)) await run.weights.check(run, signal);
     if (due.evaluate) await evaluateNow(run, { counts: true }, signal);
-    if (due.save) await checkpointNow(run, signal);
+    if (due.save) await run.saving.begin(run, signal);
     const reason = due.evaluate ? earlyStop(progress.standing, settings) : null;
     if (reason !== null) return { kind: "stopped", reason };
   }

@@ -102,6 +102,11 @@ export class StateAssembly {
     part.next += chunk.data.byteLength;
   }
 
+  /** Frees the memory of a state that nobody waits for any more. Nothing can be added then. */
+  free(): void {
+    freeVectors([...this.#sections.values()].map(({ values }) => values));
+  }
+
   /** The whole state. Throws when a part of it has not arrived. */
   finish(): TrainingState {
     const parameters = this.#whole(StateSection.PARAMETERS);
