@@ -14,32 +14,38 @@ import {
   type SelfTest,
 } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import { allocateShared } from "./engine/shared-vector.ts";
+import { layOutGather } from "./gather.ts";
 import type { TensorHasher } from "./hashing/tensor-hasher.ts";
 import type { PreparedJob } from "./job.ts";
+import { valuesFormOf } from "./model/collate-values.ts";
 
 const weightRange = 0.1;
 const gradientRange = 0.01;
+const valueRange = 2;
 const learningRate = 1e-3;
 /** Where moments are shared out, so many elements stand for all: none has room for the whole. */
 const sharedElementsMax = 65_536;
 
-/**
- * Runs one step on fixed inputs; what it leaves in the engine is no state to train from, so a state must be loaded after.
- * Null for a family that reads no text.
- */
+type TestedJob = Pick<
+  PreparedJob,
+  | "engine"
+  | "input"
+  | "table"
+  | "phases"
+  | "reductionParts"
+  | "microbatchSize"
+  | "microbatchesPerStep"
+  | "zeroStage"
+>;
+
+/** Runs one step on fixed inputs; what it leaves in the engine is no state to train from, so a state must be loaded after. */
 export async function runSelfTest(
   prepare: Prepare,
-  job: Pick<
-    PreparedJob,
-    "engine" | "input" | "table" | "reductionParts" | "microbatchSize" | "zeroStage"
-  >,
+  job: TestedJob,
   hasher: TensorHasher,
   signal: AbortSignal,
-): Promise<SelfTest | null> {
-  const { engine, input, table, reductionParts } = job;
-  const config = parseJsonObject(prepare.modelConfigJson, "config.json");
-  const family = familyOf(prepare.modelConfigJson);
-  if (family.textLimits(config) === null) return null;
+): Promise<SelfTest> {
+  const { engine, table, reductionParts } = job;
   const parameters = allocateShared(table.stateSize);
   fillFixed(parameters, 1, weightRange);
   const share = wholeShare(Math.min(table.trainableSize, sharedElementsMax));
@@ -48,10 +54,7 @@ export async function runSelfTest(
   await engine.giveBack(start);
   const size = reductionParts.reduce((sum, part) => sum + part, 0);
   const into = allocateShared(size);
-  const samples = fixedSamples(job.microbatchSize, family.labels(config).length);
-  const batch = await input.collate(samples, job.microbatchSize);
-  const at = { step: 1, microbatch: 0, microbatchCount: 1 };
-  await engine.runPhase(0, batch, at, { gathered: {}, into });
+  await runPhases(prepare, job, into);
   const gradient = await hashOf(into, hasher, signal);
   // The update is tested apart from the gradient: with values that are the same everywhere.
   fillFixed(into.subarray(0, size - 1), 2, gradientRange);
@@ -71,6 +74,22 @@ export async function runSelfTest(
   await engine.giveBack(state);
   const [update = 0n] = await hasher.hashTensors(bitsOf(hashes), [2 * hashes.length], signal);
   return create(SelfTestSchema, { gradient, update });
+}
+
+/** Runs all phases over one microbatch; what others would give to a gather is zero, as of microbatches that a batch lacks. */
+async function runPhases(prepare: Prepare, job: TestedJob, into: Float32Array): Promise<void> {
+  const { engine, input, microbatchSize } = job;
+  const batch = await input.collate(fixedSamples(prepare, microbatchSize), microbatchSize);
+  const at = { step: 1, microbatch: 0, microbatchCount: 1 };
+  const gathered: Record<string, Float32Array> = {};
+  for (const [index, { gives }] of job.phases.entries()) {
+    const given = await engine.runPhase(index, batch, at, { gathered, into });
+    for (const { name, size } of layOutGather(gives, job.microbatchesPerStep).fields) {
+      const whole = new Float32Array(size);
+      whole.set(given.gathered?.[name] ?? []);
+      gathered[name] = whole;
+    }
+  }
 }
 
 async function hashOf(
@@ -96,8 +115,32 @@ function fillFixed(values: Float32Array, seed: number, range: number): void {
   }
 }
 
+function fixedSamples(prepare: Prepare, rows: number): SampleRecord[] {
+  const config = parseJsonObject(prepare.modelConfigJson, "config.json");
+  const family = familyOf(prepare.modelConfigJson);
+  return family.textLimits(config) === null
+    ? fixedValues(rows, valuesFormOf(config))
+    : fixedTexts(rows, family.labels(config).length);
+}
+
+/** Values between −1 and 1, others in each row; no labels where there are none. */
+function fixedValues(
+  rows: number,
+  { width, labels }: { readonly width: number; readonly labels: number },
+): SampleRecord[] {
+  return Array.from({ length: rows }, (_, row) => {
+    const values = new Float32Array(width);
+    fillFixed(values, 3 + row, valueRange);
+    return create(SampleRecordSchema, {
+      index: BigInt(row),
+      values: new Uint8Array(values.buffer),
+      ...(labels > 0 ? { label: row % labels } : {}),
+    });
+  });
+}
+
 /** Texts of several lengths, the longest beyond any limit, so that the longest sequence is computed. */
-function fixedSamples(rows: number, labels: number): SampleRecord[] {
+function fixedTexts(rows: number, labels: number): SampleRecord[] {
   return Array.from({ length: rows }, (_, row) =>
     create(SampleRecordSchema, {
       index: BigInt(row),

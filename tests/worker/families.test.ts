@@ -123,8 +123,9 @@ function samplesOf(family: Family, step: number, microbatch: number) {
   return Array.from({ length: isLast ? 1 : microbatchSize }, (_, i) => sampleOf(family, first + i));
 }
 
-/** What a run came to: loss sums and hashes by step, and the final state. */
+/** What a run came to: each worker's test of itself, loss sums and hashes by step, and the final state. */
 interface Outcome {
+  readonly tests: readonly string[];
   readonly losses: readonly number[];
   readonly hashes: readonly string[];
   readonly state: Buffer;
@@ -198,10 +199,15 @@ async function train(family: Family, worldSize: number): Promise<Outcome> {
     threads: 1,
     // Where there is a ring, so that what one worker sums at once goes around in pieces while it is computed.
     gradientBuckets: 3,
+    selfTest: true,
   });
   for (const seat of seats) seat.send({ case: "prepare", value: prepare });
+  const tests: string[] = [];
   for (const seat of seats) {
-    assert.equal((await seat.next("prepared")).tableVersion, table.version);
+    const { tableVersion, selfTest } = await seat.next("prepared");
+    assert.equal(tableVersion, table.version);
+    assert.ok(selfTest !== undefined, "every family is tested");
+    tests.push(`${selfTest.gradient} ${selfTest.update}`);
   }
   const members = seats.map(({ workerId, introduction }) => ({
     workerId,
@@ -234,7 +240,12 @@ async function train(family: Family, worldSize: number): Promise<Outcome> {
   seats.at(-1)!.send({ case: "checkpoint", value: create(CheckpointSchema, checkpoint) });
   await coordinator.uploaded(1);
   await finish(seats);
-  return { losses, hashes, state: Buffer.concat(coordinator.uploads.map((u) => u.chunk!.data)) };
+  return {
+    tests,
+    losses,
+    hashes,
+    state: Buffer.concat(coordinator.uploads.map((u) => u.chunk!.data)),
+  };
 }
 
 async function runStep(seats: readonly ScriptedWorker[], step: number) {
@@ -266,6 +277,8 @@ describe("worker processes", () => {
     it(`train ${family.name} to the same bits on one worker and on three`, async () => {
       const alone = await train(family, 1);
       const three = await train(family, 3);
+      assert.equal(three.tests.length, 3);
+      assert.deepEqual(new Set(three.tests), new Set(alone.tests));
       assert.deepEqual(three.losses, alone.losses);
       assert.deepEqual(three.hashes, alone.hashes);
       assert.ok(three.state.equals(alone.state), "weights, averages and moments");

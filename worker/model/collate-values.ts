@@ -61,13 +61,17 @@ export function collateValues(
 
 /** The collator of a family of values. Throws BadInput for its config. */
 export function createValuesCollator(config: JsonObject): Collator {
-  const form = formOf(config);
+  const form = valuesFormOf(config);
   return {
     collate: (samples, microbatchSize) => collateValues(samples, { ...form, microbatchSize }),
   };
 }
 
-function formOf(config: JsonObject): { readonly width: number; readonly labels: number } {
+/** How many values a record of such a family has, and how many labels there are. Throws BadInput for its config. */
+export function valuesFormOf(config: JsonObject): {
+  readonly width: number;
+  readonly labels: number;
+} {
   const type = config["model_type"];
   if (type === "two-tower") {
     return { width: twoTowerWidth(parseTwoTowerConfig(config)), labels: 0 };
