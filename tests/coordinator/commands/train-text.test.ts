@@ -83,12 +83,12 @@ describe("what is said at the start", () => {
 
   it("prints memory and bytes for a dry run", () => {
     const text = describePlan(plan, 4).join("\n");
-    assert.match(text, /68 MB sent by each of 4 workers a step: 2·K·\(N−1\)\/N$/m);
+    assert.match(text, /at most 68 MB sent by each of 4 workers a step: 2·K·\(N−1\)\/N$/m);
     const sharing = { ...plan, isScattered: true, weightBytesPerStep: 17_000_000 };
     const shared = describePlan(sharing, 4).join("\n");
     assert.match(
       shared,
-      /68 MB sent by each of 4 workers a step: K·\(N−1\)\/N, and 17 MB of weights: 4·P·\(N−1\)\/N$/m,
+      /at most 68 MB sent by each of 4 workers a step: K·\(N−1\)\/N, and 17 MB of weights: 4·P·\(N−1\)\/N$/m,
     );
     assert.match(
       text,
