@@ -2,6 +2,7 @@
  * TensorFlow's settings, which its library reads from the process's environment when it is loaded: they are set before
  * the engine's thread starts. Allocator settings (GLIBC_TUNABLES) count from the start of the process and are the launcher's.
  */
+import { traitsOf, type Device } from "../foundation/device.ts";
 import { gpuVariables } from "../foundation/host/graphics-cards.ts";
 import { sessionConfigVariable } from "../foundation/native/binding-patch.ts";
 
@@ -9,7 +10,7 @@ import { sessionConfigVariable } from "../foundation/native/binding-patch.ts";
 export interface EngineEnvironment {
   /** Threads of a kernel; 0 leaves them to TensorFlow. */
   readonly threads: number;
-  readonly device: "cpu" | "gpu";
+  readonly device: Device;
   /** Place among the workers of this host, from 0: the number of its GPU. */
   readonly localRank: number;
   /** `CUDA_VISIBLE_DEVICES` as the worker was started with it: the GPUs among which its own is chosen. */
@@ -47,7 +48,7 @@ export function sessionConfig(): string {
  * them at a time would have twice as many threads as there are cores (docs/benchmarks.md, 2026-11-29).
  */
 function opsAtATime({ threads, device }: EngineEnvironment): Readonly<Record<string, string>> {
-  if (device === "cpu") return { TF_NUM_INTEROP_THREADS: "1" };
+  if (traitsOf(device).runsOneOpAtATime) return { TF_NUM_INTEROP_THREADS: "1" };
   return threads > 0 ? { TF_NUM_INTEROP_THREADS: String(threads) } : {};
 }
 

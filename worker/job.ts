@@ -1,6 +1,7 @@
 /** A job made ready on this worker: engine and input thread started, programs compiled, tokenizer loaded. */
 import { create } from "@bufbuild/protobuf";
 import { newestConvolutionTable } from "../foundation/convolution-table.ts";
+import { traitsOf, type Device } from "../foundation/device.ts";
 import { wireFormOf, type WireForm } from "../foundation/gradient-wire.ts";
 import { processorFeatures } from "../foundation/host/processor-features.ts";
 import { refuseSlowPrecision } from "../foundation/job/check-precision.ts";
@@ -26,7 +27,7 @@ export interface JobStarters {
   /** Starts the engine's thread. @param threads that TensorFlow may use; 0 leaves it to TensorFlow */
   startEngine(threads: number): Promise<Engine>;
   startInput(settings: InputSettings): Promise<InputThread>;
-  readonly device: "cpu" | "gpu";
+  readonly device: Device;
   /** Folder of recorded programs, or null for none. */
   readonly cacheFolder: string | null;
 }
@@ -136,9 +137,9 @@ interface Closing {
   readonly engine: { close(): Promise<void> };
 }
 
-/** Whether sequences lie without padding: kernels of ours are needed, which only recorded programs on a CPU have. */
+/** Whether sequences lie without padding: kernels of ours are needed, which only recorded programs have, on devices that have any. */
 function isPacked({ eager, packed }: Prepare, { device }: Pick<JobStarters, "device">): boolean {
-  return packed && device === "cpu" && !eager;
+  return packed && traitsOf(device).hasKernels && !eager;
 }
 
 function inputSettingsOf(prepare: Prepare, starters: Pick<JobStarters, "device">): InputSettings {

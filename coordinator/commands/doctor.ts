@@ -2,6 +2,7 @@
 import { mkdir, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { cacheFolder } from "../../foundation/cache/cache-folder.ts";
+import type { Device } from "../../foundation/device.ts";
 import { checkBindingLoads } from "../../foundation/native/binding.ts";
 import { runGuarded, type CommandOptions } from "../../foundation/native/guarded-command.ts";
 import { inspectNativeParts, type PartState } from "../../foundation/native/native-parts.ts";
@@ -10,7 +11,6 @@ import {
   natsServerWheels,
   tensorflowVersion,
   tensorflowWheels,
-  type Device,
 } from "../../foundation/native/pins.ts";
 import {
   currentPlatform,

@@ -2,6 +2,7 @@
 import { availableCores } from "../../foundation/host/available-cores.ts";
 import { BadInput } from "../../foundation/bad-input.ts";
 import { cacheFolder } from "../../foundation/cache/cache-folder.ts";
+import { traitsOf } from "../../foundation/device.ts";
 import { resolveModel, type HubAccess } from "../../foundation/hub/hub.ts";
 import { presentGpus, refuseMissingGpus } from "../../foundation/host/graphics-cards.ts";
 import { processorFeatures } from "../../foundation/host/processor-features.ts";
@@ -116,7 +117,8 @@ export async function startCrew(
   const cores = availableCores();
   const { threadsMatter } = await familyOfFolder(folder);
   // On a GPU, and where it is said how many threads compute, one worker is one place to compute.
-  const sharesCores = device === "cpu" && query.threadsPerWorker === null && !threadsMatter;
+  const sharesCores =
+    traitsOf(device).isSharedByWorkers && query.threadsPerWorker === null && !threadsMatter;
   const workers =
     query.workers ??
     workersFor({

@@ -1,6 +1,6 @@
 /** `coordinator setup`: prepares what a run needs, as a run itself would do when it is missing. */
 import { ensureNativeParts } from "../../foundation/native/native-parts.ts";
-import type { Device } from "../../foundation/native/pins.ts";
+import type { Device } from "../../foundation/device.ts";
 import { currentPlatform, testedPlatforms } from "../../foundation/native/platform.ts";
 import { createProgressSink } from "../../foundation/native/progress.ts";
 import { ensureQuickstart } from "../quickstart/quickstart.ts";

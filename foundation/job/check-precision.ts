@@ -1,5 +1,6 @@
 /** Whether a machine is one that `--bf16` or `--fp16` is for. */
 import { BadInput } from "../bad-input.ts";
+import { traitsOf, type Device } from "../device.ts";
 import { multipliesBfloat16 } from "../host/processor-features.ts";
 import type { PrecisionWish } from "../precision.ts";
 
@@ -8,13 +9,13 @@ import type { PrecisionWish } from "../precision.ts";
  * @param features what the processor can do
  */
 export function refuseSlowPrecision(
-  wish: PrecisionWish & { readonly device: "cpu" | "gpu" },
+  wish: PrecisionWish & { readonly device: Device },
   features: ReadonlySet<string>,
 ): void {
   if (wish.bf16 && wish.fp16) {
     throw new BadInput({ flag: "--fp16", expected: "one of --bf16 and --fp16", found: "both" });
   }
-  if (wish.device === "gpu") return;
+  if (traitsOf(wish.device).isMadeForNarrowFloats) return;
   if (wish.bf16 && !wish.forceBf16 && !multipliesBfloat16(features)) {
     throw new BadInput({
       flag: "--bf16",

@@ -1,5 +1,6 @@
 /** Checks settings against each other: what no single bound can say. */
 import { BadInput } from "../bad-input.ts";
+import { traitsOf } from "../device.ts";
 import { checkSchedule } from "./check-schedule.ts";
 import type { Place } from "./job-layers.ts";
 import type { FlatSettings, SettingKey } from "./settings-schema.ts";
@@ -141,7 +142,7 @@ function checkPrecision({ settings, placeOf }: Checked): void {
 }
 
 function checkZeroStage({ settings, placeOf }: Checked): void {
-  if (settings.zeroStage === 0 || settings.device === "cpu") return;
+  if (settings.zeroStage === 0 || traitsOf(settings.device).hasKernels) return;
   throw new BadInput({
     ...placeOf("zeroStage"),
     expected: "--device cpu with it: the update of a share is a kernel for CPUs",

@@ -1,4 +1,5 @@
 /** Whether a job computes sequences without padding. Pure. */
+import { traitsOf } from "../device.ts";
 import type { JobSettings } from "./settings.ts";
 
 /** What decides it. */
@@ -6,10 +7,10 @@ type Deciding = Pick<JobSettings, "padding" | "bucketLengths" | "device" | "eage
 
 /**
  * Whether sequences lie one behind the other: where nothing else is asked for, several lengths included, and kernels compute it,
- * which a GPU and eager runs lack.
+ * which some devices and eager runs lack.
  */
 export function packsSequences({ padding, bucketLengths, device, eager }: Deciding): boolean {
-  return padding === "none" && bucketLengths.length <= 1 && device === "cpu" && !eager;
+  return padding === "none" && bucketLengths.length <= 1 && traitsOf(device).hasKernels && !eager;
 }
 
 const packedUnit = 16;

@@ -3,6 +3,7 @@
  * `job.yaml` over defaults. Everything that can be said without looking at model or data is checked here.
  */
 import { BadInput } from "../bad-input.ts";
+import { traitsOf } from "../device.ts";
 import { inexactNote, wireForms } from "../gradient-wire.ts";
 import { checkSettings } from "./check-settings.ts";
 import { chosenData } from "./chosen-data.ts";
@@ -130,7 +131,7 @@ function jobSettings(flat: FlatSettings, context: JobContext): JobSettings {
 
 /** Whether each part of an update is to have one owner, as workers may update to other bits. */
 function ownsUpdates({ allowMixedHardware, device }: FlatSettings): boolean {
-  return allowMixedHardware && device === "cpu";
+  return allowMixedHardware && traitsOf(device).hasKernels;
 }
 
 const sharedJobKeys = [

@@ -4,10 +4,8 @@
  * read from the index, but nothing was run with them.
  */
 import { BadInput } from "../bad-input.ts";
+import type { Device } from "../device.ts";
 import type { Platform } from "./platform.ts";
-
-/** Where the computing happens. */
-export type Device = "cpu" | "gpu";
 
 /** One wheel. */
 export interface PinnedWheel {

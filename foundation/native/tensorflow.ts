@@ -3,9 +3,10 @@ import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { installFolder } from "../cache/install-folder.ts";
+import type { Device } from "../device.ts";
 import type { FetchContext } from "./fetch-pinned.ts";
 import { fetchWheel } from "./fetch-wheel.ts";
-import { tensorflowVersion, tensorflowWheels, type Device } from "./pins.ts";
+import { tensorflowVersion, tensorflowWheels } from "./pins.ts";
 import { tensorflowLibraries, type Platform } from "./platform.ts";
 import { unpackWheel } from "./unpack-wheel.ts";
 

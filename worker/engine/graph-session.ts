@@ -1,4 +1,5 @@
 /** One loaded graph: makes tensors, runs programs of it, and deletes every tensor as soon as it has served. */
+import { deviceInUse, traitsOf } from "../../foundation/device.ts";
 import type { TensorFlowBinding, TensorMetadata, TensorValues } from "./binding.ts";
 import { dataTypes } from "./graph-node.ts";
 import { graphNames } from "./graph-names.ts";
@@ -40,7 +41,7 @@ export class GraphSession {
   constructor(binding: TensorFlowBinding, folder: string) {
     this.#binding = binding;
     this.#model = binding.loadSavedModel(folder, "serve");
-    this.#sharesMemory = !binding.isUsingGpuDevice();
+    this.#sharesMemory = traitsOf(deviceInUse(binding)).sharesMemory;
   }
 
   /** Makes a tensor. Values that are aligned are not copied, and must not change while the tensor is used. */

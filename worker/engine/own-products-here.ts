@@ -1,4 +1,5 @@
 /** Whether products on this machine's device are our own kernels'. */
+import { deviceInUse, traitsOf } from "../../foundation/device.ts";
 import { processorFeatures } from "../../foundation/host/processor-features.ts";
 import type { Precision } from "../../foundation/precision.ts";
 import type { TensorFlowBinding } from "./binding.ts";
@@ -9,5 +10,6 @@ export function ownProductsHere(
   precision: Precision,
   binding: Pick<TensorFlowBinding, "isUsingGpuDevice">,
 ): OwnPrecision | null {
-  return binding.isUsingGpuDevice() ? null : ownProductsFor(precision, processorFeatures());
+  const { hasKernels } = traitsOf(deviceInUse(binding));
+  return hasKernels ? ownProductsFor(precision, processorFeatures()) : null;
 }

@@ -1,4 +1,5 @@
 /** Which programs a job needs, recorded from its model; and what can be kept of them on disk. */
+import { deviceInUse, traitsOf } from "../../foundation/device.ts";
 import type { ParameterTable } from "../../foundation/parameters/table.ts";
 import { isOpen } from "../model/input-shape.ts";
 import type { Model } from "../model/model.ts";
@@ -75,7 +76,7 @@ export function recordProgramSet(
   options: RecordOptions,
 ): ProgramSet {
   const sources = programSources(model, table, options);
-  const kernels = !backend.recorder.real.isUsingGpuDevice();
+  const kernels = traitsOf(deviceInUse(backend.recorder.real)).hasKernels;
   refuseOpenBlocks(sources, kernels);
   const recordings = recordPrograms(backend, table, sources);
   const programs = [...sources].flatMap(([key, { inputs, gives }]): RecordedProgram[] => {
