@@ -20,10 +20,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { withProcessLock } from "../../foundation/cache/process-lock.ts";
-import { processorFeatures } from "../../foundation/host/processor-features.ts";
+import { deviceInUse } from "../../foundation/device.ts";
 import { anyLength } from "../model/input-shape.ts";
+import type { TensorFlowBinding } from "./binding.ts";
 import type { PrepareOptions } from "./engine.ts";
-import { ownProductsFor } from "./passes/own-products.ts";
+import { ownProductsHere } from "./own-products-here.ts";
 import type { ProgramIndex } from "./program-index.ts";
 import type { ProgramSet } from "./program-set.ts";
 
@@ -78,11 +79,17 @@ function sourcesHash(): string {
   return hash.digest("hex");
 }
 
+/** What is asked of the binding: what computes, and its version. */
+type Computing = Pick<TensorFlowBinding, "TF_Version" | "isUsingGpuDevice">;
+
 /** Key of a set of programs: everything that decides it. */
-export function programKey(options: PrepareOptions, tensorflowVersion: string): string {
+export function programKey(options: PrepareOptions, binding: Computing): string {
   const { cacheFolder: _where, seed: _fed, ...deciding } = options;
-  const products = ownProductsFor(options.precision, processorFeatures());
-  const text = JSON.stringify({ deciding, tensorflowVersion, products, sources: sourcesHash() });
+  const products = ownProductsHere(options.precision, binding);
+  const { TF_Version: tensorflowVersion } = binding;
+  const device = deviceInUse(binding);
+  const sources = sourcesHash();
+  const text = JSON.stringify({ deciding, tensorflowVersion, device, products, sources });
   return sha256(Buffer.from(text)).slice(0, 32);
 }
 
@@ -146,7 +153,7 @@ export function removeOldPrograms(cacheFolder: string): void {
  */
 export async function withPrograms<Result>(
   options: PrepareOptions,
-  tensorflowVersion: string,
+  binding: Computing,
   record: (folder: string) => Promise<void>,
   use: (folder: string, index: ProgramIndex, fromCache: boolean) => Result,
 ): Promise<Result> {
@@ -166,7 +173,7 @@ export async function withPrograms<Result>(
       await rm(parent, { recursive: true, force: true });
     }
   }
-  const key = programKey(options, tensorflowVersion);
+  const key = programKey(options, binding);
   const folder = programFolder(cacheFolder, key);
   const stored = readStoredIndex(folder);
   if (stored !== null) return use(folder, stored, true);

@@ -124,7 +124,7 @@ export class TfjsEngine implements Engine {
     const { training, zeroStage = 0 } = options;
     return await withPrograms(
       options,
-      this.#binding.TF_Version,
+      this.#binding,
       (folder) => this.#record(options, folder),
       (folder, index, fromCache) => {
         const { phases, rowTensors } = index;

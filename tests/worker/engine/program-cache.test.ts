@@ -89,8 +89,13 @@ describe("the programs' cache", () => {
   });
 
   it("is keyed by everything that decides the programs, and by nothing else", () => {
+    const onCpu = { TF_Version: "2.21.0", isUsingGpuDevice: () => false };
+    const others = [
+      { ...onCpu, TF_Version: "2.22.0" },
+      { ...onCpu, isUsingGpuDevice: () => true },
+    ];
     const key = (changes: Partial<PrepareOptions>): string =>
-      programKey({ ...job, ...changes }, "2.21.0");
+      programKey({ ...job, ...changes }, onCpu);
     assert.equal(key({ seed: 8n, cacheFolder: "/elsewhere" }), key({}));
     const frozen = jobOf({ family: "two-tower", config, specs, frozen: new Set([specs[0]!.name]) });
     const changes: Partial<PrepareOptions>[] = [
@@ -110,7 +115,7 @@ describe("the programs' cache", () => {
       { gradientCheckpointing: true },
       { training: false },
     ];
-    const keys = [key({}), programKey(job, "2.22.0"), ...changes.map(key)];
+    const keys = [key({}), ...others.map((other) => programKey(job, other)), ...changes.map(key)];
     assert.equal(new Set(keys).size, keys.length);
   });
 
