@@ -15,7 +15,7 @@ import { openSharedReader, type SharedReader } from "./shared-memory.ts";
 import { Signpost } from "./signpost.ts";
 
 /** Messages that wait to be taken before the stream is paused; the HTTP/2 window bounds what is behind it. */
-const waitingMax = 4;
+export const waitingMax = 4;
 /** Longest message: a chunk and the fields beside its payload. */
 const messageBytesMax = ringChunkBytes + 1024;
 

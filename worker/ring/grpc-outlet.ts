@@ -12,7 +12,7 @@ import { Signpost } from "./signpost.ts";
 const besideBytesMin = 16 * 1024;
 
 /** Messages on their way to the connection before `send` waits: the next one lies ready when one has left. */
-const leavingMax = 4;
+export const leavingMax = 4;
 
 /** How payloads may travel but in the stream itself. */
 interface Ways {

@@ -3,7 +3,7 @@ import { ChunkQueue } from "./chunk-queue.ts";
 import { LinkBroken, type Chunk, type Landing, type Link } from "./link.ts";
 
 /** Chunks in flight between two neighbours before `send` waits. */
-const inFlightMax = 4;
+export const inFlightMax = 4;
 
 /** Makes a ring of `count` links; link r is rank r's. */
 export function createMemoryRing(count: number): readonly Link[] {

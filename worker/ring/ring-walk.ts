@@ -104,7 +104,8 @@ export async function sendWhile(
 ): Promise<void> {
   const { collective, link } = place;
   // What is to be sent waits here by reference, never by copy: who receives must not wait for who sends, or a ring of full
-  // windows would wait for itself. What waits is not overwritten before: its place changes only after it has gone round.
+  // windows would wait for itself. What waits is not overwritten before: its place changes only after it has gone round. So each
+  // place of the vector waits once at most, and all that waits is no more than the vector has bytes.
   const outgoing = new ChunkQueue<Chunk>(Number.POSITIVE_INFINITY);
   const sendAll = async (): Promise<void> => {
     for (let sent = 0; sent < bytes;) {
