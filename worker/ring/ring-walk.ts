@@ -129,6 +129,18 @@ export async function sendWhile(
 /**
  * Walks the hops of a collective: sends the own part, takes in every chunk that arrives and passes it on unless that was
  * the last hop. Advances the collective's number. Rejects with LinkBroken, or with the signal's reason.
+ *
+ *   rank 0 ──► rank 1 ──► rank 2 ──► rank 3 ──► rank 0
+ *
+ * At hop h rank r sends segment r − h and receives segment r − h − 1, modulo N. An all-reduce of four ranks receives (+ adds, = overwrites):
+ *
+ *   hop       0    1    2    3    4    5
+ *   rank 0   +3   +2   +1   =0   =3   =2
+ *   rank 1   +0   +3   +2   =1   =0   =3
+ *   rank 2   +1   +0   +3   =2   =1   =0
+ *   rank 3   +2   +1   +0   =3   =2   =1
+ *
+ * Its cost: 2 (N − 1) hops; of K bytes each rank sends 2 K (N − 1) / N.
  */
 export async function walkRing(place: Place, walk: Walk, signal: AbortSignal): Promise<void> {
   let toReceive = 0;
