@@ -166,6 +166,18 @@ describe("a checkpoint", () => {
     });
   }
 
+  it("ends the run when it cannot be written, as soon as that is known", async () => {
+    const { run, output } = await startHeld("full", "full-checkpoint-16");
+    assert.equal(await run.ended, 1, run.text());
+    assert.match(run.text(), /no place on the disk/u);
+    const step = Math.max(...(await lossesOf(output)).keys());
+    assert.ok(step >= 16 && step <= 24, "the next one is not begun");
+    const names = (await readdir(output)).filter((name) => name.includes("checkpoint"));
+    // The last step is saved as after any failure; it may be the same that has found no place.
+    const saved = names.toSorted().filter((name) => name !== "checkpoint-8");
+    assert.deepEqual(saved, step === 16 ? [] : [`checkpoint-${step}`]);
+  });
+
   it("is waited for by an interrupt, which saves the last step then", async () => {
     const { run, output, open } = await startHeld("interrupted", "checkpoint-8");
     await run.until("step 10/");

@@ -1,6 +1,6 @@
 // Loaded into every process of a run (NODE_OPTIONS=--import): holds up what goes on beside the steps while a file of
 // RINGMASTER_TEST_GATES is there. `checkpoint-8` holds that folder from taking its place; `upload-0-2` the second state that
-// the worker of place 0 gives. What is held has nothing else changed.
+// the worker of place 0 gives. What is held has nothing else changed, but that `full-checkpoint-8` finds no place at all.
 import { existsSync, promises } from "node:fs";
 import { createRequire, syncBuiltinESMExports } from "node:module";
 import { basename, join } from "node:path";
@@ -18,6 +18,7 @@ function holdFolders() {
   const { rename } = promises;
   promises.rename = async (from, to) => {
     await opened(basename(to));
+    if (existsSync(join(gates, `full-${basename(to)}`))) throw new Error("no place on the disk");
     await rename(from, to);
   };
   syncBuiltinESMExports();
