@@ -17,13 +17,14 @@ export class Saving {
   #failure: { readonly error: unknown } | null = null;
 
   /**
-   * Begins the checkpoint of the last committed step, unless it is there, once the one before is whole. What the workers are sent
+   * Begins the checkpoint of the last committed step, unless it is there or under way, once the one before is whole. What the workers are sent
    * afterwards changes nothing in it. Throws Diverged, WorkerLost, or what the one before failed of.
    */
   async begin(run: RunContext, signal: AbortSignal): Promise<void> {
-    await this.settle(run, signal);
     const { checkpoints, fleet, progress, view } = run;
     const { step } = progress;
+    if (this.#making?.step === step) return;
+    await this.settle(run, signal);
     if (checkpoints.has(step)) return;
     view.doing(`writing the checkpoint of step ${step}`);
     // A state that not all workers share is none to go on from.
