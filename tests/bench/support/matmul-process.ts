@@ -1,10 +1,13 @@
-/** Measures TensorFlow's matrix products through our binding; a process of its own, with the workers' settings. */
+/** Measures matrix products through our binding, TensorFlow's and our own kernels'; a process of its own, with the workers' settings. */
 import * as tf from "@tensorflow/tfjs";
 import { z } from "zod";
+import { productKernels } from "../../../worker/engine/passes/own-products.ts";
 import { startBackend } from "../../../worker/engine/tensorflow-backend.ts";
 
 const commandSchema = z.object({
   bindingFile: z.string(),
+  /** TensorFlow's op, or a kernel of ours. */
+  op: z.enum(["MatMul", ...Object.values(productKernels)]),
   calls: z.number(),
   products: z.array(
     z.object({
@@ -31,12 +34,13 @@ function measure(command: Command, product: Command["products"][number]): number
   ];
   operands.set(key, [a, b]);
   const { TF_ATTR_BOOL, TF_ATTR_TYPE, TF_FLOAT } = backend.recorder.real;
+  const isOwn = command.op !== "MatMul";
   const attributes = [
-    { name: "transpose_a", type: TF_ATTR_BOOL, value: transposeA },
-    { name: "transpose_b", type: TF_ATTR_BOOL, value: transposeB },
-    { name: "T", type: TF_ATTR_TYPE, value: TF_FLOAT },
+    { name: isOwn ? "adj_x" : "transpose_a", type: TF_ATTR_BOOL, value: transposeA },
+    { name: isOwn ? "adj_y" : "transpose_b", type: TF_ATTR_BOOL, value: transposeB },
+    ...(isOwn ? [] : [{ name: "T", type: TF_ATTR_TYPE, value: TF_FLOAT }]),
   ];
-  const once = (): void => backend.execute("MatMul", attributes, [a, b]).dispose();
+  const once = (): void => backend.execute(command.op, attributes, [a, b]).dispose();
   once();
   const start = performance.now();
   for (let call = 0; call < command.calls; call++) once();

@@ -1,5 +1,7 @@
-/** The best matrix product rate of this machine on a model's own shapes, of PyTorch and of TensorFlow. */
+/** The best matrix product rate of this machine on a model's own shapes, of PyTorch, of TensorFlow and of our own kernels. */
 import { z } from "zod";
+import { processorFeatures } from "../../../foundation/host/processor-features.ts";
+import { ownProductsFor, productKernels } from "../../../worker/engine/passes/own-products.ts";
 import { productFlops, type Product } from "./floor.ts";
 import { ensureBinding, ForkedEngine } from "./forked.ts";
 import { startPeerRanks, type PeerRanks } from "./peer-ranks.ts";
@@ -7,7 +9,7 @@ import { startPeerRanks, type PeerRanks } from "./peer-ranks.ts";
 /** A rate and where it was reached. */
 export interface BestRate {
   readonly gflops: number;
-  /** `TensorFlow` or `PyTorch`, and the product. */
+  /** `TensorFlow`, `PyTorch` or our kernel, and the product. */
   readonly where: string;
 }
 
@@ -55,12 +57,20 @@ export class MatmulRates {
     return new MatmulRates({ products, precision, ours, peer, bindingFile });
   }
 
-  /** Times every product once in each library. TensorFlow's eager ops know no bf16: PyTorch's oneDNN stands for both. */
+  /**
+   * Times every product once in each library and in the kernel that our steps run. TensorFlow's eager ops know no bf16: PyTorch's
+   * oneDNN stands for both.
+   */
   async round(): Promise<void> {
     const command = { calls: this.#calls, products: this.#products, precision: this.#precision };
-    if (this.#precision === "fp32") {
-      const answer = await this.#ours.ask({ ...command, bindingFile: this.#bindingFile });
-      this.#take("TensorFlow", msSchema.parse(answer).ms);
+    const own = ownProductsFor(this.#precision, processorFeatures());
+    const ops = [
+      ...(this.#precision === "fp32" ? (["MatMul"] as const) : []),
+      ...(own === null ? [] : [productKernels[own]]),
+    ];
+    for (const op of ops) {
+      const answer = await this.#ours.ask({ ...command, op, bindingFile: this.#bindingFile });
+      this.#take(op === "MatMul" ? "TensorFlow" : op, msSchema.parse(answer).ms);
     }
     if (this.#peer !== null) {
       this.#take("PyTorch", (await this.#peer.ask(command, msSchema)).ms);
