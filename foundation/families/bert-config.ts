@@ -50,6 +50,8 @@ export interface BertConfig {
   readonly labels: readonly string[];
   /** As stated, or implied: one label is a regression, as in transformers. */
   readonly problemType: ProblemType;
+  /** Whether all rows of the last layer are computed, though one a sequence is read: for measuring what leaving them out gains. */
+  readonly lastLayerWhole: boolean;
 }
 
 const size = z
@@ -92,6 +94,8 @@ const schema = z.object({
   problem_type: z
     .enum(["single_label_classification", "multi_label_classification", "regression"])
     .nullish(),
+  // Not transformers': benches write it.
+  ringmaster_last_layer_whole: z.boolean().default(false),
 });
 
 /**
@@ -133,6 +137,7 @@ export function parseBertConfig(config: unknown, file = "config.json"): BertConf
     labels,
     problemType:
       fields.problem_type ?? (labels.length === 1 ? "regression" : "single_label_classification"),
+    lastLayerWhole: fields.ringmaster_last_layer_whole,
   };
 }
 

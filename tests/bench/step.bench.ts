@@ -2,34 +2,34 @@
  * `npm run bench:step [-- --models minilm,bert-base --dropout 0.1,0 --precision fp32,bf16 --rounds 7 --steps 4 --warm-up 40]`: a
  * full training step (forward, backward, clipping, AdamW) of 8 × 128 tokens, one worker on all cores, beside PyTorch eager and
  * torch.compile, and the floor that this machine's best matrix product rate sets. Ours is the real program, paused while
- * others are measured. `--short`: a tiny model, to try the harness; `--no-peer`: our side only.
+ * others are measured; it runs a second time with its last layer computed whole, to show what leaving rows out gives. `--short`: a tiny model, to try the harness; `--no-peer`: our side only.
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { readBenchFlags, runBench } from "./support/bench-flags.ts";
 import { coordinatorKnows } from "./support/coordinator.ts";
-import { modelProducts, stepFlops } from "./support/floor.ts";
+import { modelProducts } from "./support/floor.ts";
 import { writeFullRows } from "./support/full-rows.ts";
 import { benchFolder } from "./support/leftovers.ts";
 import { MatmulRates } from "./support/matmul-rates.ts";
 import { allocatorVariables, type Allocator } from "./support/peer-way.ts";
 import { startPausedRun } from "./support/paused-run.ts";
-import { bertShapes, shapeNames, writeRandomBert } from "./support/random-bert.ts";
+import { bertShapes, lastLayerWhole, shapeNames, writeRandomBert } from "./support/random-bert.ts";
 import { printReport, tellProgress } from "./support/report.ts";
-import { formatSpread, howRatios, median, ratioOfMedians, spreadOf } from "./support/statistics.ts";
+import { howRatios, median } from "./support/statistics.ts";
+import {
+  evaluate,
+  stepTable,
+  type ChosenPeer,
+  type StepCell,
+  type StepResult,
+} from "./support/step-report.ts";
 import { stepArguments } from "./support/step-arguments.ts";
 import { TrainPeer, type PeerMode, type PeerVersions } from "./support/train-peer.ts";
 import { warmUpSteps } from "./support/warm-up.ts";
 
 const rows = 8;
 const tuningSteps = 3;
-
-/** One line of the table. */
-interface Cell {
-  readonly model: string;
-  readonly dropout: number;
-  readonly precision: "fp32" | "bf16";
-}
 
 interface Sizing {
   readonly folder: string;
@@ -39,13 +39,6 @@ interface Sizing {
   readonly warmUp: number;
   readonly modes: readonly PeerMode[];
   readonly allocators: readonly Allocator[];
-}
-
-/** A way of running the peer, chosen before the rounds: which allocator settings, how many threads. */
-interface ChosenPeer {
-  readonly mode: PeerMode;
-  readonly peer: TrainPeer;
-  readonly allocator: Allocator;
 }
 
 /** Starts the peer with its own and with our allocator settings, and keeps the faster one for each mode. */
@@ -83,16 +76,20 @@ async function choosePeers(
 }
 
 /** Measures one line: ours, each way of the peer and the matrix products in turn, round after round. */
-async function measure(cell: Cell, sizing: Sizing) {
+async function measure(cell: StepCell, sizing: Sizing) {
   const shape = bertShapes[cell.model]!;
   const { folder, tokens, rounds, steps, warmUp, modes } = sizing;
   const modelFolder = join(folder, `${cell.model}-${cell.dropout}`);
   rmSync(modelFolder, { recursive: true, force: true });
   await writeRandomBert(modelFolder, shape, cell.dropout);
+  const wholeFolder = `${modelFolder}-whole`;
+  rmSync(wholeFolder, { recursive: true, force: true });
+  await writeRandomBert(wholeFolder, shape, cell.dropout, lastLayerWhole);
   writeFullRows(join(folder, "train.jsonl"), shape, tokens);
   const products = modelProducts(shape, { rows, tokens });
   const open: { close(): Promise<void> }[] = [];
   const ours: number[] = [];
+  const oursWhole: number[] = [];
   const peerMs = new Map<PeerMode, number[]>(modes.map((mode) => [mode, []]));
   try {
     const rates = await MatmulRates.start(products, cell.precision, modes.length > 0);
@@ -101,14 +98,17 @@ async function measure(cell: Cell, sizing: Sizing) {
     open.push(...new Set(peers.map(({ peer }) => peer)));
     const trainFile = join(folder, "train.jsonl");
     const job = { modelFolder, trainFile, rows, tokens, workers: 1, precision: cell.precision };
-    const args = stepArguments(job);
-    const run = await startPausedRun(args, join(folder, "run"), warmUp);
+    const run = await startPausedRun(stepArguments(job), join(folder, "run"), warmUp);
     open.push(run);
+    const wholeArgs = stepArguments({ ...job, modelFolder: wholeFolder });
+    const wholeRun = await startPausedRun(wholeArgs, join(folder, "run-whole"), warmUp);
+    open.push(wholeRun);
     for (const { mode, peer } of peers) await peer.steps(mode, warmUp);
     for (let round = 0; round < rounds; round++) {
       await rates.round();
       const sides = [
         async () => void ours.push(median(await run.steps(steps))),
+        async () => void oursWhole.push(median(await wholeRun.steps(steps))),
         ...peers.map(
           ({ mode, peer }) =>
             async () =>
@@ -117,114 +117,24 @@ async function measure(cell: Cell, sizing: Sizing) {
       ];
       // Whoever follows the matrix products takes turns.
       for (let i = 0; i < sides.length; i++) await sides[(round + i) % sides.length]?.();
-      const last = [ours, ...peerMs.values()].map((all) => all.at(-1)?.toFixed(0) ?? "–");
+      const last = [ours, oursWhole, ...peerMs.values()].map(
+        (all) => all.at(-1)?.toFixed(0) ?? "–",
+      );
       tellProgress(
         `${Object.values(cell).join(" ")}, round ${round + 1} of ${rounds}: ${last.join(" beside ")} ms`,
       );
     }
     return {
       versions: peers[0]?.peer.versions ?? null,
-      result: evaluate(cell, tokens, { ours, peerMs, peers, best: rates.best }),
+      result: evaluate(
+        cell,
+        { rows, tokens },
+        { ours, oursWhole, peerMs, peers, best: rates.best },
+      ),
     };
   } finally {
     await Promise.all(open.map((one) => one.close()));
   }
-}
-
-function evaluate(
-  cell: Cell,
-  tokens: number,
-  measured: {
-    readonly ours: readonly number[];
-    readonly peerMs: ReadonlyMap<PeerMode, readonly number[]>;
-    readonly peers: readonly ChosenPeer[];
-    readonly best: { readonly gflops: number; readonly where: string };
-  },
-) {
-  const { ours, peerMs, peers, best } = measured;
-  const batch = { rows, tokens };
-  const shape = bertShapes[cell.model]!;
-  const floorOf = (last: Parameters<typeof stepFlops>[2]): number =>
-    stepFlops(shape, batch, last) / best.gflops / 1e6;
-  const floorMs = {
-    firstRow: floorOf("first-row"),
-    firstRowKeysValues: floorOf("first-row-keys-values"),
-    wholeLastLayer: floorOf("whole"),
-  };
-  const peer = [...peerMs].map(([mode, ms]) => {
-    const chosen = peers.find((one) => one.mode === mode);
-    return {
-      mode,
-      allocator: chosen?.allocator ?? "default",
-      threads: chosen?.peer.threads ?? 0,
-      ms: spreadOf(ms),
-    };
-  });
-  const better = peer.reduce<(typeof peer)[number] | null>(
-    (least, one) => (least === null || one.ms.median < least.ms.median ? one : least),
-    null,
-  );
-  const betterMs = better === null ? [] : (peerMs.get(better.mode) ?? []);
-  return {
-    ...cell,
-    ours: spreadOf(ours),
-    peer,
-    ...(better === null
-      ? {}
-      : {
-          betterPeer: better.mode,
-          ratio: ratioOfMedians(betterMs, ours),
-        }),
-    matmul: best,
-    floorMs,
-    shareOfFloor: spreadOf(ours.map((ms) => floorMs.firstRow / ms)),
-    shareWithKeysValues: floorMs.firstRowKeysValues / median(ours),
-    shareWithWholeLastLayer: floorMs.wholeLastLayer / median(ours),
-  };
-}
-
-type Result = ReturnType<typeof evaluate>;
-
-function tableOf(results: readonly Result[]): readonly (readonly string[])[] {
-  const percent = (value: number): string => `${(100 * value).toFixed(0)} %`;
-  const peerText = (result: Result, mode: PeerMode): string => {
-    const one = result.peer.find((candidate) => candidate.mode === mode);
-    return one === undefined ? "–" : formatSpread(one.ms, 0);
-  };
-  return [
-    [
-      "model",
-      "dropout",
-      "precision",
-      "Ringmaster, ms",
-      "eager, ms",
-      "torch.compile, ms",
-      "PyTorch ÷ ours",
-      "matmul, GFLOP/s",
-      "floor, ms",
-      "share of the floor",
-      "(keys and values whole)",
-      "(last layer whole)",
-    ],
-    ...results.map((r) => [
-      r.model,
-      String(r.dropout),
-      r.precision,
-      formatSpread(r.ours, 0),
-      peerText(r, "eager"),
-      peerText(r, "compile"),
-      r.ratio === undefined ? "–" : formatSpread(r.ratio, 2),
-      ...(r.matmul.gflops === 0
-        ? ["–", "–", "–", "–", "–"]
-        : [
-            r.matmul.gflops.toFixed(0),
-            r.floorMs.firstRow.toFixed(0),
-            percent(r.shareOfFloor.median),
-            percent(r.shareWithKeysValues),
-            percent(r.shareWithWholeLastLayer),
-          ]),
-    ]),
-  ];
 }
 
 async function main(): Promise<void> {
@@ -256,7 +166,7 @@ async function main(): Promise<void> {
   const warmUp = warmUpSteps(flags);
   const allocators: readonly Allocator[] = flags.short ? ["default"] : ["default", "ours"];
   const sizing = { folder, tokens, rounds, steps, warmUp, modes, allocators };
-  const results: Result[] = [];
+  const results: StepResult[] = [];
   let versions: PeerVersions | null = null;
   try {
     for (const model of models) {
@@ -273,7 +183,7 @@ async function main(): Promise<void> {
     rmSync(folder, { recursive: true, force: true });
   }
   const title = `training step, ${rows} × ${tokens}, 1 worker on all cores, ${rounds} rounds in turn of ${steps} steps after ${warmUp}: ${howRatios}`;
-  const table = { title, rows: tableOf(results) };
+  const table = { title, rows: stepTable(results) };
   printReport("step", [table], { versions, rounds, steps, warmUp, results });
 }
 

@@ -1,6 +1,6 @@
 /**
  * The forward pass of BertForSequenceClassification, tokens to logits. Dropout sits where transformers has it; gradients
- * come from the tape and from the blocks' own. The last layer is computed for the [CLS] row only.
+ * come from the tape and from the blocks' own. The last layer is computed for the [CLS] row only, unless the config wants it whole.
  */
 import * as tf from "@tensorflow/tfjs";
 import type { BertConfig } from "../../foundation/families/bert-config.ts";
@@ -40,7 +40,7 @@ class BertNetwork {
       rows = this.#context.segment(() => this.#layer(layer, input));
     }
     // No segment: its gradient follows at once.
-    const first = this.#firstRowLayer(layerCount - 1, rows);
+    const first = this.#lastLayer(layerCount - 1, rows);
     const pooled = tf.tanh(dense(first, this.#weights("bert.pooler.dense")));
     const dropped = dropOut(this.#context, pooled, { site: "classifier", rate: classifierDropout });
     return dense(dropped, this.#weights("classifier"));
@@ -72,6 +72,12 @@ class BertNetwork {
     const bias = tf.concat(parts.map((part) => part.bias));
     const attended = this.#tokens.attend(projected, bias, this.#attentionDropout(self));
     return this.#afterAttention(name, attended, rows);
+  }
+
+  /** First row of each sequence behind the last layer. */
+  #lastLayer(index: number, rows: tf.Tensor2D): tf.Tensor2D {
+    if (!this.#config.lastLayerWhole) return this.#firstRowLayer(index, rows);
+    return this.#tokens.firstRows(this.#layer(index, rows));
   }
 
   #firstRowLayer(index: number, rows: tf.Tensor2D): tf.Tensor2D {

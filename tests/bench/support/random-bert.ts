@@ -72,11 +72,18 @@ function randomValues(length: number): Float32Array {
   return values;
 }
 
-/** Writes a model of a shape into a new folder, with the same dropout everywhere. */
+/** A config's fields that let our side compute the last layer whole, for a row that shows what leaving it out gains. */
+export const lastLayerWhole = { ringmaster_last_layer_whole: true } as const;
+
+/**
+ * Writes a model of a shape into a new folder, with the same dropout everywhere.
+ * @param more fields of its config
+ */
 export async function writeRandomBert(
   folder: string,
   shape: BertShape,
   dropout: number,
+  more: Readonly<Record<string, unknown>> = {},
 ): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const configJson = JSON.stringify({
@@ -93,6 +100,7 @@ export async function writeRandomBert(
     attention_probs_dropout_prob: dropout,
     id2label: { 0: "a", 1: "b" },
     label2id: { a: 0, b: 1 },
+    ...more,
   });
   const specs = familyOf(configJson).tensors(parseJsonObject(configJson, "config.json"));
   const { stateSize, entries } = layOutTable(specs);

@@ -23,6 +23,7 @@ describe("parseBertConfig()", () => {
       padTokenId: 0,
       labels: ["LABEL_0", "LABEL_1"],
       problemType: "single_label_classification",
+      lastLayerWhole: false,
     });
   });
 
