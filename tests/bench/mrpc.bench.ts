@@ -4,7 +4,8 @@
  * same settings, means over the seeds. FOLDER holds msr_paraphrase_{train,test}.txt.
  * Each result is appended to `--results` as it comes, and found there by the next run: ours for the same commit, the
  * Trainer's for any. `--peer-results` names a file of the Trainer's lines from an earlier run.
- * `--bf16` lets our side multiply in bfloat16, for a look at what that costs in accuracy.
+ * `--bf16` lets our side multiply in bfloat16, and `--gradient-wire` sends its gradients in another format than int32, for a look at
+ * what that costs in accuracy.
  * `--short`: a tiny model and a part of the data, to try the harness; `--no-peer`: our side only.
  */
 import { rmSync } from "node:fs";
@@ -22,6 +23,7 @@ import { readStored, sourceVersion, store } from "./support/result-store.ts";
 import { spreadOf } from "./support/statistics.ts";
 
 const shortParts = 100;
+const defaultWire = "int32";
 
 const evaluationSchema = z.object({ epoch: z.number(), accuracy: z.number(), f1: z.number() });
 const peerSchema = z.object({
@@ -35,6 +37,7 @@ const ourSchema = z.object({
   evaluations: z.array(evaluationSchema),
   commit: z.string(),
   bf16: z.boolean().default(false),
+  wire: z.string().default(defaultWire),
 });
 const eventSchema = z.object({ epoch: z.number(), metrics: z.record(z.string(), z.number()) });
 
@@ -42,6 +45,7 @@ type Evaluation = z.infer<typeof evaluationSchema>;
 
 interface Job extends MrpcFiles {
   readonly bf16: boolean;
+  readonly wire: string;
   readonly model: string;
   readonly epochs: number;
   readonly maxLength: number;
@@ -66,6 +70,7 @@ async function oursOnce(job: Job, seed: number): Promise<Evaluation[]> {
     ["--max-length", String(job.maxLength)],
     ["--seed", String(seed)],
     ["--save-strategy", "no"],
+    ["--gradient-wire", job.wire],
     job.bf16 ? ["--bf16"] : [],
   ];
   try {
@@ -97,9 +102,13 @@ function meansOf(runs: readonly (readonly Evaluation[])[], epoch: number) {
   };
 }
 
-async function shortJob(files: MrpcFiles, folder: string, bf16: boolean): Promise<Job> {
+async function shortJob(
+  files: MrpcFiles,
+  folder: string,
+  how: Pick<Job, "bf16" | "wire">,
+): Promise<Job> {
   const job = {
-    bf16,
+    ...how,
     model: join(folder, "tiny"),
     train: join(folder, "train.tsv"),
     test: join(folder, "test.tsv"),
@@ -119,6 +128,7 @@ async function main(): Promise<void> {
     results: "",
     "peer-results": "",
     bf16: false,
+    "gradient-wire": defaultWire,
     short: false,
     "no-peer": false,
   });
@@ -128,16 +138,20 @@ async function main(): Promise<void> {
   const ours: (readonly Evaluation[])[] = [];
   const theirs: (readonly Evaluation[])[] = [];
   const versions = { ours: commit, torch: "", transformers: "" };
+  const how = { bf16: flags.bf16, wire: flags["gradient-wire"] };
   const seeds = flags.seeds.map(Number);
   let epochs = 3;
   try {
     const job = flags.short
-      ? await shortJob(files, folder, flags.bf16)
-      : { ...files, bf16: flags.bf16, model: await ensureMiniLm(), epochs, maxLength: 128 };
+      ? await shortJob(files, folder, how)
+      : { ...files, ...how, model: await ensureMiniLm(), epochs, maxLength: 128 };
     epochs = job.epochs;
     const storedOurs = readStored(flags.results, ourSchema).filter(
       (one) =>
-        one.commit === commit && one.bf16 === flags.bf16 && one.evaluations.length === epochs,
+        one.commit === commit &&
+        one.bf16 === how.bf16 &&
+        one.wire === how.wire &&
+        one.evaluations.length === epochs,
     );
     const storedPeers = [flags.results, flags["peer-results"]]
       .flatMap((file) => readStored(file, peerSchema))
@@ -147,7 +161,7 @@ async function main(): Promise<void> {
       const own = found ?? {
         seed,
         commit,
-        bf16: flags.bf16,
+        ...how,
         evaluations: await oursOnce(job, seed),
       };
       if (found === undefined) store(flags.results, own);
@@ -189,8 +203,8 @@ async function main(): Promise<void> {
         : `${r.differencePoints.accuracy.toFixed(2)} / ${r.differencePoints.f1.toFixed(2)}`,
     ]),
   ];
-  const title = `MRPC, ${flags.short ? "tiny model" : "MiniLM"}, batch 32, ${epochs} epochs, lr 5e-5, decay 0.01, ${flags.bf16 ? "bf16 on our side, " : ""}mean of ${seeds.length} seeds`;
-  printReport("mrpc", [{ title, rows }], { versions, bf16: flags.bf16, seeds, results });
+  const title = `MRPC, ${flags.short ? "tiny model" : "MiniLM"}, batch 32, ${epochs} epochs, lr 5e-5, decay 0.01, ${flags.bf16 ? "bf16 on our side, " : ""}${how.wire === defaultWire ? "" : `${how.wire} on our wire, `}mean of ${seeds.length} seeds`;
+  printReport("mrpc", [{ title, rows }], { versions, ...how, seeds, results });
 }
 
 await runBench(main);
