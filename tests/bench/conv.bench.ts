@@ -9,7 +9,9 @@
 import { newestConvolutionTable } from "../../foundation/convolution-table.ts";
 import { readBenchFlags, runBench } from "./support/bench-flags.ts";
 import { chooseConvPeers, convBlockSchema, type ConvBlock } from "./support/conv-peers.ts";
+import { convProducts, convStepFlops } from "./support/conv-floor.ts";
 import { ensureBinding, ForkedEngine } from "./support/forked.ts";
+import { MatmulRates } from "./support/matmul-rates.ts";
 import { describeWay, type PeerWay } from "./support/peer-way.ts";
 import { printReport, tellProgress } from "./support/report.ts";
 import { formatSpread, howRatios, median, ratioOfMedians, spreadOf } from "./support/statistics.ts";
@@ -91,16 +93,21 @@ async function main(): Promise<void> {
       for (const { layout, way, run } of chosen.peers)
         peers.push(new Side(`PyTorch, ${layout}`, way, run));
     }
+    const rates = await MatmulRates.start(convProducts(form), "fp32", !flags["no-peer"]);
+    open.push(rates);
     const sides = [ours, ...peers];
     const warmUp = warmUpSteps(flags);
     for (const side of sides) await side.warmUp(warmUp);
     for (let round = 0; round < rounds; round++) {
+      await rates.round();
       for (let i = 0; i < sides.length; i++) await sides[(round + i) % sides.length]?.round(steps);
       const last = sides.map(({ ms }) => ms.at(-1)?.toFixed(0) ?? "–").join(" beside ");
       tellProgress(`round ${round + 1} of ${rounds}: ${last} ms`);
     }
     const results = sides.map((side) => side.result);
     const ratios = { wall: ratioOf(ours, peers, "ms"), cpu: ratioOf(ours, peers, "cpuMs") };
+    const floorMs = convStepFlops(form) / rates.best.gflops / 1e6;
+    const floor = { ms: floorMs, share: floorMs / median(ours.ms), matmul: rates.best };
     const title = `ResNet-18, ${rows} images of ${imageSize} × ${imageSize}, fp32, ${rounds} rounds in turn of ${steps} steps after ${warmUp}: ${howRatios}`;
     const ratioText = (ratio: (typeof ratios)["wall"]): string =>
       ratio === null ? "–" : formatSpread(ratio.ratio, 2);
@@ -112,6 +119,8 @@ async function main(): Promise<void> {
         formatSpread(cpuMs, 0),
         way === null ? "" : describeWay(way),
       ]),
+      ["floor of direct products", `${floorMs.toFixed(0)} (all cores)`, ""],
+      ["its share of ours", `${(100 * floor.share).toFixed(0)} %`, ""],
       ["better PyTorch ÷ ours", ratioText(ratios.wall), ratioText(ratios.cpu)],
     ];
     printReport("conv", [{ title, rows: table }], {
@@ -121,6 +130,7 @@ async function main(): Promise<void> {
       warmUp,
       convolutionTable,
       results,
+      floor,
       ratios,
     });
   } finally {

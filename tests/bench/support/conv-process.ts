@@ -8,6 +8,7 @@ import { layOutTable, serializeTable } from "../../../foundation/parameters/tabl
 import { TfjsEngine } from "../../../worker/engine/tfjs-engine.ts";
 import { allocateShared } from "../../../worker/engine/shared-vector.ts";
 import { createCifarResnet } from "../../../worker/model/cifar-resnet.ts";
+import { convConfig } from "./conv-floor.ts";
 
 const jobSchema = z.object({
   bindingFile: z.string(),
@@ -19,13 +20,7 @@ const jobSchema = z.object({
 const orderSchema = z.object({ steps: z.number() });
 
 async function prepare(job: z.infer<typeof jobSchema>) {
-  const config = {
-    model_type: "cifar-resnet",
-    image_size: job.imageSize,
-    hidden_sizes: job.hiddenSizes,
-    depths: job.hiddenSizes.map(() => 2),
-    num_labels: 10,
-  };
+  const config = convConfig(job);
   const specs = cifarResnetTensors(parseCifarResnetConfig(config));
   const table = layOutTable(specs);
   const options = {
