@@ -179,7 +179,7 @@ describe("a bench", () => {
     },
     {
       name: "numerics",
-      args: () => ["--data", data],
+      args: () => ["--data", data, "--envelope-steps", "2"],
       own: z.object({
         model: z.literal("BERT"),
         name: z.literal("float32 ring"),

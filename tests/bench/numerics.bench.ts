@@ -3,7 +3,8 @@
  * block fixed-point in our wire formats and in 32 bits with other block sizes, a float32 ring, and PyTorch's gloo. The gradients
  * are those of MiniLM's first microbatches of MRPC, 8 pairs of up to 128 tokens each, and of ResNet-18 on 32 made-up images each.
  * FOLDER holds msr_paraphrase_train.txt. Small gradients are looked at apart, and elements that fixed-point rounds to zero are
- * counted. `--short`: tiny models.
+ * counted. `--envelope-steps 40`: trains so many steps of MRPC, and counts how often exponents from past steps would not do.
+ * `--short`: tiny models.
  */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,6 +18,7 @@ import { collectivesOver } from "../../worker/ring/collectives.ts";
 import { createMemoryRing } from "../../worker/ring/memory-link.ts";
 import { exactRingOver } from "../support/exact-ring.ts";
 import { readBenchFlags, runBench } from "./support/bench-flags.ts";
+import { envelopeTable, measureEnvelopes } from "./support/envelope-cost.ts";
 import { mrpcGradients } from "./support/mrpc-gradients.ts";
 import type { RealGradients } from "./support/real-gradients.ts";
 import { resnetGradients } from "./support/resnet-gradients.ts";
@@ -182,10 +184,12 @@ async function main(): Promise<void> {
   const flags = readBenchFlags(process.argv.slice(2), {
     data: "",
     microbatches: 4,
+    "envelope-steps": 0,
     short: false,
     "no-peer": false,
   });
   const { short, microbatches } = flags;
+  const steps = flags["envelope-steps"];
   const { train } = findMrpc(flags.data);
   const folder = benchFolder("numerics");
   let torch: string | null = null;
@@ -197,16 +201,10 @@ async function main(): Promise<void> {
   try {
     const tiny = join(folder, "tiny");
     if (short) await writeRandomBert(tiny, bertShapes["tiny"]!, 0.1);
+    const maxLength = short ? bertShapes["tiny"]!.positions : 128;
+    const bert = { microbatches, rows: 8, maxLength };
     const models: readonly (readonly [string, () => Promise<RealGradients>])[] = [
-      [
-        "BERT",
-        async () =>
-          await mrpcGradients(short ? tiny : await ensureMiniLm(), train, {
-            microbatches,
-            rows: 8,
-            maxLength: short ? bertShapes["tiny"]!.positions : 128,
-          }),
-      ],
+      ["BERT", async () => await mrpcGradients(short ? tiny : await ensureMiniLm(), train, bert)],
       [
         "ResNet",
         () =>
@@ -226,7 +224,12 @@ async function main(): Promise<void> {
       tables.push(tableOf(real, model, rows));
       results.push(...rows);
     }
-    printReport("numerics", tables, { versions: torch === null ? null : { torch }, results });
+    const modelFolder = short ? tiny : await ensureMiniLm();
+    const envelopes =
+      steps === 0 ? null : await measureEnvelopes(modelFolder, train, { ...bert, steps });
+    if (envelopes !== null) tables.push(envelopeTable(envelopes));
+    const versions = torch === null ? null : { torch };
+    printReport("numerics", tables, { versions, results, envelopes });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
