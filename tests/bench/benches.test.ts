@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { z } from "zod";
+import { describeCpu } from "./support/cpu.ts";
 import { skipWithout, works } from "../support/needed-tool.ts";
 import { networksPermitted } from "../support/network-hosts.ts";
 import { runScript } from "../support/run-script.ts";
@@ -85,12 +86,26 @@ describe("a bench", () => {
     }
   });
 
+  const hasBf16 = describeCpu().flags.some((flag) => /^(avx512|amx)_bf16$/u.test(flag));
+  const way = z.object({ threads: z.number().min(1), allocator: z.enum(["default", "ours"]) });
+  const floorOfStep = {
+    matmul: z.object({ gflops: z.number().positive(), where: z.string() }),
+    floorMs: z.object({ firstRow: z.number().positive() }),
+    shareOfFloor: spread,
+    shareWithWholeLastLayer: z.number().positive(),
+  };
   const every = { rounds: ["--rounds", "1"], steps: ["--rounds", "1", "--steps", "2"] };
   const benches: readonly {
     readonly name: string;
+    /** What sets it apart where a bench has several. */
+    readonly form?: string;
     readonly args: () => readonly string[];
     /** Fields of the first result, by whether they need the peer. */
     readonly own: z.ZodType;
+    /** Fields beside the results. */
+    readonly beside?: z.ZodType;
+    /** Which result has the peer's figures; default the first. */
+    readonly peerRow?: number;
     /** Why it cannot run here. */
     readonly skip?: string | false;
     /** Null for a bench of our side alone. */
@@ -99,7 +114,11 @@ describe("a bench", () => {
     {
       name: "throughput",
       args: () => [...every.steps, "--workers", "2"],
-      own: z.object({ workers: z.literal(2), ours: spread }),
+      own: z.object({
+        workers: z.literal(2),
+        ours: spread,
+        floor: z.object({ perSecond: z.number().positive(), share: z.number().positive() }),
+      }),
       withPeer: z.object({ pytorch: spread, ratio: spread, peerThreads: z.number().min(1) }),
     },
     {
@@ -123,25 +142,37 @@ describe("a bench", () => {
         form: z.literal("int16"),
         samplesPerSecond: spread,
         loss: z.number(),
+        meanLoss: z.number(),
       }),
-      withPeer: z.object({ ratios: z.object({ powersgd: z.number().positive() }) }),
+      withPeer: z.object({ ratios: z.object({ powersgd: spread }) }),
     },
     {
       name: "step",
       args: () => [...every.steps, "--modes", "eager", "--dropout", "0.1", "--precision", "fp32"],
       own: z.object({
         ours: spread,
-        matmul: z.object({ gflops: z.number().positive(), where: z.string() }),
-        shareOfFloor: spread,
-        shareWithWholeLastLayer: z.number().positive(),
+        lastLayerWhole: spread,
+        ...floorOfStep,
       }),
+      withPeer: z.object({ ratio: spread, betterPeer: z.literal("eager") }),
+    },
+    {
+      name: "step",
+      form: "bf16",
+      args: () => [...every.steps, "--modes", "eager", "--dropout", "0.1", "--precision", "bf16"],
+      skip: skipWithout(hasBf16, "a processor that multiplies bfloat16 (avx512_bf16 or amx_bf16)"),
+      own: z.object({ precision: z.literal("bf16"), ours: spread, ...floorOfStep }),
       withPeer: z.object({ ratio: spread, betterPeer: z.literal("eager") }),
     },
     {
       name: "conv",
       args: () => every.steps,
       own: z.object({ name: z.literal("Ringmaster"), ms: spread, cpuMs: spread }),
-      withPeer: z.object({}),
+      beside: z.object({
+        floor: z.object({ ms: z.number().positive(), share: z.number().positive() }),
+      }),
+      peerRow: 1,
+      withPeer: z.object({ way, ms: spread }),
     },
     {
       name: "memory",
@@ -191,13 +222,22 @@ describe("a bench", () => {
       name: "epoch",
       args: () => [...every.rounds, "--data", data, "--variants", "grouped"],
       own: z.object({ name: z.literal("Ringmaster"), seconds: spread }),
-      withPeer: z.object({}),
+      peerRow: 1,
+      withPeer: z.object({ seconds: spread, ratio: spread, way }),
+    },
+    {
+      name: "epoch",
+      form: "the article's code",
+      args: () => [...every.rounds, "--data", data, "--variants", "article"],
+      own: z.object({ name: z.literal("Ringmaster"), seconds: spread }),
+      peerRow: 1,
+      withPeer: z.object({ seconds: spread, ratio: spread, way }),
     },
     {
       name: "predict",
       args: () => [...every.rounds, "--data", data, "--kinds", "pipeline"],
       own: z.looseObject({}),
-      withPeer: z.object({ kind: z.literal("pipeline"), ratio: spread }),
+      withPeer: z.object({ kind: z.literal("pipeline"), ratio: spread, way }),
     },
     {
       name: "exact",
@@ -228,11 +268,13 @@ describe("a bench", () => {
       withPeer: z.object({ trainer: z.object({ accuracy: z.number() }) }),
     },
   ];
-  for (const { name, args, own, withPeer, skip: without = false } of benches) {
-    describe(name, { skip: without }, () => {
+  for (const one of benches) {
+    const { name, form, args, own, withPeer, beside, peerRow = 0, skip: without = false } = one;
+    describe(form === undefined ? name : `${name}, ${form}`, { skip: without }, () => {
       let report: Report;
       it("measures our side", async () => {
         report = await reportOf(name, args());
+        beside?.parse(report);
         // Of `predict`, our side is beside the results.
         if (report.results.length > 0) own.parse(report.results[0]);
         else spread.parse((report["ours"] as Record<string, unknown>)["perSecond"]);
@@ -240,7 +282,7 @@ describe("a bench", () => {
 
       if (withPeer === null) return;
       it("measures the peer's side", { skip }, () => {
-        withPeer.parse(report.results[0]);
+        withPeer.parse(report.results[peerRow]);
         assert.match(report.versions?.["torch"] ?? "", /^\d/u);
       });
     });
