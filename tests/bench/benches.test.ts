@@ -196,12 +196,12 @@ describe("a bench", () => {
       own: z.object({ peakBytes: z.number().min(1e7), growthPerStep: z.number() }),
       withPeer: null,
     },
-    {
-      name: "dropout-cost",
+    ...["dropout-cost", "checkpointing-cost"].map((name) => ({
+      name,
       args: () => [...every.steps, "--precision", "fp32"],
-      own: z.object({ model: z.literal("tiny"), dropout: spread, none: spread, cost: spread }),
+      own: z.object({ model: z.literal("tiny"), with: spread, without: spread, cost: spread }),
       withPeer: null,
-    },
+    })),
     {
       name: "exactness-cost",
       args: () => every.steps,
