@@ -1,5 +1,6 @@
 /** A signal that is aborted at a chosen moment of what it cancels: whenever that looks at it, or uses a link, is such a moment. */
 import type { Link } from "../../worker/ring/link.ts";
+import { linkWith } from "./watched-link.ts";
 
 /** Moments are counted from 1. */
 export interface Tripwire {
@@ -60,17 +61,9 @@ export function touching(link: Link, touch: () => void): Link {
     touch();
     return result;
   };
-  return {
+  return linkWith(link, {
     send: (chunk, signal) => within(() => link.send(chunk, signal)),
     flush: (signal) => within(() => link.flush(signal)),
     receive: (signal) => within(() => link.receive(signal)),
-    land: (landing) => link.land(landing),
-    get sentBytes() {
-      return link.sentBytes;
-    },
-    get receivedBytes() {
-      return link.receivedBytes;
-    },
-    close: () => link.close(),
-  };
+  });
 }

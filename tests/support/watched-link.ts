@@ -1,9 +1,12 @@
-/** A link as it is, but for what is sent. */
+/** A link as it is, but for some of its calls. */
 import type { Link } from "../../worker/ring/link.ts";
 
-export function sendingBy(link: Link, send: Link["send"]): Link {
+export function linkWith(
+  link: Link,
+  calls: Partial<Pick<Link, "send" | "flush" | "receive">>,
+): Link {
   return {
-    send,
+    send: (chunk, signal) => link.send(chunk, signal),
     flush: (signal) => link.flush(signal),
     receive: (signal) => link.receive(signal),
     land: (landing) => link.land(landing),
@@ -14,5 +17,6 @@ export function sendingBy(link: Link, send: Link["send"]): Link {
       return link.receivedBytes;
     },
     close: () => link.close(),
+    ...calls,
   };
 }

@@ -75,18 +75,13 @@ function randomValues(length: number): Float32Array {
 /** A config's fields that let our side compute the last layer whole, for a row that shows what leaving it out gains. */
 export const lastLayerWhole = { ringmaster_last_layer_whole: true } as const;
 
-/**
- * Writes a model of a shape into a new folder, with the same dropout everywhere.
- * @param more fields of its config
- */
-export async function writeRandomBert(
-  folder: string,
+/** `config.json` of a classifier of a shape, with the same dropout everywhere. @param more fields of it */
+export function bertConfigJson(
   shape: BertShape,
   dropout: number,
   more: Readonly<Record<string, unknown>> = {},
-): Promise<void> {
-  mkdirSync(folder, { recursive: true });
-  const configJson = JSON.stringify({
+): string {
+  return JSON.stringify({
     architectures: ["BertForSequenceClassification"],
     model_type: "bert",
     vocab_size: shape.vocabulary,
@@ -102,6 +97,20 @@ export async function writeRandomBert(
     label2id: { a: 0, b: 1 },
     ...more,
   });
+}
+
+/**
+ * Writes a model of a shape into a new folder, with the same dropout everywhere.
+ * @param more fields of its config
+ */
+export async function writeRandomBert(
+  folder: string,
+  shape: BertShape,
+  dropout: number,
+  more: Readonly<Record<string, unknown>> = {},
+): Promise<void> {
+  mkdirSync(folder, { recursive: true });
+  const configJson = bertConfigJson(shape, dropout, more);
   const specs = familyOf(configJson).tensors(parseJsonObject(configJson, "config.json"));
   const { stateSize, entries } = layOutTable(specs);
   const state = randomValues(stateSize);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { programs } from "../../parity/engine-under-test.ts";
-import { bertShapes } from "../../bench/support/random-bert.ts";
+import { bertConfigJson, bertShapes } from "../../bench/support/random-bert.ts";
 import { deviceUnderTest } from "../../support/engine-under-test.ts";
 import { countOps, gradientProgram } from "../../support/recorded-programs.ts";
 
@@ -38,21 +38,7 @@ describe("the guide's table", { skip: deviceUnderTest === "gpu" && "kernels are 
   it("counts what is recorded, and leaves out no op of the finished program", async () => {
     const shape = bertShapes["minilm"];
     assert.ok(shape !== undefined);
-    const configJson = JSON.stringify({
-      model_type: "bert",
-      vocab_size: shape.vocabulary,
-      hidden_size: shape.hidden,
-      num_hidden_layers: shape.layers,
-      num_attention_heads: shape.heads,
-      intermediate_size: shape.intermediate,
-      max_position_embeddings: shape.positions,
-      type_vocab_size: 2,
-      hidden_act: "gelu",
-      layer_norm_eps: 1e-12,
-      hidden_dropout_prob: 0.1,
-      attention_probs_dropout_prob: 0.1,
-      id2label: { 0: "no", 1: "yes" },
-    });
+    const configJson = bertConfigJson(shape, 0.1);
     const steps = await gradientProgram({ ...programs(configJson, 8, 128), packed: true });
     const found = counted.map((name) => {
       const step = steps.find(({ after }) => after === name);

@@ -12,7 +12,7 @@ import { LinkBroken, type Chunk, type Link } from "../../../worker/ring/link.ts"
 import { joinRing, type RingServer } from "../../../worker/ring/ring.ts";
 import { describeLink } from "../../contract/link-contract.ts";
 import { grpcRing, startRings } from "../../support/grpc-ring.ts";
-import { sendingBy } from "../../support/watched-link.ts";
+import { linkWith } from "../../support/watched-link.ts";
 
 const never = new AbortController().signal;
 
@@ -24,9 +24,9 @@ function sharedCopy(bytes: Uint8Array): Uint8Array {
 
 /** Sends everything from memory that threads share, as gradients are. */
 function sharing(link: Link): Link {
-  return sendingBy(link, (chunk, signal) =>
-    link.send({ ...chunk, data: sharedCopy(chunk.data) }, signal),
-  );
+  return linkWith(link, {
+    send: (chunk, signal) => link.send({ ...chunk, data: sharedCopy(chunk.data) }, signal),
+  });
 }
 
 /** Threads take their time to start: all rings are formed over the same ones, by as many of them as there are ranks. */

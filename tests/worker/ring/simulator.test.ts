@@ -12,7 +12,7 @@ import type { Link } from "../../../worker/ring/link.ts";
 import { createMemoryRing } from "../../../worker/ring/memory-link.ts";
 import { allReduceBytes } from "../../../worker/ring/schedule.ts";
 import { exactRingOver } from "../../support/exact-ring.ts";
-import { sendingBy } from "../../support/watched-link.ts";
+import { linkWith } from "../../support/watched-link.ts";
 
 /** One for each rank: many listeners to one signal take long to leave it. */
 const never = (): AbortSignal => new AbortController().signal;
@@ -25,11 +25,13 @@ interface Seen {
 }
 
 function watched(link: Link, seen: Seen): Link {
-  return sendingBy(link, (chunk, signal) => {
-    const hops = seen.hops.get(chunk.collective) ?? new Set();
-    seen.hops.set(chunk.collective, hops.add(chunk.hop));
-    seen.chunks += 1;
-    return link.send(chunk, signal);
+  return linkWith(link, {
+    send: (chunk, signal) => {
+      const hops = seen.hops.get(chunk.collective) ?? new Set();
+      seen.hops.set(chunk.collective, hops.add(chunk.hop));
+      seen.chunks += 1;
+      return link.send(chunk, signal);
+    },
   });
 }
 

@@ -19,6 +19,7 @@ import { cutSegments } from "../../../worker/ring/segments.ts";
 import { hasRoom, sharedMemoryFolder, slotCount } from "../../../worker/ring/shared-memory.ts";
 import type { LinkRing } from "../../contract/link-contract.ts";
 import { grpcRing } from "../../support/grpc-ring.ts";
+import { linkWith } from "../../support/watched-link.ts";
 
 const rankCount = 3;
 const lastHop = 2 * (rankCount - 1) - 1;
@@ -43,27 +44,18 @@ class Queue {
 
 /** A link that tells a queue what comes and goes, and waits before each chunk that it takes. */
 function watched(link: Link, queue: Queue, beforeReceive: () => Promise<void>): Link {
-  return {
+  return linkWith(link, {
     async send(chunk, signal) {
       await link.send(chunk, signal);
       queue.add(-chunk.data.byteLength);
     },
-    flush: (signal) => link.flush(signal),
     async receive(signal) {
       await beforeReceive();
       const chunk = await link.receive(signal);
       if (chunk.hop < lastHop) queue.add(chunk.data.byteLength);
       return chunk;
     },
-    land: (landing) => link.land(landing),
-    get sentBytes() {
-      return link.sentBytes;
-    },
-    get receivedBytes() {
-      return link.receivedBytes;
-    },
-    close: () => link.close(),
-  };
+  });
 }
 
 type Call = (place: Place, vector: Int32Array) => Promise<void>;
