@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { BadInput } from "../../foundation/bad-input.ts";
-import { deviceInUse, traitsOf, type Device } from "../../foundation/device.ts";
+import { deviceInUse, type Device } from "../../foundation/device.ts";
 import { refuseSlowPrecision } from "../../foundation/job/check-precision.ts";
 import { packsSequences } from "../../foundation/job/packs-sequences.ts";
 import { engineVariables } from "../../worker/engine-environment.ts";
@@ -11,14 +11,6 @@ import { ownProductsHere } from "../../worker/engine/own-products-here.ts";
 const bindingOf = (device: Device) => ({ isUsingGpuDevice: () => device === "gpu" });
 
 describe("a device", () => {
-  it("has every trait on one side only", () => {
-    const { isMadeForNarrowFloats, ...others } = traitsOf("cpu");
-    assert.deepEqual([...new Set(Object.values(others))], [true]);
-    assert.equal(isMadeForNarrowFloats, false);
-    for (const [name, value] of Object.entries(traitsOf("gpu")))
-      assert.notEqual(value, new Map(Object.entries(traitsOf("cpu"))).get(name), name);
-  });
-
   it("is what the loaded TensorFlow computes on", () => {
     for (const device of ["cpu", "gpu"] as const)
       assert.equal(deviceInUse(bindingOf(device)), device);
