@@ -18,6 +18,8 @@ const helloSchema = z.object({ torch: z.string() });
 
 /** Operations of a block that is timed as one: 50 to 100 ms of two cores. */
 const blockFlops = 1e10;
+/** Products timed as one, at least and at most: those of tiny models would be tens of thousands. */
+const [callsMin, callsMax] = [3, 1000] as const;
 
 /** Measures in rounds, beside what else is measured in them, and keeps the best of each. */
 export class MatmulRates {
@@ -42,7 +44,7 @@ export class MatmulRates {
     this.#peer = options.peer;
     this.#bindingFile = options.bindingFile;
     const largest = Math.max(...options.products.map(productFlops));
-    this.#calls = Math.max(3, Math.ceil(blockFlops / largest));
+    this.#calls = Math.min(callsMax, Math.max(callsMin, Math.ceil(blockFlops / largest)));
   }
 
   /** Starts a process for each library. */
