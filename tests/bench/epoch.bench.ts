@@ -1,7 +1,7 @@
 /**
  * `npm run bench:epoch -- --data FOLDER [--rounds 7 --parts 7 --variants article,max_length,dynamic,grouped]`: one MRPC
- * epoch of MiniLM, batch 8, start, loading, tokenising and evaluation included, beside transformers' Trainer: the article's
- * code (each pair padded to 512), padded to 128, padded dynamically, grouped by length; and ours padded to 128 beside its.
+ * epoch of MiniLM, batch 8, start, loading, tokenising and evaluation included, beside the floor that the pairs' own tokens
+ * set and transformers' Trainer: the article's code (each pair padded to 512), padded to 128, padded dynamically, grouped by length; and ours padded to 128 beside its.
  * The epoch is cut into `--parts` parts, every parts-th pair; round k measures part k on both sides in turn. A whole epoch
  * is then start + parts × (training and evaluation of the part). The article's code gets an eighth of each part.
  * FOLDER holds msr_paraphrase_{train,test}.txt. `--short`: a tiny model and little data, to try the harness; `--no-peer`.
@@ -11,9 +11,25 @@ import { join } from "node:path";
 import { z } from "zod";
 import { readBenchFlags, runBench } from "./support/bench-flags.ts";
 import { readEvents, runCoordinator } from "./support/coordinator.ts";
-import { cut, epochBatches, type EpochJob, type EpochTime } from "./support/epoch-parts.ts";
+import { countEpoch } from "./support/epoch-floor.ts";
+import {
+  cut,
+  epochBatches,
+  epochLength,
+  type EpochJob,
+  type EpochTime,
+} from "./support/epoch-parts.ts";
 import { chooseWays, trainer, type Variant } from "./support/epoch-trainer.ts";
+import {
+  floorLine,
+  floorOf,
+  shareOf,
+  shareText,
+  type Floor,
+  type FloorShare,
+} from "./support/floor-share.ts";
 import { benchFolder } from "./support/leftovers.ts";
+import { MatmulRates } from "./support/matmul-rates.ts";
 import { ensureMiniLm } from "./support/minilm.ts";
 import { findMrpc, mrpcColumns } from "./support/mrpc-files.ts";
 import { describeWay, type PeerWay } from "./support/peer-way.ts";
@@ -22,6 +38,7 @@ import { printReport, tellProgress } from "./support/report.ts";
 import {
   formatSpread,
   howRatios,
+  median,
   ratioOfMedians,
   spreadOf,
   type Spread,
@@ -51,7 +68,7 @@ async function ours(
     ["--learning-rate", "5e-5"],
     ["--weight-decay", "0.01"],
     ["--num-train-epochs", "1"],
-    ["--max-length", String(Math.min(128, job.longest))],
+    ["--max-length", String(epochLength(job))],
     ["--padding", padding],
     ["--save-strategy", "no"],
     extra,
@@ -74,6 +91,9 @@ interface Row {
   readonly ratio?: Spread;
   /** Without what does not grow with the data. */
   readonly ratioOfWork?: number;
+  /** Of ours: the floor beside a whole epoch, and beside what of it grows with the data. */
+  readonly floor?: FloorShare | null;
+  readonly floorWithoutStart?: FloorShare | null;
 }
 
 function rowOf(name: string, times: readonly EpochTime[], beside: readonly EpochTime[]): Row {
@@ -85,6 +105,13 @@ function rowOf(name: string, times: readonly EpochTime[], beside: readonly Epoch
   return { name, seconds, ratio: against(wholeMs), ratioOfWork };
 }
 
+function ownRow(name: string, times: readonly EpochTime[], floor: Floor | null): Row {
+  const beside = (of: (time: EpochTime) => number): FloorShare | null =>
+    shareOf(floor, median(times.map(of)) / 1000);
+  const floors = { floor: beside(wholeMs), floorWithoutStart: beside(({ workMs }) => workMs) };
+  return { ...rowOf(name, times, []), ...floors };
+}
+
 async function measure(job: EpochJob, rounds: number, asked: readonly Variant[]) {
   const own = { none: [] as EpochTime[], max_length: [] as EpochTime[] };
   const paddings = (["none", "max_length"] as const).filter(
@@ -92,26 +119,34 @@ async function measure(job: EpochJob, rounds: number, asked: readonly Variant[])
   );
   const peers = new Map<Variant, EpochTime[]>(asked.map((variant) => [variant, []]));
   const ways = await chooseWays(job, asked);
+  const need = await countEpoch(job);
+  const rates = await MatmulRates.start(need.products, "fp32", asked.length > 0);
   let versions: { readonly torch: string; readonly transformers: string } | null = null;
-  for (let round = 0; round < rounds; round++) {
-    const part = round % job.parts;
-    for (const padding of paddings) {
-      // The programs of these lengths go into the cache, as after any first run on this data.
-      if (!job.isShort) await ours(job, part, padding, ["--max-steps", "1"]);
-      own[padding].push(await ours(job, part, padding));
+  try {
+    for (let round = 0; round < rounds; round++) {
+      const part = round % job.parts;
+      await rates.round();
+      for (const padding of paddings) {
+        // The programs of these lengths go into the cache, as after any first run on this data.
+        if (!job.isShort) await ours(job, part, padding, ["--max-steps", "1"]);
+        own[padding].push(await ours(job, part, padding));
+      }
+      for (const [variant, way] of ways) {
+        const one = await trainer(job, { variant, way, part });
+        versions = one.versions;
+        peers.get(variant)?.push(one.time);
+      }
+      tellProgress(`round ${round + 1} of ${rounds}`);
     }
-    for (const [variant, way] of ways) {
-      const one = await trainer(job, { variant, way, part });
-      versions = one.versions;
-      peers.get(variant)?.push(one.time);
-    }
-    tellProgress(`round ${round + 1} of ${rounds}`);
+  } finally {
+    await rates.close();
   }
-  const results = [
-    rowOf("Ringmaster", own.none, []),
+  const floor = floorOf(need.flops, rates.best);
+  const results: readonly Row[] = [
+    ownRow("Ringmaster", own.none, floor),
     ...paddings
       .filter((padding) => padding === "max_length")
-      .map((padding) => rowOf("Ringmaster, padded to 128", own[padding], [])),
+      .map((padding) => ownRow("Ringmaster, padded to 128", own[padding], floor)),
     ...[...peers].map(([variant, times]) => {
       const row = rowOf(`Trainer, ${variant}`, times, own.none);
       const way = ways.get(variant);
@@ -121,7 +156,7 @@ async function measure(job: EpochJob, rounds: number, asked: readonly Variant[])
       .filter(([variant]) => variant === "max_length")
       .map(([, times]) => rowOf("Trainer ÷ Ringmaster, both padded to 128", times, own.max_length)),
   ];
-  return { versions, results };
+  return { versions, floor, results };
 }
 
 async function main(): Promise<void> {
@@ -146,19 +181,36 @@ async function main(): Promise<void> {
     const parts = flags.short ? shortParts : flags.parts;
     const longest = flags.short ? tiny.positions : Number.POSITIVE_INFINITY;
     const job = { folder, model, files, parts, longest, isShort: flags.short };
-    const { versions, results } = await measure(job, rounds, asked);
+    const { versions, floor, results } = await measure(job, rounds, asked);
     const table = [
-      ["", "a whole epoch, s", "÷ ours", "÷ ours, start left out", "fastest with"],
+      [
+        "",
+        "a whole epoch, s",
+        "÷ ours",
+        "÷ ours, start left out",
+        "share of the floor",
+        "start left out",
+        "fastest with",
+      ],
       ...results.map((r) => [
         r.name,
         formatSpread(r.seconds),
         r.ratio === undefined ? "–" : formatSpread(r.ratio, 2),
         r.ratioOfWork?.toFixed(2) ?? "–",
+        shareText(r.floor),
+        shareText(r.floorWithoutStart),
         r.way === undefined ? "" : describeWay(r.way),
       ]),
     ];
     const title = `one MRPC epoch, ${flags.short ? "tiny model" : "MiniLM"}, batch ${batch}, fp32, dropout 0.1, ${rounds} rounds in turn, each a part of ${parts}: ${howRatios}`;
-    printReport("epoch", [{ title, rows: table }], { versions, rounds, parts, results });
+    const below = [floorLine("an epoch", floor)];
+    printReport("epoch", [{ title, rows: table, below }], {
+      versions,
+      rounds,
+      parts,
+      floor,
+      results,
+    });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -5,6 +5,14 @@ import { dataLines, writePart, type MrpcFiles } from "./mrpc-files.ts";
 /** Rows of a training batch, and of an evaluation's. */
 export const epochBatches = { train: 8, evaluation: 32 } as const;
 
+/** Tokens at which our side cuts, and the Trainer where it is not the article's code. */
+const lengthMax = 128;
+
+/** The same of a model that may not read so many. */
+export function epochLength({ longest }: Pick<EpochJob, "longest">): number {
+  return Math.min(lengthMax, longest);
+}
+
 /** Time of a whole epoch, and of what of it grows with the data. */
 export interface EpochTime {
   readonly startMs: number;

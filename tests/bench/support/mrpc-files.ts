@@ -33,6 +33,14 @@ export function dataLines(file: string): readonly string[] {
   return readFileSync(file, "utf8").trimEnd().split("\n").slice(1);
 }
 
+/** The two sentences of every line. */
+export function sentencePairs(file: string): readonly (readonly [string, string])[] {
+  return dataLines(file).map((line) => {
+    const [first = "", second = ""] = line.trimEnd().split("\t").slice(3, 5);
+    return [first, second];
+  });
+}
+
 /** Writes every `parts`-th line of a file from `part` on, under the file's heading; gives the number of rows. */
 export function writePart(
   file: string,

@@ -9,6 +9,8 @@ export interface ReportTable {
   readonly title: string;
   /** The first row is the heading. */
   readonly rows: readonly (readonly string[])[];
+  /** Lines beneath it. Default: none. */
+  readonly below?: readonly string[];
 }
 
 /** Prints a bench's report. @param result goes into the last line, beside the bench's name and the processor */
@@ -19,7 +21,9 @@ export function printReport(
 ): void {
   const cpu: Cpu = describeCpu();
   console.log(`CPU: ${cpu.name}, ${cpu.cores} cores, ${cpu.flags.join(" ")}`);
-  for (const { title, rows } of tables) console.log(`\n${title}\n${formatTable(rows)}`);
+  for (const { title, rows, below = [] } of tables) {
+    console.log([`\n${title}`, formatTable(rows), ...below].join("\n"));
+  }
   const ringmaster = {
     commit: sourceVersion(),
     node: process.versions.node,
