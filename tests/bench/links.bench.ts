@@ -2,7 +2,8 @@
  * `npm run bench:links [-- --mbits unshaped,10000,1000,200 --wires int32,int16,int8-block --hooks none,bf16,powersgd --workers 2
  * --precision fp32 --rounds 7 --steps 5 --loss-steps 100]`: samples/s of workers on separate hosts (network namespaces) whose links are held to
  * a speed by a token bucket (`tc tbf`), each of our wire formats beside PyTorch DDP over gloo with each of its communication hooks,
- * in turn, MiniLM's shape, 8 rows of 128 tokens per worker, dropout 0.1. Ours is the real program, one process a host.
+ * in turn, MiniLM's shape, 8 rows of 128 tokens per worker, dropout 0.1. Ours is the real program, one process a host. Beside it
+ * the floor of all workers' steps on all cores.
  * `unshaped`: the same hosts and links without a bucket, for the ratio that a slower link is compared with. What a format or a hook
  * costs in learning: each side trains `--loss-steps` steps on the same rows, from the same weights, at a constant learning rate.
  * `--short`: a tiny model; `--no-peer`: our side only. Skips, saying so, where namespaces are not permitted.
@@ -13,10 +14,13 @@ import { join } from "node:path";
 import { z } from "zod";
 import { createNetwork, networksPermitted } from "../support/network-hosts.ts";
 import { readBenchFlags, runBench, WrongFlag } from "./support/bench-flags.ts";
+import { modelProducts, stepFlops } from "./support/floor.ts";
+import { floorLine, floorOf, shareOf, shareText } from "./support/floor-share.ts";
 import { writeFullRows, writeLearnableRows } from "./support/full-rows.ts";
 import { placeOnHosts, trainOnHosts, type HostsJob } from "./support/hosts-run.ts";
 import { benchFolder, endWithBench } from "./support/leftovers.ts";
 import { lossesOf, type EndLoss } from "./support/link-losses.ts";
+import { MatmulRates, type BestRate } from "./support/matmul-rates.ts";
 import { bertShapes, writeRandomBert } from "./support/random-bert.ts";
 import { printReport, tellProgress } from "./support/report.ts";
 import {
@@ -77,10 +81,11 @@ function hostNames(workers: number): readonly string[] {
   return ["lead", ...Array.from({ length: workers }, (_, index) => `worker-${index}`)];
 }
 
-/** Measures all contenders over one speed; the sides take turns in who is first. */
+/** Measures all contenders over one speed, after matrix products; the sides take turns in who is first. */
 async function measure(
   job: Job,
   megabits: Speed,
+  rates: MatmulRates,
 ): Promise<{ rows: Row[]; versions: PeerVersions | null }> {
   const network = createNetwork(hostNames(job.workers));
   const peers: { readonly hook: PeerHook; readonly peer: TrainPeer }[] = [];
@@ -116,6 +121,7 @@ async function measure(
       });
     }
     for (let round = 0; round < job.rounds; round++) {
+      await rates.round();
       const found = new Map<number, number>();
       const order = [...turns.keys()];
       for (const index of round % 2 === 0 ? order : order.reverse()) {
@@ -176,13 +182,24 @@ async function main(): Promise<void> {
   const measured: Row[] = [];
   let losses: readonly EndLoss[] = [];
   let versions: PeerVersions | null = null;
+  let rate: BestRate;
   try {
     await writeRandomBert(job.modelFolder, shape, 0.1);
     writeFullRows(job.trainFile, shape, tokens);
-    for (const megabits of speeds) {
-      const one = await measure(job, megabits);
-      versions = one.versions;
-      measured.push(...one.rows);
+    const rates = await MatmulRates.start(
+      modelProducts(shape, job),
+      precision,
+      job.hooks.length > 0,
+    );
+    try {
+      for (const megabits of speeds) {
+        const one = await measure(job, megabits, rates);
+        versions = one.versions;
+        measured.push(...one.rows);
+      }
+      rate = rates.best;
+    } finally {
+      await rates.close();
     }
     writeLearnableRows(job.trainFile, tokens);
     const network = createNetwork(hostNames(job.workers));
@@ -194,6 +211,8 @@ async function main(): Promise<void> {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+  // All hosts share this machine's cores.
+  const floor = floorOf(job.workers * stepFlops(shape, job, "first-row"), rate);
   const beside = (row: Row, hook: string): Spread | null => {
     const peer = measured.find(
       (one) => one.megabits === row.megabits && one.side === "pytorch" && one.form === hook,
@@ -210,7 +229,17 @@ async function main(): Promise<void> {
     const ratios: Record<string, Spread | null> = Object.fromEntries(
       job.hooks.map((hook) => [hook, beside(row, hook)]),
     );
-    return { megabits, side, form, samplesPerSecond: spread, loss, meanLoss, ratios };
+    const ofFloor = shareOf(floor, (job.rows * job.workers) / spread.median);
+    return {
+      megabits,
+      side,
+      form,
+      samplesPerSecond: spread,
+      loss,
+      meanLoss,
+      ratios,
+      floor: ofFloor,
+    };
   });
   const table = [
     [
@@ -219,6 +248,7 @@ async function main(): Promise<void> {
       "wire or hook",
       "samples/s",
       ...job.hooks.map((hook) => `÷ DDP ${hook}`),
+      "share of the floor",
       "loss after",
       "its mean",
     ],
@@ -231,6 +261,7 @@ async function main(): Promise<void> {
         const ratio = r.ratios?.[hook] ?? null;
         return ratio === null ? "" : formatSpread(ratio, 2);
       }),
+      shareText(r.floor),
       r.loss?.toFixed(4) ?? "",
       r.meanLoss?.toFixed(4) ?? "",
     ]),
@@ -238,7 +269,8 @@ async function main(): Promise<void> {
   const title = `${flags.workers} workers on hosts of their own, ${flags.short ? "tiny model" : "MiniLM shape"}, ${job.rows} × ${tokens} per worker, ${precision}, dropout 0.1, ${flags.rounds} rounds in turn of ${flags.steps} steps: ${howRatios}; loss after ${lossSteps} steps of learning, and its mean over their last tenth`;
   const { rounds, steps } = flags;
   const facts = { versions, rounds, steps, lossSteps, precision, results };
-  printReport("links", [{ title, rows: table }], facts);
+  const below = [floorLine(`a step of ${job.workers} workers`, floor)];
+  printReport("links", [{ title, rows: table, below }], facts);
 }
 
 await runBench(main);

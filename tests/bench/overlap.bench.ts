@@ -2,16 +2,20 @@
  * `npm run bench:overlap [-- --workers 4 --mbits 10000 --buckets 1,2,4,8,16 --wire int32 --rounds 7 --steps 4]`: how much of
  * the exchange is hidden behind computing, by number of buckets. Workers on hosts of their own (network namespaces) whose links
  * are held to a speed (`tc tbf`), the real program, MiniLM's shape, 8 × 128 per worker, dropout 0.1; bucket counts in turn, all
- * steps but the first three profiled. `--short`: a tiny model. Skips, saying so, where namespaces are not permitted.
+ * steps but the first three profiled, and the floor of all workers' steps on all cores. `--short`: a tiny model; `--no-peer`: products
+ * of ours and TensorFlow's only. Skips, saying so, where namespaces are not permitted.
  */
 import { availableParallelism } from "node:os";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { createNetwork, networksPermitted, type Network } from "../support/network-hosts.ts";
 import { readBenchFlags, runBench, WrongFlag } from "./support/bench-flags.ts";
+import { modelProducts, stepFlops } from "./support/floor.ts";
+import { floorLine, floorOf, shareOf, shareText } from "./support/floor-share.ts";
 import { writeFullRows } from "./support/full-rows.ts";
 import { trainOnHosts, type HostsJob } from "./support/hosts-run.ts";
 import { benchFolder, endWithBench } from "./support/leftovers.ts";
+import { MatmulRates } from "./support/matmul-rates.ts";
 import { bertShapes, writeRandomBert } from "./support/random-bert.ts";
 import { printReport, tellProgress } from "./support/report.ts";
 import { formatSpread, median, spreadOf } from "./support/statistics.ts";
@@ -100,16 +104,19 @@ async function main(): Promise<void> {
   const names = ["lead", ...Array.from({ length: workers }, (_, index) => `worker-${index}`)];
   await writeRandomBert(job.modelFolder, shape, 0.1);
   writeFullRows(job.trainFile, shape, tokens);
+  const rates = await MatmulRates.start(modelProducts(shape, job), precision, !flags["no-peer"]);
   const network = createNetwork(names);
   try {
     for (const host of network.hosts.slice(1)) host.limit(mbits);
     for (let round = 0; round < rounds; round++) {
+      await rates.round();
       const order = round % 2 === 0 ? rows : rows.toReversed();
       for (const row of order) await runOnce(network, job, row, { wire, steps });
       const told = rows.map(({ buckets, runs }) => `${buckets}: ${runs.at(-1)?.stepMs.toFixed(0)}`);
       tellProgress(`round ${round + 1} of ${rounds}, ms a step by buckets: ${told.join(", ")}`);
     }
   } finally {
+    await rates.close();
     network.remove();
     rmSync(folder, { recursive: true, force: true });
   }
@@ -117,11 +124,15 @@ async function main(): Promise<void> {
   if (losses.size !== 1) throw new Error(`The loss depends on buckets: ${[...losses].join(", ")}`);
   const unhidden = rows.find(({ buckets }) => buckets === 1)?.runs ?? [];
   const unhiddenMs = median(unhidden.map(({ afterGradientsMs }) => afterGradientsMs));
+  // All hosts share this machine's cores.
+  const floor = floorOf(workers * stepFlops(shape, job, "first-row"), rates.best);
   const results = rows.map((row) => {
     const spread = (value: (run: StepOverlap) => number) => spreadOf(row.runs.map(value));
+    const stepMs = spread((run) => run.stepMs);
     return {
       buckets: row.buckets,
-      stepMs: spread(({ stepMs }) => stepMs),
+      stepMs,
+      floor: shareOf(floor, stepMs.median / 1000),
       computeMs: spread(({ computeMs }) => computeMs),
       exchangeMs: spread(({ exchangeMs }) => exchangeMs),
       otherMs: spread(({ otherMs }) => otherMs),
@@ -143,6 +154,7 @@ async function main(): Promise<void> {
       "hidden",
       "after the last gradient, ms",
       "hidden of one bucket's",
+      "share of the floor",
     ],
     ...results.map((r) => [
       String(r.buckets),
@@ -154,10 +166,12 @@ async function main(): Promise<void> {
       percent(r.hidden.ofOwnExchange.median),
       formatSpread(r.afterGradientsMs),
       percent(r.hidden.ofOneBucket.median),
+      shareText(r.floor),
     ]),
   ];
   const title = `${workers} workers on hosts of their own, links of ${mbits} Mbit/s, ${flags.short ? "tiny model" : "MiniLM shape"}, ${job.rows} × ${tokens} per worker, ${precision}, ${wire}, ${rounds} rounds in turn of ${steps} profiled steps: median (least–most)`;
-  printReport("overlap", [{ title, rows: table }], {
+  const below = [floorLine(`a step of ${workers} workers`, floor)];
+  printReport("overlap", [{ title, rows: table, below }], {
     versions: null,
     workers,
     mbits,
