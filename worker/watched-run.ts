@@ -2,14 +2,10 @@
  * Programs under way as the main thread sees them: which parts of the vector are there while the engine still computes the
  * others. Looked at every few milliseconds: TensorFlow has no way to wake a thread of JavaScript.
  */
-import { setTimeout as pause } from "node:timers/promises";
 import type { PhaseResult } from "./engine/engine.ts";
 import { WriteMarks, type RunMarks } from "./engine/write-marks.ts";
 import { abortable } from "./input/feed.ts";
-
-/** Sleep between two looks, in milliseconds: an eighth of the wait so far, within these. */
-const pauseMsMin = 1;
-const pauseMsMax = 4;
+import { waitUntil } from "./patience.ts";
 
 /** One program. */
 export class WatchedRun {
@@ -43,12 +39,7 @@ export class WatchedRun {
 
   /** Waits until parts `[first, end)` can be read. Rejects when the program fails first, or with the signal's reason. */
   async reach(first: number, end: number, signal: AbortSignal): Promise<void> {
-    for (let waitedMs = 0; !this.hasReached(first, end);) {
-      signal.throwIfAborted();
-      const pauseMs = Math.min(pauseMsMax, Math.max(pauseMsMin, waitedMs / 8));
-      await pause(pauseMs);
-      waitedMs += pauseMs;
-    }
+    await waitUntil(() => this.hasReached(first, end), signal);
     if (this.#endedMs !== null) await this.result;
   }
 }

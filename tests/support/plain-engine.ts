@@ -3,6 +3,7 @@
  * features, squared error, gradient descent. Its reduction vector has the real layout [gradients | loss | weight].
  */
 import type { Engine } from "../../worker/engine/engine.ts";
+import { markAllWritten } from "../../worker/engine/write-marks.ts";
 import type { Batch, InputSpec } from "../../worker/model/model.ts";
 import { shareLength, wholeShare, type Share } from "../../foundation/parameters/shares.ts";
 import { layOutTable, type TensorSpec } from "../../foundation/parameters/table.ts";
@@ -120,7 +121,8 @@ export function createPlainEngine(options: { readonly withGather?: boolean } = {
       return Promise.resolve();
     },
     giveBack: () => Promise.resolve(),
-    readState(withOptimizer) {
+    readState(withOptimizer, run) {
+      if (run !== undefined) markAllWritten(run);
       const size = shareLength(share);
       const moments = withOptimizer
         ? { firstMoment: new Float32Array(size), secondMoment: new Float32Array(size), share }

@@ -5,9 +5,14 @@
 import { shareLength, wholeShare, type Share } from "../../foundation/parameters/shares.ts";
 import { parseTable, type ParameterTable } from "../../foundation/parameters/table.ts";
 import type { Engine } from "../../worker/engine/engine.ts";
+import { markAllWritten, type RunMarks } from "../../worker/engine/write-marks.ts";
 
-/** What a worker does wrongly. */
+/** What a worker does wrongly, or late. */
 export interface Faults {
+  /** Called when it begins a step's program. */
+  readonly onPhase?: (step: number) => void;
+  /** Called instead of marking a copy of the state as whole. */
+  readonly holdCopy?: (run: RunMarks) => void;
   /** Called after each update with the weights, which it may change. */
   readonly afterUpdate?: (step: number, parameters: Float32Array) => void;
   /** The gradient of every parameter; others compute 1. */
@@ -48,14 +53,16 @@ export function createTableEngine(faults: Faults = {}): Engine {
       return Promise.resolve();
     },
     giveBack: () => Promise.resolve(),
-    readState(withOptimizer) {
+    readState(withOptimizer, run) {
+      if (run !== undefined) (faults.holdCopy ?? markAllWritten)(run);
       const size = shareLength(share);
       const moments = withOptimizer
         ? { firstMoment: new Float32Array(size), secondMoment: new Float32Array(size), share }
         : {};
       return Promise.resolve({ parameters: parameters.slice(), ...moments, step: appliedStep });
     },
-    runPhase(_phase, _batch, _at, { into }) {
+    runPhase(_phase, _batch, { step }, { into }) {
+      faults.onPhase?.(step);
       into.fill(faults.gradient ?? 1);
       into.set([loss, 1], into.length - 2);
       return Promise.resolve({});

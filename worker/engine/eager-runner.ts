@@ -14,6 +14,7 @@ import { layOutReduction, vectorOutputs, type ReductionLayout } from "./reductio
 import { givenParts, rowsOfBatch } from "./row-tensors.ts";
 import { takeMoments, type ShareMoments } from "./share-moments.ts";
 import { allocateShared } from "./shared-vector.ts";
+import { markAllWritten, type RunMarks } from "./write-marks.ts";
 import type { TensorFlowBackend } from "./tensorflow-backend.ts";
 
 function floatsOf(tensor: tf.Tensor | undefined): Float32Array {
@@ -61,7 +62,17 @@ export class EagerRunner implements ProgramRunner {
     this.#moments = takeMoments(state, this.#table);
   }
 
-  readState(withOptimizer: boolean, step: number): EngineState {
+  readState(withOptimizer: boolean, step: number, run?: RunMarks): EngineState {
+    const state = this.#readState(withOptimizer, step);
+    if (run !== undefined) markAllWritten(run);
+    return state;
+  }
+
+  takeBack(): void {
+    // Another state has other memory.
+  }
+
+  #readState(withOptimizer: boolean, step: number): EngineState {
     const parameters = allocateShared(this.#table.stateSize);
     for (const entry of this.#table.entries) {
       parameters.set(floatsOf(this.#variables.byName[entry.name]), entry.offset);

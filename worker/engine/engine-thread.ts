@@ -109,7 +109,7 @@ function engineOver(thread: EngineThread): Engine {
   return {
     prepare: (options) => thread.call("prepare", options),
     loadState: (state) => thread.call("loadState", state),
-    readState: (withOptimizer) => thread.call("readState", withOptimizer),
+    readState: (withOptimizer, run) => thread.call("readState", withOptimizer, run),
     giveBack: (state) => thread.call("giveBack", state),
     async runPhase(phase, batch, at, feeds) {
       checkShared(feeds.into);

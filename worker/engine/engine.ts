@@ -134,11 +134,16 @@ export interface UpdateOptions {
 export interface Engine {
   prepare(options: PrepareOptions): Promise<PreparedPrograms>;
   loadState(state: EngineState): Promise<void>;
-  /** Copies the state into shared memory, which no step touches, and which the next `readState` fills anew. */
-  readState(withOptimizer: boolean): Promise<EngineState>;
   /**
-   * Gives the memory of a state back to the system, once it was loaded, or what was read out has served: its vectors hold
-   * zeros from then on, where the system can do it.
+   * Copies the state into shared memory, which no step touches, and which is the caller's until `giveBack`. With `run` it answers
+   * while the state is still being copied, if it can, and marks weights, first and second moments (parts 0 to 2) once they
+   * are there or known to be none. Until all are marked, phases may run, but nothing may be called that changes the state, nor another
+   * `readState`.
+   */
+  readState(withOptimizer: boolean, run?: RunMarks): Promise<EngineState>;
+  /**
+   * Gives the memory of a state back to the system and to the next `readState`, once it was loaded, or what was read out has
+   * served: its vectors hold zeros from then on, where the system can do it. Nobody may look at them any more.
    */
   giveBack(state: EngineState): Promise<void>;
   /**

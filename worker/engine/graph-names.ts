@@ -38,6 +38,10 @@ export const graphNames = {
   ticket: (program: string): string => `${safeName(program)}/ticket`,
   /** Programs that read a section of the state out, and those that set it. */
   read: (section: Section): string => `read/${section}`,
+  /** Programs that copy a section beside what is computed next; what is fetched to begin, and what is fed where moments are shared out. */
+  copy: (section: Section): string => `copy/${section}`,
+  copying: (scope: string): string => `${scope}/copying`,
+  copyFrom: (section: Section): string => `copy/${section}/from`,
   assignValues: (section: Section): string => `assign/${section}/values`,
   assigned: (section: Section): string => `assign/${section}/done`,
   /** The reduced vector, for the update. */

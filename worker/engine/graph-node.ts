@@ -108,6 +108,11 @@ export class GraphScope {
     );
   }
 
+  /** A float32 vector of any length that is fed. */
+  vector(name: string): string {
+    return this.add("Placeholder", [], { dtype: typeOf(dataTypes.float32) }, name);
+  }
+
   /** Floats that may be fed, as many as one likes; nothing where they are not. */
   optionalFloats(name: string): string {
     const nothing = this.floats([], [0]);

@@ -14,7 +14,8 @@ import { layOutReduction, type ReductionLayout } from "./reduction-layout.ts";
 import { givenSize, rowsOfBatch } from "./row-tensors.ts";
 import { takeMoments, type ShareMoments } from "./share-moments.ts";
 import { alignedLength, alignedView, allocateShared } from "./shared-vector.ts";
-import { WriteMarks } from "./write-marks.ts";
+import { ReadOut } from "./read-out.ts";
+import { WriteMarks, type RunMarks } from "./write-marks.ts";
 
 /** Programs of one loaded SavedModel. */
 export class GraphRunner implements ProgramRunner {
@@ -26,8 +27,7 @@ export class GraphRunner implements ProgramRunner {
   /** For what nobody else watches. */
   readonly #marks: WriteMarks;
   readonly #sharesOut: boolean;
-  /** Where each section is read out into. */
-  readonly #readOut = new Map<Section, Float32Array>();
+  readonly #readOut: ReadOut;
   /** The reduced vector between `takeReduced` and `update`, as a tensor. */
   #reduced: Fed | null = null;
   /** The same vector where its memory is shared with TensorFlow, else null. */
@@ -57,6 +57,7 @@ export class GraphRunner implements ProgramRunner {
     this.#layout = layOutReduction(programs.table);
     this.#marks = new WriteMarks(programs.table.entries.length + this.#layout.parts.length);
     this.#session = new GraphSession(binding, folder);
+    this.#readOut = new ReadOut(this.#session, this.#marks);
   }
 
   loadState(state: EngineState): void {
@@ -75,27 +76,15 @@ export class GraphRunner implements ProgramRunner {
     this.#assign(values);
   }
 
-  readState(withOptimizer: boolean, step: number): EngineState {
+  readState(withOptimizer: boolean, step: number, run?: RunMarks): EngineState {
     const { stateSize, trainableSize } = this.#table;
-    const parameters = this.#read("parameters", stateSize);
-    if (withOptimizer && this.#moments !== null) {
-      const { share, firstMoment, secondMoment } = this.#moments;
-      return {
-        parameters,
-        share,
-        firstMoment: this.#copy("firstMoment", firstMoment),
-        secondMoment: this.#copy("secondMoment", secondMoment),
-        step,
-      };
-    }
-    if (!withOptimizer || !this.#training || trainableSize === 0) return { parameters, step };
-    const firstMoment = this.#read("firstMoment", trainableSize);
-    return {
-      parameters,
-      firstMoment,
-      secondMoment: this.#read("secondMoment", trainableSize),
-      step,
-    };
+    const momentsSize = withOptimizer && this.#training ? trainableSize : 0;
+    const moments = withOptimizer ? this.#moments : null;
+    return { ...this.#readOut.read({ stateSize, momentsSize, moments }, run), step };
+  }
+
+  takeBack(state: EngineState): void {
+    this.#readOut.takeBack(state);
   }
 
   runGather(phase: number, batch: Batch, feeds: Feeds): Record<string, Float32Array> {
@@ -258,27 +247,6 @@ export class GraphRunner implements ProgramRunner {
     }));
     const done = [...values.keys()].map((section) => graphNames.assigned(section));
     this.#session.fetch(fed, done);
-  }
-
-  /** Moments that are shared out, apart from where updates change them. */
-  #copy(section: Section, values: Float32Array): Float32Array {
-    const vector = this.#outFor(section, values.length);
-    vector.set(values);
-    return vector;
-  }
-
-  /** Memory of this size; another size comes with another share. */
-  #outFor(section: Section, size: number): Float32Array {
-    const known = this.#readOut.get(section);
-    const vector = known?.length === size ? known : allocateShared(size);
-    this.#readOut.set(section, vector);
-    return vector;
-  }
-
-  #read(section: Section, size: number): Float32Array {
-    const vector = this.#outFor(section, size);
-    this.#session.write(graphNames.read(section), () => [], vector, this.#marks.begin());
-    return vector;
   }
 }
 

@@ -13,6 +13,15 @@ export interface Fed {
   readonly tensor: number;
 }
 
+/** A program that copies to memory of the caller. */
+export interface Copying {
+  /** Its name. */
+  readonly scope: string;
+  /** Makes what is fed beside the memory. */
+  readonly feed: () => readonly Fed[];
+  readonly into: Float32Array;
+}
+
 /** A fetched output, in memory of JavaScript. */
 export interface Fetched {
   readonly values: Float32Array;
@@ -36,6 +45,8 @@ export class GraphSession {
   readonly #model: number;
   /** Whether TensorFlow computes in the memory of what is fed: on a CPU it does. */
   #sharesMemory: boolean;
+  /** Whether it has been seen to. */
+  #hasShared = false;
 
   /** Loads `saved_model.pb` of a folder. */
   constructor(binding: TensorFlowBinding, folder: string) {
@@ -89,19 +100,11 @@ export class GraphSession {
   write(scope: string, feed: () => readonly Fed[], into: Float32Array, run: RunMarks): void {
     const view = this.#sharesMemory ? alignedView(into) : null;
     if (view !== null && view.length > 0) {
-      const { marks, ticket } = run;
       const last = new Uint32Array(into.buffer, into.byteOffset + 4 * (into.length - 1), 1);
       last[0] = unwritten;
-      const means = [
-        { name: graphNames.into(scope), tensor: this.tensor(view, "float32") },
-        { name: graphNames.marks(scope), tensor: this.tensor(marks, "int32") },
-        {
-          name: graphNames.ticket(scope),
-          tensor: this.tensor(Int32Array.of(ticket), "int32", []),
-        },
-      ];
-      this.fetch([...feed(), ...means], [graphNames.written(scope)]);
-      if (last[0] !== unwritten) return;
+      this.fetch([...feed(), ...this.#memory(scope, view, run)], [graphNames.written(scope)]);
+      this.#hasShared = last[0] !== unwritten;
+      if (this.#hasShared) return;
       this.#sharesMemory = false;
     }
     const [flat] = this.fetch(feed(), [graphNames.flat(scope)]);
@@ -111,6 +114,33 @@ export class GraphSession {
       );
     }
     into.set(flat.values);
+  }
+
+  /**
+   * Begins to copy while other programs run, in one run of the graph: TensorFlow prepares every set of programs that is run together,
+   * which takes it long. Each copy is marked. The caller keeps all memory until then. Gives false, and begins nothing, where TensorFlow is not
+   * known to use the caller's memory: before anything was written, and on a GPU.
+   */
+  copy(copies: readonly Copying[], run: RunMarks): boolean {
+    const views = copies.map(({ into }) => (this.#hasShared ? alignedView(into) : null));
+    if (views.some((view) => view === null || view.length === 0)) return false;
+    const fed = copies.flatMap(({ scope, feed }, index) => {
+      const view = views[index] ?? null;
+      return view === null ? [] : [...feed(), ...this.#memory(scope, view, run)];
+    });
+    this.fetch(
+      fed,
+      copies.map(({ scope }) => graphNames.copying(scope)),
+    );
+    return true;
+  }
+
+  #memory(scope: string, view: Float32Array, { marks, ticket }: RunMarks): readonly Fed[] {
+    return [
+      { name: graphNames.into(scope), tensor: this.tensor(view, "float32") },
+      { name: graphNames.marks(scope), tensor: this.tensor(marks, "int32") },
+      { name: graphNames.ticket(scope), tensor: this.tensor(Int32Array.of(ticket), "int32", []) },
+    ];
   }
 
   /** Unloads the graph with its variables. */

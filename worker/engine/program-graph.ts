@@ -10,7 +10,7 @@ import { sections } from "./graph-names.ts";
 import { GraphVariables } from "./graph-variables.ts";
 import { addRecordedProgram, type RecordedProgram } from "./recorded-graph.ts";
 import { layOutReduction } from "./reduction-layout.ts";
-import { addStatePrograms } from "./state-graph.ts";
+import { addShareCopy, addStatePrograms } from "./state-graph.ts";
 import { addShareUpdate } from "./share-update-graph.ts";
 import { addReducedInput, addUpdate } from "./update-graph.ts";
 
@@ -43,6 +43,8 @@ export function assembleGraph(
   if (optimizer !== null) {
     addReducedInput(nodes, layout);
     const add = purpose.zeroStage === 1 ? addShareUpdate : addUpdate;
+    if (purpose.zeroStage === 1)
+      for (const section of ["firstMoment", "secondMoment"] as const) addShareCopy(nodes, section);
     add(nodes, { variables, layout }, { optimizer, kernels: purpose.kernels });
   }
   return nodes;

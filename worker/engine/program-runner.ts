@@ -22,7 +22,10 @@ export interface UpdateScalars {
 /** Runs programs over one set of variables. */
 export interface ProgramRunner {
   loadState(state: EngineState): void;
-  readState(withOptimizer: boolean, step: number): EngineState;
+  /** @param run marks each section once it is there; without it all is there at once */
+  readState(withOptimizer: boolean, step: number, run?: RunMarks): EngineState;
+  /** Takes the memory of a state that has served for what is read next. */
+  takeBack(state: EngineState): void;
   /** A gather phase: outputs by name. */
   runGather(phase: number, batch: Batch, feeds: Feeds): Record<string, Float32Array>;
   /** A sum phase: writes what `Engine.runPhase` says; returns rows by row tensor. */

@@ -3,7 +3,7 @@
  * Moments and the bounds of the share are fed, so the graph is the same for every rank of any ring.
  */
 import type { EngineOptimizer } from "./engine.ts";
-import { dataTypes, GraphScope, typeOf, type GraphNode } from "./graph-node.ts";
+import { dataTypes, GraphScope, type GraphNode } from "./graph-node.ts";
 import { graphNames, updateScalarNames } from "./graph-names.ts";
 import { addAverages, updateAttributes, type UpdateGround } from "./update-graph.ts";
 
@@ -23,14 +23,8 @@ export function addShareUpdate(
   const [learningRate = "", epsilon = "", scale = "", decay = "", bufferScale = ""] = scalars;
   const fed = [
     graphNames.reduced,
-    // Of any length.
     ...(["firstMoment", "secondMoment"] as const).map((section) =>
-      scope.add(
-        "Placeholder",
-        [],
-        { dtype: typeOf(dataTypes.float32) },
-        graphNames.shareMoments(section),
-      ),
+      scope.vector(graphNames.shareMoments(section)),
     ),
     scope.placeholder(graphNames.share, dataTypes.int32, [2]),
   ];

@@ -152,12 +152,13 @@ export class TfjsEngine implements Engine {
     return Promise.resolve();
   }
 
-  readState(withOptimizer: boolean): Promise<EngineState> {
-    return Promise.resolve(this.#ready().runner.readState(withOptimizer, this.#step));
+  readState(withOptimizer: boolean, run?: RunMarks): Promise<EngineState> {
+    return Promise.resolve(this.#ready().runner.readState(withOptimizer, this.#step, run));
   }
 
   giveBack(state: EngineState): Promise<void> {
     releaseState(this.#binding, state);
+    this.#prepared?.runner.takeBack(state);
     return Promise.resolve();
   }
 

@@ -14,6 +14,16 @@ export interface RunMarks {
 
 const ticketMax = 2 ** 31 - 1;
 
+/** Marks a part, for what is written by JavaScript. */
+export function markWritten({ marks, ticket }: RunMarks, part: number): void {
+  Atomics.store(marks, part, ticket);
+}
+
+/** Marks all parts. */
+export function markAllWritten({ marks, ticket }: RunMarks): void {
+  marks.fill(ticket);
+}
+
 /** The marks of one run after the other. */
 export class WriteMarks {
   readonly #marks: Int32Array;

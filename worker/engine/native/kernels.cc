@@ -6,6 +6,7 @@
 #include "attention.h"
 #include "attention_gradient.h"
 #include "batch_norm.h"
+#include "copy_beside.h"
 #include "dropout.h"
 #include "filter_gradient.h"
 #include "gelu.h"

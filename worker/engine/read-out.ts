@@ -1,0 +1,100 @@
+/** Reads the state of a graph out into memory that threads share: at once, or beside what is computed next. */
+import type { EngineState } from "./engine.ts";
+import { graphNames, sections, type Section } from "./graph-names.ts";
+import type { Copying, Fed, GraphSession } from "./graph-session.ts";
+import type { ShareMoments } from "./share-moments.ts";
+import { alignedView, allocateShared } from "./shared-vector.ts";
+import { markWritten, type RunMarks, type WriteMarks } from "./write-marks.ts";
+
+/** What is read. */
+interface Wanted {
+  /** Elements of the weights. */
+  readonly stateSize: number;
+  /** Elements of each moment that are variables; 0 for none. */
+  readonly momentsSize: number;
+  /** The moments where they are shared out. */
+  readonly moments: ShareMoments | null;
+}
+
+/** A section that is read. */
+interface Part {
+  readonly section: Section;
+  readonly into: Float32Array;
+  /** What it is read from; null for variables. */
+  readonly from: Float32Array | null;
+}
+
+/** Reads one state after the other; what is read is the caller's until it is taken back. */
+export class ReadOut {
+  readonly #session: GraphSession;
+  /** For what nobody watches. */
+  readonly #marks: WriteMarks;
+  /** Memory that nobody has anything in. */
+  readonly #free: Float32Array[] = [];
+  /** What copies that may be under way read and write: TensorFlow does not keep it. */
+  readonly #held: Part[] = [];
+
+  /** @param marks for each tensor of a section */
+  constructor(session: GraphSession, marks: WriteMarks) {
+    this.#session = session;
+    this.#marks = marks;
+  }
+
+  /** @param run marks each section, by its place in `sections`, once it is there or known to be none; without it all is read at once */
+  read(wanted: Wanted, run?: RunMarks): Omit<EngineState, "step"> {
+    const parameters = this.#part("parameters", wanted.stateSize);
+    const moments = this.#moments(wanted);
+    const parts = [parameters, ...moments];
+    this.#held.splice(0, this.#held.length, ...parts);
+    const copies = parts.map((part) => this.#copyOf(part));
+    const isBeside = run !== undefined && this.#session.copy(copies, run);
+    if (!isBeside) for (const part of parts) this.#readNow(part);
+    for (const [place, section] of sections.entries()) {
+      const isComing = isBeside && parts.some((part) => part.section === section);
+      if (run !== undefined && !isComing) markWritten(run, place);
+    }
+    const [first, second] = moments;
+    return {
+      parameters: parameters.into,
+      ...(first === undefined ? {} : { firstMoment: first.into }),
+      ...(second === undefined ? {} : { secondMoment: second.into }),
+      ...(wanted.moments === null ? {} : { share: wanted.moments.share }),
+    };
+  }
+
+  /** Takes the memory of a state for what is read next. */
+  takeBack({ parameters, firstMoment, secondMoment }: EngineState): void {
+    for (const vector of [parameters, firstMoment, secondMoment])
+      if (vector?.buffer instanceof SharedArrayBuffer) this.#free.push(vector);
+  }
+
+  #moments({ momentsSize, moments }: Wanted): readonly Part[] {
+    if (moments === null && momentsSize === 0) return [];
+    return (["firstMoment", "secondMoment"] as const).map((section) =>
+      moments === null
+        ? this.#part(section, momentsSize)
+        : { ...this.#part(section, moments[section].length), from: moments[section] },
+    );
+  }
+
+  #part(section: Section, size: number): Part {
+    const place = this.#free.findIndex(({ length }) => length === size);
+    const [known] = place < 0 ? [] : this.#free.splice(place, 1);
+    return { section, into: known ?? allocateShared(size), from: null };
+  }
+
+  #copyOf({ section, into, from }: Part): Copying {
+    const view = from === null ? null : alignedView(from);
+    const feed = (): Fed[] =>
+      view === null
+        ? []
+        : [{ name: graphNames.copyFrom(section), tensor: this.#session.tensor(view, "float32") }];
+    return { scope: graphNames.copy(section), feed, into };
+  }
+
+  #readNow({ section, into, from }: Part): void {
+    if (from === null)
+      this.#session.write(graphNames.read(section), () => [], into, this.#marks.begin());
+    else into.set(from);
+  }
+}
