@@ -17,12 +17,12 @@ import { evaluateSplit } from "./evaluate.ts";
 import type { ArenaMeans } from "./exact/arena.ts";
 import { abortable } from "./input/feed.ts";
 import { closeJob, prepareJob, type JobStarters, type PreparedJob } from "./job.ts";
-import { hashWeights } from "./hash-weights.ts";
 import { LinkBroken } from "./ring/link.ts";
 import { joinRing, type RingReach, type RingServer } from "./ring/ring.ts";
 import { Interrupted, type Directive } from "./session/directive-queue.ts";
 import type { Session } from "./session/session.ts";
-import { cutState, loadReceived, receiveState } from "./state-transfer.ts";
+import { StateCopies } from "./state-copies.ts";
+import { loadReceived, receiveState } from "./state-transfer.ts";
 import { StepProfiler } from "./profile/step-profiler.ts";
 import { reduceStep } from "./step.ts";
 import { shareFor, TrainingMeansMaker } from "./training-means.ts";
@@ -51,10 +51,8 @@ export interface WorkerMeans {
 export class WorkerLife {
   readonly #means: WorkerMeans;
   #state: WorkerState = { kind: "joined" };
-  /** What is being uploaded while steps go on: the engine has one place to read out into. */
-  #upload: Promise<void> = Promise.resolve();
-  #uploadFailure: { readonly error: unknown } | null = null;
-  readonly #leaving = new AbortController();
+  /** What is uploaded and hashed while steps go on. */
+  readonly #copies = new StateCopies();
   #applied: AppliedStep = { updateMs: 0, gatheredWeights: 0n };
   readonly #training: TrainingMeansMaker;
   readonly #profiler: StepProfiler;
@@ -70,7 +68,7 @@ export class WorkerLife {
     const { session, observer } = this.#means;
     try {
       for await (const directive of session.directives) {
-        if (this.#uploadFailure !== null) throw this.#uploadFailure.error;
+        this.#copies.throwIfFailed();
         observer.onDirective(directive);
         if (directive.case === "finish") return directive.value.reason;
         this.#state = await this.#carryOut(directive, session.directives.interruption);
@@ -136,6 +134,7 @@ export class WorkerLife {
     if (formRing.loadState) {
       const share = shareFor(job, formRing);
       const state = await receiveState(session.readState(generation, signal), job.table, share);
+      await this.#copies.beforeChange(signal);
       await abortable(loadReceived(job.engine, state), signal);
     }
     const { identity, ringKey } = session.membership;
@@ -210,6 +209,8 @@ export class WorkerLife {
     const { observer, session, nowMs } = this.#means;
     const job = this.#job();
     const commitMs = nowMs();
+    // What is copied of the state is that of the step before.
+    await this.#copies.beforeChange(signal);
     observer.onActivity("update");
     this.#applied = await applyStep(commit, { job, place }, signal);
     const { updateMs } = this.#applied;
@@ -233,35 +234,19 @@ export class WorkerLife {
     return this.#state;
   }
 
-  /** Reads the state out at once, and uploads it while training goes on. */
   async #checkpoint(directive: Checkpoint, signal: AbortSignal): Promise<WorkerState> {
     const { session, observer } = this.#means;
-    const { checkpoint, step, withOptimizer, momentsOnly } = directive;
-    const { engine, table } = this.#job();
-    await abortable(this.#upload, signal);
     observer.onActivity("checkpoint");
-    const state = await abortable(engine.readState(withOptimizer), signal);
-    if (BigInt(state.step) !== step) {
-      throw new Error(`Cannot checkpoint step ${step} as the state is of step ${state.step}`);
-    }
-    const chunks = cutState(state, { momentsOnly, trainableSize: table.trainableSize });
-    this.#upload = session
-      .writeState(checkpoint, chunks, this.#leaving.signal)
-      .then(() => engine.giveBack(state))
-      .catch((error: unknown) => {
-        this.#uploadFailure = { error };
-      });
+    await this.#copies.upload(directive, { job: this.#job(), session }, signal);
     observer.onActivity("waiting");
     return this.#state;
   }
 
-  async #hashWeights({ generation, step }: HashWeights, signal: AbortSignal): Promise<WorkerState> {
-    const training = this.#placeOfGeneration(generation)?.training ?? null;
+  async #hashWeights(directive: HashWeights, signal: AbortSignal): Promise<WorkerState> {
+    const training = this.#placeOfGeneration(directive.generation)?.training ?? null;
     if (training === null) return this.#state;
-    await abortable(this.#upload, signal);
-    const { hasher } = training;
-    const value = await hashWeights(this.#job(), { hasher, step }, signal);
-    await this.#means.session.report({ case: "weightsHashed", value });
+    const { session } = this.#means;
+    await this.#copies.hash(directive, { job: this.#job(), session }, signal);
     return this.#state;
   }
 
@@ -285,13 +270,16 @@ export class WorkerLife {
   }
 
   #leave(): void {
-    this.#leaving.abort(new Error("The worker leaves"));
+    this.#copies.leave();
     this.#leaveRing();
   }
 
   /** Ends the threads of the job; after `run`. */
   async close(): Promise<void> {
     const job = jobOf(this.#state);
-    if (job !== null) await closeJob(job);
+    if (job === null) return;
+    // The engine's memory is not to go while it is copied.
+    await this.#copies.close();
+    await closeJob(job);
   }
 }

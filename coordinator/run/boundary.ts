@@ -111,6 +111,8 @@ export async function evaluateNow(
 
 /** A ring of the same members and a newer generation: whatever they were at is abandoned, nothing has changed. */
 async function abandonWork(run: RunContext, signal: AbortSignal): Promise<void> {
+  // Workers of a newer generation would not be heard of weights that were asked for in this one.
+  await run.weights.settle(run, signal);
   const state = {
     committedStep: run.progress.step,
     reason: "the evaluation was interrupted",

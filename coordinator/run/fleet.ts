@@ -146,7 +146,7 @@ export class Fleet {
     while (this.#roster.members().length > 0) {
       const event = await this.#roster.events.take(signal);
       if (event.kind === "left") this.#observer.onLeft(event.member, "the run is over");
-      if (event.kind === "report") this.#noteProfile(event.member, event.report);
+      if (event.kind === "report") this.#noteAside(event.member, event.report);
     }
   }
 
@@ -238,7 +238,7 @@ export class Fleet {
           throw failureOf(member.workerId, this.#rankOrNull(member), failure);
         }
         if (report.case === "leaving") return this.#noteParting(member, report.value.reason);
-        if (generation !== this.#generation || this.#noteProfile(member, report)) return null;
+        if (generation !== this.#generation || this.#noteAside(member, report)) return null;
         if (report.case === "stepApplied")
           this.#applied.set(member.workerId, Number(report.value.step));
         return { member, report, rank: this.rankOf(member.workerId) };
@@ -260,9 +260,11 @@ export class Fleet {
     this.#roster.send(workerId, { case: "finish", value: create(FinishSchema, { reason }) });
   }
 
-  #noteProfile(member: Member, report: Report): boolean {
-    if (report.case !== "stepProfiled") return false;
-    this.#observer.onProfiled(member, this.rankOf(member.workerId), report.value);
+  /** What workers tell whenever they get round to it, which no step waits for. */
+  #noteAside(member: Member, report: Report): boolean {
+    if (report.case !== "stepProfiled" && report.case !== "weightsHashed") return false;
+    if (report.case === "weightsHashed") this.#observer.onHashed(member, report.value);
+    else this.#observer.onProfiled(member, this.rankOf(member.workerId), report.value);
     return true;
   }
 

@@ -127,7 +127,12 @@ export class PredictionCrew {
       threads,
       tls: null,
     });
-    const observer = { onJoined: () => {}, onLeft: () => {}, onProfiled: () => {} };
+    const observer = {
+      onJoined: () => {},
+      onLeft: () => {},
+      onProfiled: () => {},
+      onHashed: () => {},
+    };
     return { fleet: new Fleet(roster, observer), launcher };
   }
 

@@ -88,7 +88,7 @@ async function carryThrough(started: StartedRun): Promise<RunOutcome> {
   } catch (error) {
     const isEarly = finish.aborted && run.progress.step === firstStep;
     if (leave.aborted || isEarly) {
-      await run.saving.abandon();
+      await run.saving.abandon(run);
       run.fleet.finish("interrupted");
       await recordEnd(run, "interrupted", "interrupted");
       return await outcomeOf(run, "interrupted", "interrupted", false);

@@ -1,11 +1,12 @@
 /**
- * Checkpoints that are made while steps go on. At the boundary after a step the weights are compared and the givers read their
- * state out; then the steps go on. The state's way to the coordinator and to the disk is waited for only by what needs it: the
- * next checkpoint, a ring of other members, the run's end. One at a time, and none counts before it is whole.
+ * Checkpoints that are made while steps go on: at the boundary after a step the workers are only told. They copy and hash the state
+ * beside the next step, which is not committed before all hashes are the same. The state's way to the coordinator and to the disk is
+ * waited for by what needs it: the next checkpoint, a ring of other members, the run's end. One at a time, and none counts
+ * before it is whole.
  */
 import { relative } from "node:path";
 import { eventOf } from "../nats/cloud-event.ts";
-import type { TrainingState } from "../server/state-stream.ts";
+import { freeState, type TrainingState } from "../server/state-stream.ts";
 import type { CheckpointDraft } from "./checkpoints.ts";
 import { giversOf } from "./givers.ts";
 import type { RunContext } from "./run-context.ts";
@@ -18,7 +19,7 @@ export class Saving {
 
   /**
    * Begins the checkpoint of the last committed step, unless it is there or under way, once the one before is whole. What the workers are sent
-   * afterwards changes nothing in it. Throws Diverged, WorkerLost, or what the one before failed of.
+   * afterwards changes nothing in it. Throws what waiting for the one before does.
    */
   async begin(run: RunContext, signal: AbortSignal): Promise<void> {
     const { checkpoints, fleet, progress, view } = run;
@@ -27,19 +28,20 @@ export class Saving {
     await this.settle(run, signal);
     if (checkpoints.has(step)) return;
     view.doing(`writing the checkpoint of step ${step}`);
-    // A state that not all workers share is none to go on from.
-    await run.weights.check(run, signal);
     const asked = { givers: giversOf(run), step, withOptimizer: true };
     const until = AbortSignal.any([signal, this.#over.signal]);
+    // First the copy, of which hashes are made too.
     const state = run.states.ask(fleet, asked, until);
-    const done = this.#make(run, state, checkpoints.draft(), until).finally(() => {
+    const coming = { state, compared: run.weights.begin(run) };
+    const done = this.#make(run, coming, checkpoints.draft(), until).finally(() => {
       this.#making = null;
     });
     this.#making = { step, done };
   }
 
-  /** Waits until none is under way. Throws WorkerLost, the signal's reason, or what writing it failed of. */
+  /** Waits until none is under way. Throws Diverged, WorkerLost, the signal's reason, or what writing it failed of. */
   async settle(run: RunContext, signal: AbortSignal): Promise<void> {
+    await run.weights.settle(run, signal);
     if (this.#making !== null) {
       run.view.doing(`waiting for the checkpoint of step ${this.#making.step}`);
       await run.fleet.while(this.#making.done, signal);
@@ -64,21 +66,22 @@ export class Saving {
       run.fleet.goOn();
       await run.fleet.while(this.#making.done, signal).catch(() => undefined);
     }
-    if (this.#making !== null) await this.abandon();
+    if (this.#making !== null) await this.abandon(run);
     if (this.#failure !== null) run.view.say(`no checkpoint: ${wordsOf(this.#failure.error)}`);
     this.#failure = null;
   }
 
   /** Abandons the one under way, and all that come; nothing is left of it then. */
-  async abandon(): Promise<void> {
+  async abandon({ weights }: Pick<RunContext, "weights">): Promise<void> {
     this.#over.abort(new Error("the run is left"));
+    weights.forget();
     await this.#making?.done;
   }
 
-  /** Resolves in any case. A state that does not come is a worker's failure, of which the fleet tells. */
+  /** Resolves in any case. A state that does not come, or is not that of all, is a worker's failure, of which others tell. */
   async #make(
     run: RunContext,
-    asked: Promise<TrainingState>,
+    coming: { readonly state: Promise<TrainingState>; readonly compared: Promise<void> },
     draft: CheckpointDraft,
     signal: AbortSignal,
   ): Promise<void> {
@@ -86,8 +89,16 @@ export class Saving {
       run.view.say(`the checkpoint of step ${draft.step} is abandoned: ${wordsOf(error)}`);
       return null;
     };
-    const state = await asked.catch(abandoned);
+    const state = await coming.state.catch(abandoned);
     if (state === null) return;
+    try {
+      // A state that not all workers share is none to go on from.
+      await coming.compared;
+    } catch (error) {
+      freeState(state);
+      abandoned(error);
+      return;
+    }
     try {
       const folder = await run.checkpoints.write(state, draft, signal);
       await announceCheckpoint(run, draft.step, folder);

@@ -183,6 +183,7 @@ function assemble(
       : { folder: settings.resumeFromCheckpoint, step: resumed.step },
   );
   const states = new StateRequests(table);
+  const weights = new WeightCheck();
   return {
     run,
     settings,
@@ -191,7 +192,7 @@ function assemble(
     table,
     plan,
     validation: planned.validation,
-    fleet: new Fleet(roster, observerOf(services, { progress, profiler, states })),
+    fleet: new Fleet(roster, observerOf(services, { progress, profiler, states, weights })),
     control,
     journal,
     events,
@@ -202,7 +203,7 @@ function assemble(
     checkpoints,
     states,
     saving: new Saving(),
-    weights: new WeightCheck(),
+    weights,
     profiler,
     preparedOf: new Map(),
     offer: { state: null },

@@ -59,7 +59,7 @@ export async function trainSteps(run: RunContext, signal: AbortSignal): Promise<
     const due = plan.due(step, settings);
     if (due.epochEnd && plan.epochOf(step) === plan.epochOf(firstStep)) tellCut(run);
     if (due.log || step === plan.totalSteps) progress.log();
-    if (isVerified(run, step)) await run.weights.check(run, signal);
+    if (isVerified(run, step)) void run.weights.begin(run);
     if (due.evaluate) await evaluateNow(run, { counts: true }, signal);
     if (due.save) await run.saving.begin(run, signal);
     const reason = due.evaluate ? earlyStop(progress.standing, settings) : null;
@@ -103,6 +103,8 @@ async function carryOut(run: RunContext, step: number, signal: AbortSignal): Pro
     const isThis = report.case === "stepReduced" && Number(report.value.step) === step;
     return isThis ? report.value : undefined;
   }, signal);
+  // Gradients of weights that not all share are none to go on by.
+  await run.weights.settle(run, signal);
   const decision = decideStep(reports, {
     workers: fleet.members.map(({ workerId }) => workerId),
     tensors: reducedNames(run.table),

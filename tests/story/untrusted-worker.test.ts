@@ -10,6 +10,7 @@ import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { readJournal } from "../../coordinator/run/journal.ts";
 import { startRun, type StoryRun } from "../support/story-run.ts";
+import { markAllWritten } from "../../worker/engine/write-marks.ts";
 import { createTableEngine, type Faults } from "../support/table-engine.ts";
 import { writeTinyJob } from "../support/tiny-job.ts";
 import { startWorker } from "../support/worker-under-test.ts";
@@ -110,6 +111,41 @@ describe("a worker that cannot be trusted", () => {
     assert.match(text, /to go on, without that machine: .*checkpoint-2/u);
     const saved = journal.flatMap((record) => (record.kind === "checkpoint" ? [record.step] : []));
     assert.deepEqual(saved, [2]);
+  });
+
+  it("is found before the next step is committed, which is computed before the weights are even copied", async () => {
+    const story: string[] = [];
+    let waiting = 0;
+    const slow: Faults = {
+      onPhase: (step) => void story.push(`compute ${step}`),
+      holdCopy: (run) => {
+        waiting++;
+        story.push("copy");
+        // A commit that did not wait would come meanwhile.
+        setTimeout(() => {
+          story.push("copied");
+          markAllWritten(run);
+        }, 300);
+      },
+      afterUpdate: (step) => void story.push(`update ${step}`),
+    };
+    const flags = ["--verify-every", "2", "--save-strategy", "no"];
+    const { code, text, journal } = await runWith("slow", [{}, slow], ...flags);
+    assert.equal(code, 0, text);
+    assert.equal(waiting, 3);
+    const ofSecond = story.slice(story.indexOf("update 2"), story.indexOf("update 3") + 1);
+    assert.deepEqual(
+      [...new Set(ofSecond)],
+      ["update 2", "copy", "compute 3", "copied", "update 3"],
+    );
+    const order = journal.flatMap(({ kind, ...record }) =>
+      (kind === "step" || kind === "weights") && "step" in record ? [`${kind} ${record.step}`] : [],
+    );
+    const committed = [1, 2, 3, 4, 5, 6].map((step) => [`step ${step}`, `weights ${step}`]);
+    assert.deepEqual(
+      order,
+      committed.flatMap(([one, compared], index) => (index % 2 === 1 ? [one, compared] : [one])),
+    );
   });
 
   it("is refused when its processor computes other gradients, unless that is allowed", async () => {

@@ -204,7 +204,7 @@ describe("WorkerLife", () => {
     const stage = await setStage(1);
     await prepare(stage);
     stage.seats[0]!.send({ case: "checkpoint", value: create(CheckpointSchema, { step: 9n }) });
-    await assert.rejects(stage.workers[0]!.ended, /Cannot checkpoint step 9/);
+    await assert.rejects(stage.workers[0]!.ended, /Cannot copy the state of step 9/);
   });
 
   it("ends with the session when the coordinator goes", async () => {
