@@ -6,6 +6,9 @@ import type { ShareMoments } from "./share-moments.ts";
 import { alignedView, allocateShared } from "./shared-vector.ts";
 import { markWritten, type RunMarks, type WriteMarks } from "./write-marks.ts";
 
+/** Vectors that are kept for what is read next. Of other sizes, as of other shares, the oldest go. */
+const freeMax = 2 * sections.length;
+
 /** What is read. */
 interface Wanted {
   /** Elements of the weights. */
@@ -66,6 +69,7 @@ export class ReadOut {
   takeBack({ parameters, firstMoment, secondMoment }: EngineState): void {
     for (const vector of [parameters, firstMoment, secondMoment])
       if (vector?.buffer instanceof SharedArrayBuffer) this.#free.push(vector);
+    this.#free.splice(0, Math.max(0, this.#free.length - freeMax));
   }
 
   #moments({ momentsSize, moments }: Wanted): readonly Part[] {
