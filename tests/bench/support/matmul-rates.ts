@@ -19,7 +19,7 @@ const helloSchema = z.object({ torch: z.string() });
 /** Operations of a block that is timed as one: 50 to 100 ms of two cores. */
 const blockFlops = 1e10;
 /** Products timed as one, at least and at most: those of tiny models would be tens of thousands. */
-const [callsMin, callsMax] = [3, 1000] as const;
+const [callsMin, callsMax] = [3, 200] as const;
 
 /** Measures in rounds, beside what else is measured in them, and keeps the best of each. */
 export class MatmulRates {
