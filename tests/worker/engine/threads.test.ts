@@ -1,7 +1,7 @@
 /**
  * The number of threads that compute changes no bit, or is fixed: workers share a machine's cores out, so it would go with
  * their number.
- * Each count is a process of its own, because TensorFlow reads it when it is loaded. The sizes are such that kernels do
+ * Each count is a process of its own, because TensorFlow reads it when it is loaded; it computes all cases. The sizes are such that kernels do
  * divide the work.
  */
 import assert from "node:assert/strict";
@@ -9,7 +9,7 @@ import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, describe, it } from "node:test";
+import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { threadsOf } from "../../../coordinator/launch/thread-share.ts";
@@ -53,13 +53,18 @@ const resnet = JSON.stringify({
   num_labels: 10,
 });
 
-/** Hashes of gradients, state and logits. */
-async function bitsWith(
-  threads: number,
-  configJson: string,
-  precision: Precision = "fp32",
-  packed = false,
-): Promise<unknown> {
+const counts = [1, 2, 3, 4, 8];
+const hasBfloat16 = multipliesBfloat16(processorFeatures());
+const needsBfloat16 = { skip: hasBfloat16 ? false : "this processor has no bfloat16 instructions" };
+
+/** What is computed. */
+interface Case {
+  readonly configJson: string;
+  readonly precision: Precision;
+  readonly packed?: boolean;
+}
+
+function jobFor({ configJson, precision, packed = false }: Case): object {
   const config = parseJsonObject(configJson, "config.json");
   const family = familyOf(configJson);
   const isText = family.textLimits(config) !== null;
@@ -75,66 +80,90 @@ async function bitsWith(
     precision,
     cacheFolder,
   });
-  const { stdout } = await run(
-    process.execPath,
-    ["--import", "tsx", program, bindingFile, JSON.stringify(job)],
-    { env: { ...process.env, TF_NUM_INTRAOP_THREADS: String(threads) } },
-  );
-  return JSON.parse(stdout);
+  return job;
 }
 
-describe("threads that compute", () => {
-  after(() => rmSync(cacheFolder, { recursive: true, force: true }));
+/** Hashes of gradients, state and logits of each case, computed in one process. */
+async function bitsWith(threads: number, cases: readonly Case[]): Promise<readonly unknown[]> {
+  const { stdout } = await run(
+    process.execPath,
+    ["--import", "tsx", program, bindingFile, JSON.stringify(cases.map(jobFor))],
+    { env: { ...process.env, TF_NUM_INTRAOP_THREADS: String(threads) } },
+  );
+  const bits: readonly unknown[] = JSON.parse(stdout);
+  assert.equal(bits.length, cases.length);
+  return bits;
+}
 
-  it("give BERT the same bits, 1, 2, 3, 4 or 8 of them", async () => {
-    const one = await bitsWith(1, bert);
-    for (const threads of [2, 3, 4, 8]) {
-      assert.deepEqual(await bitsWith(threads, bert), one, `${threads} threads`);
+const cases = {
+  bert: { configJson: bert, precision: "fp32" },
+  packedBert: { configJson: bert, precision: "fp32", packed: true },
+  resnet: { configJson: resnet, precision: "fp32" },
+} as const;
+const narrowCases = {
+  bertInBf16: { configJson: bert, precision: "bf16" },
+  packedBertInBf16: { configJson: bert, precision: "bf16", packed: true },
+  resnetInBf16: { configJson: resnet, precision: "bf16" },
+} as const;
+const computed = { ...cases, ...(hasBfloat16 ? narrowCases : {}) };
+type Name = keyof typeof cases | keyof typeof narrowCases;
+
+describe("threads that compute", () => {
+  const byCount = new Map<number, ReadonlyMap<string, unknown>>();
+  before(async () => {
+    for (const threads of counts) {
+      const bits = await bitsWith(threads, Object.values(computed));
+      byCount.set(threads, new Map(Object.keys(computed).map((name, at) => [name, bits[at]])));
     }
   });
+  after(() => rmSync(cacheFolder, { recursive: true, force: true }));
 
-  for (const precision of ["fp32", "bf16"] as const) {
-    it(`give BERT the same bits where sequences are packed, ${precision}`, async (t) => {
-      if (precision === "bf16" && !multipliesBfloat16(processorFeatures())) {
-        t.skip("this processor has no bfloat16 instructions");
-        return;
-      }
-      const one = await bitsWith(1, bert, precision, true);
-      for (const threads of [2, 3, 4, 8]) {
-        assert.deepEqual(await bitsWith(threads, bert, precision, true), one, `${threads} threads`);
-      }
-    });
+  const bitsOf = (name: Name, threads: number): unknown => {
+    const bits = byCount.get(threads)?.get(name);
+    assert.ok(bits, `${name}, ${threads} threads`);
+    return bits;
+  };
+
+  function areSame(name: Name): void {
+    for (const threads of counts)
+      assert.deepEqual(bitsOf(name, threads), bitsOf(name, 1), `${threads} threads`);
   }
 
-  for (const [name, config] of Object.entries({ BERT: bert, ResNet: resnet })) {
-    it(`give ${name} the same bits in bfloat16 too, which are others than float32's`, async (t) => {
-      if (!multipliesBfloat16(processorFeatures())) {
-        t.skip("this processor has no bfloat16 instructions");
-        return;
-      }
-      const one = await bitsWith(1, config, "bf16");
-      assert.notDeepEqual(one, await bitsWith(1, config));
-      for (const threads of [2, 3, 4, 8]) {
-        assert.deepEqual(await bitsWith(threads, config, "bf16"), one, `${threads} threads`);
-      }
-    });
+  it("give BERT the same bits, 1, 2, 3, 4 or 8 of them", () => areSame("bert"));
+
+  it("give BERT the same bits where sequences are packed, fp32", () => areSame("packedBert"));
+
+  it("give BERT the same bits where sequences are packed, bf16", needsBfloat16, () =>
+    areSame("packedBertInBf16"),
+  );
+
+  for (const [model, wide, narrow] of [
+    ["BERT", "bert", "bertInBf16"],
+    ["ResNet", "resnet", "resnetInBf16"],
+  ] as const) {
+    it(
+      `give ${model} the same bits in bfloat16 too, which are others than float32's`,
+      needsBfloat16,
+      () => {
+        areSame(narrow);
+        assert.notDeepEqual(bitsOf(narrow, 1), bitsOf(wide, 1));
+      },
+    );
   }
 
-  it("give ResNet the same bits, 1, 2, 3, 4 or 8 of them", async () => {
+  it("give ResNet the same bits, 1, 2, 3, 4 or 8 of them", () => {
     assert.equal(familyOf(resnet).threadsMatter, false);
-    const one = await bitsWith(1, resnet);
-    for (const threads of [2, 3, 4, 8]) {
-      assert.deepEqual(await bitsWith(threads, resnet), one, `${threads} threads`);
-    }
+    areSame("resnet");
   });
 
   it("are part of the job for the convolutional net, which gets the same number everywhere", async () => {
     const { threadsMatter } = familyOf(convnet);
-    const counts = [1, 2, 3, 8, 0].map((workersHere) =>
+    const given = [1, 2, 3, 8, 0].map((workersHere) =>
       threadsOf({ wanted: null, cores: 2 + workersHere, workersHere, threadsMatter }),
     );
-    assert.equal(new Set(counts).size, 1, counts.join());
-    const threads = counts[0]!;
-    assert.deepEqual(await bitsWith(threads, convnet), await bitsWith(threads, convnet));
+    assert.equal(new Set(given).size, 1, given.join());
+    const threads = given[0]!;
+    const alone = [{ configJson: convnet, precision: "fp32" }] as const;
+    assert.deepEqual(await bitsWith(threads, alone), await bitsWith(threads, alone));
   });
 });
