@@ -1,12 +1,22 @@
 // Runs the tests: `node tests/run.mjs [FILE or FOLDER …]`, all of them without arguments. node's own runner needs the files
-// named on Node 20, and prints its summary at the end.
+// named on Node 20, and prints its summary at the end. It starts files in the order given: the folders whose files start real
+// programs, and take longest, come first, so that no long file is left to run alone at the end.
 import { spawnSync } from "node:child_process";
 import { readdirSync, statSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
+import { dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const testsFolder = dirname(fileURLToPath(import.meta.url));
 const root = dirname(testsFolder);
+
+const longFolders = ["bench", "gpu", "story", "parity", "worker/engine"];
+
+/** Place in the order: long folders as they are listed, then all others. */
+function turnOf(file) {
+  const inside = relative(testsFolder, file);
+  const turn = longFolders.findIndex((folder) => inside.startsWith(join(folder, sep)));
+  return turn < 0 ? longFolders.length : turn;
+}
 
 function testFiles(path) {
   if (!statSync(path).isDirectory()) return [path];
@@ -23,7 +33,8 @@ const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith("
 const options = process.argv.slice(2).filter((argument) => argument.startsWith("--"));
 const files = (wanted.length === 0 ? [testsFolder] : wanted)
   .flatMap(testFiles)
-  .sort((left, right) => (left < right ? -1 : 1));
+  .map((file) => resolve(file))
+  .sort((left, right) => turnOf(left) - turnOf(right) || (left < right ? -1 : 1));
 const ran = spawnSync(
   process.execPath,
   [
@@ -33,7 +44,7 @@ const ran = spawnSync(
     "--test-concurrency=2",
     "--test-reporter=spec",
     ...options,
-    ...files.map((file) => relative(root, join(process.cwd(), relative(process.cwd(), file)))),
+    ...files.map((file) => relative(root, file)),
   ],
   { cwd: root, stdio: "inherit" },
 );
