@@ -3,7 +3,7 @@
  * the ring then gives all the weights; or nothing, where the step is skipped.
  */
 import type { CommitStep } from "../proto/gen/ringmaster/v1/run_pb.ts";
-import { abortable } from "./input/feed.ts";
+import { abortable } from "../foundation/abortable.ts";
 import type { PreparedJob } from "./job.ts";
 import type { RingPlace } from "./worker-state.ts";
 

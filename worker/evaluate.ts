@@ -7,7 +7,8 @@ import {
   type EvaluatedMicrobatch,
 } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import type { Engine } from "./engine/engine.ts";
-import { abortable, Feed, type FedMicrobatch } from "./input/feed.ts";
+import { abortable } from "../foundation/abortable.ts";
+import { Feed, type FedMicrobatch } from "./input/feed.ts";
 import type { Collating } from "./input/input-thread.ts";
 import type { Report, Session } from "./session/session.ts";
 

@@ -16,7 +16,7 @@ import {
 import type { Engine, PhaseInfo } from "./engine/engine.ts";
 import { TensorHasher } from "./hashing/tensor-hasher.ts";
 import type { RowPart } from "./exact/block-layout.ts";
-import { abortable } from "./input/feed.ts";
+import { abortable } from "../foundation/abortable.ts";
 import type { InputThread } from "./input/input-thread.ts";
 import type { InputSettings } from "./input/input-messages.ts";
 import { runSelfTest } from "./self-test.ts";

@@ -12,7 +12,7 @@ import type { EngineState } from "./engine/engine.ts";
 import { sections } from "./engine/graph-names.ts";
 import { WriteMarks } from "./engine/write-marks.ts";
 import { TensorHasher } from "./hashing/tensor-hasher.ts";
-import { abortable } from "./input/feed.ts";
+import { abortable } from "../foundation/abortable.ts";
 import type { PreparedJob } from "./job.ts";
 import { waitUntil } from "./patience.ts";
 import type { Session } from "./session/session.ts";

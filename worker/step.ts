@@ -11,7 +11,7 @@ import {
 } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import { dealingByRank, layOutGather, packParts, unpackParts } from "./gather.ts";
 import { GradientDigest } from "./gradient-digest.ts";
-import { abortable } from "./input/feed.ts";
+import { abortable } from "../foundation/abortable.ts";
 import type { Batch, InputSpec } from "./model/model.ts";
 import {
   microbatchName,

@@ -10,7 +10,7 @@
  */
 import { bucketCount } from "./exact/buckets.ts";
 import { roundingKey } from "./exact/rounding-key.ts";
-import { abortable } from "./input/feed.ts";
+import { abortable } from "../foundation/abortable.ts";
 import type { WatchedRun } from "./watched-run.ts";
 import { microbatchName, startMicrobatch, type Course, type PhaseRun } from "./step-course.ts";
 

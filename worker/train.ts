@@ -15,7 +15,7 @@ import {
 import { applyStep, type AppliedStep } from "./apply-step.ts";
 import { evaluateSplit } from "./evaluate.ts";
 import type { ArenaMeans } from "./exact/arena.ts";
-import { abortable } from "./input/feed.ts";
+import { abortable } from "../foundation/abortable.ts";
 import { closeJob, prepareJob, type JobStarters, type PreparedJob } from "./job.ts";
 import { LinkBroken } from "./ring/link.ts";
 import { joinRing, type RingReach, type RingServer } from "./ring/ring.ts";
@@ -151,7 +151,7 @@ export class WorkerLife {
         ringKey,
         signal,
         ...reach,
-        onRound: () => this.#profiler.recorder?.round(),
+        onRound: (agoMs) => this.#profiler.recorder?.round(agoMs),
       });
       this.#state = { kind: "in-ring", job, place: { ring, training } };
     } catch (error) {

@@ -4,7 +4,7 @@
  */
 import type { PhaseResult } from "./engine/engine.ts";
 import { WriteMarks, type RunMarks } from "./engine/write-marks.ts";
-import { abortable } from "./input/feed.ts";
+import { abortable } from "../foundation/abortable.ts";
 import { waitUntil } from "./patience.ts";
 
 /** One program. */

@@ -14,12 +14,13 @@ import { startEngineThread } from "./engine/engine-thread.ts";
 import { presentGpus, refuseMissingGpus } from "../foundation/host/graphics-cards.ts";
 import { setEngineEnvironment } from "./engine-environment.ts";
 import { readEnvironment, readHostId } from "./host.ts";
-import { abortable } from "./input/feed.ts";
+import { abortable } from "../foundation/abortable.ts";
 import { startInputThread } from "./input/input-thread.ts";
 import { ensureBinding } from "./native.ts";
 import type { WorkerOptions } from "./options.ts";
 import { Presence } from "./presence.ts";
 import { MemoryFiles } from "./exact/memory-files.ts";
+import { loadCarriers } from "./ring/carrier-addon.ts";
 import { loadNativeLoops } from "./exact/native-loops.ts";
 import { exactAddonFile } from "../foundation/native/addon-files.ts";
 import { laneCount } from "./ring/lane-count.ts";
@@ -141,7 +142,11 @@ function exactMeans({ ringTransport }: WorkerOptions, bindingFile: string) {
   const addonFile = exactAddonFile(bindingFile);
   const files = MemoryFiles.load(addonFile);
   return {
-    reach: { transport: ringTransport, memoryFiles: files },
+    reach: {
+      transport: ringTransport,
+      memoryFiles: files,
+      carriers: loadCarriers(addonFile),
+    },
     arenaMeans: { files, loops: loadNativeLoops(addonFile) },
   };
 }

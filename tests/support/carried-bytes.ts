@@ -33,6 +33,7 @@ export function carriedBytes(rank: number, rankCount: number, own: Uint8Array): 
     carried,
     target,
     told,
+    sum: null,
     made: () => {
       for (const [i, count] of told[rank]!.entries()) told[rank]![i] = count + 1;
     },

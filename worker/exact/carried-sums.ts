@@ -8,9 +8,24 @@
  */
 import { copyBytes } from "./arena.ts";
 import { bytesOf, clearSquares, cutRuns, cutShares, squaresOf, type Blocks } from "./cut-shares.ts";
-import type { Run } from "./kernels.ts";
+import type { Grid, Run } from "./kernels.ts";
 import type { OwnerGround } from "./owner-sums.ts";
 import type { Segment } from "../ring/segments.ts";
+
+/** What is added up on the way, said so that it can be done elsewhere than in `Carried.add`. All views are of one memory. */
+export interface CarriedSum {
+  readonly run: Run;
+  readonly grid: Grid;
+  /** Of a magnitude. */
+  readonly bits: number;
+  readonly vector: Float32Array;
+  /** Where integers lie on their way. */
+  readonly integers: Int32Array;
+  /** Blocks by round and owner. */
+  readonly rounds: readonly (readonly Blocks[])[];
+  /** Those of this rank. */
+  readonly own: Blocks;
+}
 
 /** A vector that is made round the ring. */
 export interface Carried {
@@ -30,6 +45,8 @@ export interface Carried {
   readonly told: readonly Uint8Array[];
   /** All of this rank's own bytes are made: what it tells is to be complete. Not called where it has none. */
   made(): void;
+  /** The same as `add` and `made`, for who can do without them; null where there is nothing but those. */
+  readonly sum: CarriedSum | null;
 }
 
 /** What ranks can do beyond the collectives where each reaches its neighbours only. */
@@ -63,12 +80,14 @@ export async function sumByCarrying(
   const first = run.blocks[0] ?? 0;
   const end = first + run.blocks.length;
   const [start = 0, stop = 0] = [bounds[first], bounds[end]];
-  const [own] = run.sources;
-  if (own === undefined) throw new RangeError("Cannot carry a sum as this rank has nothing of it");
+  const [source] = run.sources;
+  if (source === undefined)
+    throw new RangeError("Cannot carry a sum as this rank has nothing of it");
   for (let block = first; block < end; block++) places[block] = (bounds[block] ?? 0) - start;
-  const integers = new Int32Array(own.buffer, own.byteOffset, stop - start);
+  const integers = new Int32Array(source.buffer, source.byteOffset, stop - start);
   const elementsMax = Math.floor(ring.pieceBytes((stop - start) * 4) / 4);
   const { shares, rounds } = cutShares(bounds, { first, end }, { rankCount, elementsMax });
+  const own = shares[rank] ?? { first: end, end };
   const elementOf = (block: number): number => (bounds[block] ?? 0) - start;
 
   const addChunk = (chunk: Blocks, isOwn: boolean, others: Int32Array | null): void => {
@@ -108,7 +127,8 @@ export async function sumByCarrying(
         }
       },
       told: squaresOf(shares, grid),
-      made: () => clearSquares(shares[rank] ?? { first: end, end }, grid),
+      made: () => clearSquares(own, grid),
+      sum: { run, grid, bits, vector, integers, rounds, own },
     },
     signal,
   );

@@ -2,6 +2,7 @@
  * Batches ahead of the step: reads microbatches from the coordinator, has them collated, and holds a bounded number of
  * them ready, in order. While it is full it does not read on, which is the back-pressure on the coordinator's stream.
  */
+import { abortable } from "../../foundation/abortable.ts";
 import type { ReadMicrobatchesResponse } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import type { Batch } from "../model/model.ts";
 import { Signpost } from "../ring/signpost.ts";
@@ -93,24 +94,5 @@ export class Feed {
   #finish(error: Error | null): void {
     this.#end ??= { error };
     this.#changed.raise();
-  }
-}
-
-/** Waits for a promise or the signal, whichever is first. */
-export async function abortable<Value>(
-  promise: Promise<Value>,
-  signal: AbortSignal,
-): Promise<Value> {
-  signal.throwIfAborted();
-  let stop: () => void = () => undefined;
-  const aborted = new Promise<never>((_resolve, reject) => {
-    const abort = (): void => reject(signal.reason as Error);
-    signal.addEventListener("abort", abort, { once: true });
-    stop = () => signal.removeEventListener("abort", abort);
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    stop();
   }
 }

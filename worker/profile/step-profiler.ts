@@ -1,7 +1,7 @@
 /** Profiles the steps that the coordinator chooses: from RunStep's turn until the update is applied. */
 import type { RunStep, StepProfiled } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import type { Engine } from "../engine/engine.ts";
-import { abortable } from "../input/feed.ts";
+import { abortable } from "../../foundation/abortable.ts";
 import type { Collation, CollationLog } from "../input/collation-log.ts";
 import type { Batch } from "../model/model.ts";
 import { encodeProfile } from "./encode-profile.ts";

@@ -69,10 +69,10 @@ export class StepRecorder {
     this.add("update", commitMs, this.#nowMs());
   }
 
-  /** A round of a collective, or a hop of it, is over. */
-  round(): void {
+  /** A round of a collective, or a hop of it, is over, and has been for so many milliseconds. */
+  round(agoMs = 0): void {
     if (this.#rounds === null) return;
-    const now = this.#nowMs();
+    const now = this.#nowMs() - agoMs;
     this.add(`round ${this.#rounds.count}`, this.#rounds.fromMs, now);
     this.#rounds = { fromMs: now, count: this.#rounds.count + 1 };
   }

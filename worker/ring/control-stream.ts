@@ -14,6 +14,7 @@ export class ControlStream extends Duplex {
   readonly #written: (bytes: Uint8Array) => void;
   #isFull = false;
   #hasEnded = false;
+  #isHandedOver = false;
 
   /** @param written hears of frames that have been handed to the socket */
   constructor(socket: Socket, written: (bytes: Uint8Array) => void = () => undefined) {
@@ -48,9 +49,14 @@ export class ControlStream extends Duplex {
     if (!this.#hasEnded && !this.destroyed) this.#isFull = !this.push(Buffer.from(bytes));
   }
 
+  /** Others read and write the socket from now on: node's HTTP/2 has nothing to say any more, and hears nothing. */
+  handOver(): void {
+    this.#isHandedOver = true;
+  }
+
   override _read(): void {
     this.#isFull = false;
-    this.#socket.resume();
+    if (!this.#isHandedOver) this.#socket.resume();
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
@@ -62,12 +68,17 @@ export class ControlStream extends Duplex {
   }
 
   #send(bytes: Buffer, callback: Callback): void {
+    if (this.#isHandedOver) {
+      callback();
+      return;
+    }
     this.#socket.write(bytes, callback);
     this.#written(bytes);
   }
 
   override _final(callback: Callback): void {
-    this.#socket.end(() => callback());
+    if (this.#isHandedOver) callback();
+    else this.#socket.end(() => callback());
   }
 
   override _destroy(error: Error | null, callback: Callback): void {

@@ -20,6 +20,13 @@ interface Lane {
   readonly waiting: Waiting[];
 }
 
+/** What the other side takes. */
+export interface SenderRoom {
+  readonly connectionBytes: number;
+  readonly streamBytes: number;
+  readonly frameBytesMax: number;
+}
+
 /** Writes pieces to the connection, one after the other; `sent` is called when the last one has left it. */
 export type WritePieces = (pieces: readonly Uint8Array[], sent?: () => void) => void;
 
@@ -85,6 +92,15 @@ export class DataSender {
     if (streamId === 0) this.#windowBytes += bytes;
     else if (lane !== undefined) lane.windowBytes += bytes;
     this.#sendAll();
+  }
+
+  /** What the other side takes on a stream as things are: bytes before it has to say more, and in one frame. */
+  roomOf(streamId: number): SenderRoom {
+    return {
+      connectionBytes: this.#windowBytes,
+      streamBytes: this.#lanes.get(streamId)?.windowBytes ?? 0,
+      frameBytesMax: this.#frameBytesMax,
+    };
   }
 
   #sendAll(): void {

@@ -33,6 +33,7 @@ function headOf({ collective, hop, offset }: Omit<PullMessage, "data">, bytes: n
 /** Receives from the left neighbour. */
 export class GrpcInlet {
   readonly #options: LinkOptions;
+  readonly #lost: (reason: Error) => void;
   readonly #pull: OpenedPull;
   readonly #queue = new ChunkQueue<Waiting>(Number.POSITIVE_INFINITY);
   readonly #memory: MessageMemory;
@@ -55,9 +56,17 @@ export class GrpcInlet {
   #closed: Error | null = null;
   receivedBytes = 0;
 
-  /** @param tls whom to take for the neighbour, and what to show it; null for plain text */
-  constructor(options: LinkOptions, tls: TlsIdentity | null) {
+  /**
+   * @param tls whom to take for the neighbour, and what to show it; null for plain text
+   * @param lost hears once that nothing further comes, and why; nobody by default
+   */
+  constructor(
+    options: LinkOptions,
+    tls: TlsIdentity | null,
+    lost: (reason: Error) => void = () => undefined,
+  ) {
     this.#options = options;
+    this.#lost = lost;
     const { run, generation, rank, hostId, workerId, ringKey, left, lane } = options;
     this.#memory = new MessageMemory(messageBytesMax, lane > 0);
     this.#pull = new OpenedPull({
@@ -221,6 +230,7 @@ export class GrpcInlet {
   #lose(reason: Error): void {
     if (this.#closed !== null) return;
     this.#closed = reason;
+    this.#lost(reason);
     this.#queue.close(reason);
     this.#connected.raise();
     this.#pull.cancel();

@@ -11,6 +11,8 @@ import type { RingServer } from "./ring-server.ts";
 /** A link that knows how its payloads travel. */
 export interface GrpcLink extends Link {
   readonly transport: Transport;
+  /** Is aborted once a neighbour has left, or the link is closed. */
+  readonly lost: AbortSignal;
 }
 
 /** Connects both sides; resolves when both neighbours are there. */
@@ -19,7 +21,9 @@ export async function connectGrpcLink(
   place: Omit<LinkOptions, "lane" | "lanes">,
 ): Promise<GrpcLink> {
   const options: LinkOptions = { ...place, lane: 0, lanes: server.lanes };
-  const outlet = new GrpcOutlet(options);
+  const losing = new AbortController();
+  const lost = (reason: Error): void => losing.abort(reason);
+  const outlet = new GrpcOutlet(options, lost);
   server.expect({
     run: options.run,
     generation: options.generation,
@@ -28,7 +32,7 @@ export async function connectGrpcLink(
     puller: options.right.workerId,
     attach: (call, opening) => outlet.attach(call, opening),
   });
-  const inlet = new GrpcInlet(options, server.tls);
+  const inlet = new GrpcInlet(options, server.tls, lost);
   const close = (): void => {
     const reason = new LinkBroken(`ring of generation ${options.generation} is closed`);
     outlet.close(reason);
@@ -54,6 +58,7 @@ export async function connectGrpcLink(
     get transport() {
       return outlet.transport;
     },
+    lost: losing.signal,
     close,
   };
 }

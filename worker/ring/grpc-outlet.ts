@@ -31,6 +31,7 @@ type OutletState =
 /** Sends to the right neighbour. */
 export class GrpcOutlet {
   readonly #options: LinkOptions;
+  readonly #lost: (reason: Error) => void;
   /** Changes of state, freed slots and messages that have left all wake who waits. */
   readonly #changed = new Signpost();
   #state: OutletState = { phase: "waiting" };
@@ -39,8 +40,10 @@ export class GrpcOutlet {
   #leaving = 0;
   sentBytes = 0;
 
-  constructor(options: LinkOptions) {
+  /** @param lost hears once that nothing further can be sent, and why; nobody by default */
+  constructor(options: LinkOptions, lost: (reason: Error) => void = () => undefined) {
     this.#options = options;
+    this.#lost = lost;
   }
 
   get transport(): Transport {
@@ -190,6 +193,7 @@ export class GrpcOutlet {
     const state = this.#state;
     if (state.phase === "broken") return;
     this.#state = { phase: "broken", reason };
+    this.#lost(reason);
     if (state.phase !== "waiting") {
       state.ways.writer?.close();
       state.ways.lanes?.close();

@@ -56,6 +56,13 @@ function frameBytesMaxOf({ bytesMax }: FrameReaderOptions): number {
   return Math.max(16_384, prefixBytes + bytesMax);
 }
 
+/** A stream that others than node read and write from now on. */
+export interface HandedOver {
+  /** Of the socket; node closes it. */
+  readonly descriptor: number;
+  readonly streamId: number;
+}
+
 /** One pull, from the side that pulls. */
 export class OpenedPull {
   readonly #options: PullOptions;
@@ -64,6 +71,7 @@ export class OpenedPull {
   #stream: ClientHttp2Stream | null = null;
   #retry: NodeJS.Timeout | null = null;
   #over = false;
+  #endPings: () => void = () => undefined;
 
   constructor(options: PullOptions) {
     this.#options = options;
@@ -119,7 +127,7 @@ export class OpenedPull {
       // A neighbour that leaves may have said so already.
       if (session.destroyed || session.closed) return;
       session.setLocalWindowSize(receiveWindowBytes);
-      keepAlive(session);
+      this.#endPings = keepAlive(session);
       this.#open(session, ends.failure);
     });
   }
@@ -174,6 +182,15 @@ export class OpenedPull {
 
   resume(): void {
     this.#connection?.resume();
+  }
+
+  /** Hands the connection over to who reads its stream from its descriptor from now on; null where that cannot be. */
+  handOver(): HandedOver | null {
+    const { id } = this.#stream ?? {};
+    const descriptor = this.#over ? null : (this.#connection?.handOver() ?? null);
+    if (descriptor === null || id === undefined) return null;
+    this.#endPings();
+    return { descriptor, streamId: id };
   }
 
   #lose(why: string): void {

@@ -17,6 +17,7 @@ import {
   type FrameHead,
 } from "./http2-frames.ts";
 import { ringTlsVersion } from "./ring-http2.ts";
+import { takeDescriptor } from "./socket-handle.ts";
 
 /** Number of the only stream: the first that a client opens. */
 const streamId = 1;
@@ -84,6 +85,13 @@ export class PullConnection {
   resume(): void {
     this.#isPaused = false;
     this.#grant();
+  }
+
+  /** Hands the socket over to who reads and writes it by its descriptor; null where there is none. Nothing may be on its way. */
+  handOver(): number | null {
+    if (this.#options.tls !== null || this.#socket.destroyed) return null;
+    this.control.handOver();
+    return takeDescriptor(this.#socket);
   }
 
   destroy(): void {

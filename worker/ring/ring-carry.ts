@@ -9,18 +9,74 @@
  */
 import type { Carried, CarryingRing } from "../exact/carried-sums.ts";
 import { LinkBroken, type Chunk, type Landing } from "./link.ts";
+import type { Carrier } from "./carrier.ts";
+import type { CarryOrder, OrderedPiece } from "./carry-order.ts";
 import { chunkBytesOf, cutChunks, sendWhile, settle, type Place, type Push } from "./ring-walk.ts";
 import { hopsOfHalf, receivedSegment } from "./schedule.ts";
 import type { Segment } from "./segments.ts";
 
-/** What the ranks of a ring can do. */
-export function carryingOver(place: Place): CarryingRing {
+/**
+ * What the ranks of a ring can do.
+ * @param carrier runs what it can instead of the link; all ranks have one or none has. Default none
+ */
+export function carryingOver(place: Place, carrier: Carrier | null = null): CarryingRing {
   const { rank, rankCount } = place;
   return {
     rank,
     rankCount,
     pieceBytes: (bytes) => chunkBytesOf(bytes / rankCount),
-    carry: (carried, signal) => carry(place, carried, signal),
+    carry: async (carried, signal) => {
+      const order = carrier === null ? null : orderOf(place, carried);
+      if (order === null || carrier?.takes(order) !== true) await carry(place, carried, signal);
+      else await runOrder(place, carrier, order, signal);
+    },
+  };
+}
+
+/** Has a carrier run an order. Rejects as `Carrier.run` does. */
+export async function runOrder(
+  place: Place,
+  carrier: Carrier,
+  order: CarryOrder,
+  signal: AbortSignal,
+): Promise<void> {
+  const { hopsMs } = await carrier.run(order, signal);
+  const [endMs = 0] = hopsMs.slice(-1);
+  for (const hopMs of hopsMs) place.onRound?.(endMs - hopMs);
+  place.collective += 1;
+}
+
+/** What is carried, as a carrier is told of it; null where only JavaScript knows how it is added up. */
+function orderOf(place: Place, carried: Carried): CarryOrder | null {
+  const { sum } = carried;
+  if (sum === null) return null;
+  const { rank, rankCount, collective } = place;
+  const half = hopsOfHalf(rankCount);
+  const { begun, expected, told } = piecesAt(place, carried);
+  const summed = ({ hop, round, owner, start, end, place: carriedTo }: Piece): OrderedPiece => {
+    const isOwn = owner === rank;
+    const blocks = sum.rounds[round]?.[owner];
+    return {
+      hop,
+      kind: isOwn ? "own" : "add",
+      offset: start,
+      place: isOwn ? carried.target.subarray(start, end) : carriedTo,
+      ...blocks,
+    };
+  };
+  const placed = ({ hop, start, place: last }: Piece): OrderedPiece => ({
+    hop,
+    kind: "place",
+    offset: start,
+    place: last,
+  });
+  return {
+    collective,
+    half,
+    sum,
+    begun: begun.map(summed),
+    expected: expected.map((piece) => (piece.hop < half ? summed(piece) : placed(piece))),
+    told: told.map(placed),
   };
 }
 
@@ -62,11 +118,17 @@ function bytesOf(pieces: readonly Piece[]): number {
   return pieces.reduce((sum, { start, end }) => sum + end - start, 0);
 }
 
-async function carry(place: Place, carried: Carried, signal: AbortSignal): Promise<void> {
-  const { rank, rankCount, link, collective } = place;
+/** What a rank begins with, what arrives, and what it sends behind the last that it has made of its own. */
+function piecesAt(
+  place: Place,
+  carried: Carried,
+): {
+  readonly begun: readonly Piece[];
+  readonly expected: readonly Piece[];
+  readonly told: readonly Piece[];
+} {
+  const { rank, rankCount } = place;
   const half = hopsOfHalf(rankCount);
-  if (half === 0) return;
-  const lastHop = 2 * half - 1;
   const left = (rank + rankCount - 1) % rankCount;
   const begun = piecesOf(carried, { hop: 0, owner: left, from: false });
   const expected = Array.from({ length: 2 * half }, (_, hop) =>
@@ -75,6 +137,15 @@ async function carry(place: Place, carried: Carried, signal: AbortSignal): Promi
   const told = piecesOf(carried, { hop: half, owner: rank, from: true }).filter(
     ({ round }) => round === carried.rounds.length,
   );
+  return { begun, expected, told };
+}
+
+async function carry(place: Place, carried: Carried, signal: AbortSignal): Promise<void> {
+  const { rank, rankCount, link, collective } = place;
+  const half = hopsOfHalf(rankCount);
+  if (half === 0) return;
+  const lastHop = 2 * half - 1;
+  const { begun, expected, told } = piecesAt(place, carried);
 
   /** Takes in what has arrived, and gives what is to be passed on. */
   const take = (piece: Piece, data: Uint8Array): Piece => {

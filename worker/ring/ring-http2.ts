@@ -19,15 +19,29 @@ export const sessionMemoryMax = Number.MAX_SAFE_INTEGER;
 /** Both sides of a ring are this program: no older version of TLS is needed. */
 export const ringTlsVersion = "TLSv1.3";
 
-/** Pings the other side as long as the session lives, and destroys the session when no answer comes. */
-export function keepAlive(session: Http2Session): void {
+/**
+ * Pings the other side as long as the session lives, and destroys the session when no answer comes.
+ * @returns ends that
+ */
+export function keepAlive(session: Http2Session): () => void {
   const lost = (): void => session.destroy(new Error("the other side does not answer pings"));
+  const silences = new Set<NodeJS.Timeout>();
+  const answered = (silence: NodeJS.Timeout): void => {
+    clearTimeout(silence);
+    silences.delete(silence);
+  };
   const timer = setInterval(() => {
     const silence = setTimeout(lost, keepaliveTimeoutMs);
+    silences.add(silence);
     silence.unref();
-    const sent = !session.destroyed && session.ping(() => clearTimeout(silence));
-    if (!sent) clearTimeout(silence);
+    const sent = !session.destroyed && session.ping(() => answered(silence));
+    if (!sent) answered(silence);
   }, keepaliveMs);
   timer.unref();
-  session.once("close", () => clearInterval(timer));
+  const end = (): void => {
+    clearInterval(timer);
+    for (const silence of silences) answered(silence);
+  };
+  session.once("close", end);
+  return end;
 }

@@ -12,7 +12,7 @@ import { metadataNames, verifyRingProof } from "../../proto/auth.ts";
 import type { PullRequest } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
 import { LanePool } from "./lane-pool.ts";
 import type { Lanes } from "./link-options.ts";
-import { keepAlive, pullPath, ringTlsVersion } from "./ring-http2.ts";
+import { pullPath, ringTlsVersion } from "./ring-http2.ts";
 import { serveConnection } from "./served-connection.ts";
 import { ServedPull } from "./served-pull.ts";
 
@@ -146,14 +146,14 @@ function serve(
   tls: TlsIdentity | null,
 ): Server {
   return createFor(tls, (socket) => {
-    const { session, sender } = serveConnection(socket);
+    const connection = serveConnection(socket);
+    const { session } = connection;
     sessions.add(session);
     // What is lost with a session is its streams' to notice; without a listener it would end the process.
     session.on("error", () => undefined);
     session.once("close", () => sessions.delete(session));
-    keepAlive(session);
     session.on("stream", (stream, headers) => {
-      const call: ServedPull = new ServedPull(stream, headers, sender, {
+      const call: ServedPull = new ServedPull(stream, headers, connection, {
         request: (opening) => door.arrive(call, opening),
         lost: () => undefined,
       });

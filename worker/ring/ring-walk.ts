@@ -14,8 +14,8 @@ export interface Place {
   readonly link: Link;
   /** Next collective's number; advanced by each call. */
   collective: number;
-  /** Hears of every hop that has been received whole. */
-  readonly onRound?: () => void;
+  /** Hears of every hop that has been received whole, and how long ago that was, in milliseconds; by default just now. */
+  readonly onRound?: (agoMs?: number) => void;
 }
 
 /** What to do with a chunk that has arrived, and whether its content is wanted further on. */

@@ -1,6 +1,7 @@
 /** The connection of who is pulled from: DATA is sent by the ring itself, everything else is node's HTTP/2. */
 import { performServerHandshake, type ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 import { ControlStream } from "./control-stream.ts";
 import { DataSender } from "./data-sender.ts";
 import { FrameSplitter, type FrameTaker } from "./frame-splitter.ts";
@@ -12,7 +13,8 @@ import {
   writeFrameHead,
   type FrameHead,
 } from "./http2-frames.ts";
-import { sessionMemoryMax } from "./ring-http2.ts";
+import { keepAlive, sessionMemoryMax } from "./ring-http2.ts";
+import { takeDescriptor } from "./socket-handle.ts";
 
 /** Longest frame of settings or of a window that is looked at; there are a dozen settings of 6 bytes. */
 const watchedBytesMax = 1024;
@@ -21,6 +23,8 @@ const watchedBytesMax = 1024;
 export interface ServedConnection {
   readonly session: ServerHttp2Session;
   readonly sender: DataSender;
+  /** Hands a plain socket over to who reads and writes it by its descriptor; null where there is none. Nothing may be on its way. */
+  handOver(): number | null;
 }
 
 /** Gathers a frame's payload. */
@@ -84,5 +88,15 @@ export function serveConnection(socket: Socket): ServedConnection {
   });
   socket.on("error", () => control.destroy());
   const session = performServerHandshake(control, { maxSessionMemory: sessionMemoryMax });
-  return { session, sender };
+  const endPings = keepAlive(session);
+  return {
+    session,
+    sender,
+    handOver() {
+      if (socket instanceof TLSSocket || socket.destroyed) return null;
+      control.handOver();
+      endPings();
+      return takeDescriptor(socket);
+    },
+  };
 }

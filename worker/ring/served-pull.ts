@@ -4,9 +4,11 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { PullRequestSchema, type PullRequest } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
 import { writePullMessage, type PullMessage } from "../../proto/pull-response.ts";
-import type { DataSender } from "./data-sender.ts";
+import type { SenderRoom } from "./data-sender.ts";
 import { framePrefix, FrameReader } from "./grpc-frames.ts";
+import type { HandedOver } from "./opened-pull.ts";
 import { grpcContentType } from "./ring-http2.ts";
+import type { ServedConnection } from "./served-connection.ts";
 
 /** Longest request: names and numbers. */
 const requestBytesMax = 64 * 1024;
@@ -22,7 +24,7 @@ export interface PullListener {
 export class ServedPull {
   readonly #stream: ServerHttp2Stream;
   readonly #headers: IncomingHttpHeaders;
-  readonly #sender: DataSender;
+  readonly #connection: ServedConnection;
   readonly #streamId: number;
   #listener: PullListener;
   #lost = false;
@@ -30,15 +32,16 @@ export class ServedPull {
   #leaving = 0;
   #isEnding = false;
 
-  /** @param sender of the connection that the stream belongs to */
+  /** @param connection that the stream belongs to */
   constructor(
     stream: ServerHttp2Stream,
     headers: IncomingHttpHeaders,
-    sender: DataSender,
+    connection: ServedConnection,
     listener: PullListener,
   ) {
     this.#stream = stream;
-    this.#sender = sender;
+    this.#connection = connection;
+    const { sender } = connection;
     this.#streamId = stream.id ?? 0;
     sender.add(this.#streamId);
     stream.on("close", () => sender.remove(this.#streamId));
@@ -103,11 +106,26 @@ export class ServedPull {
     const prefix = framePrefix(head.byteLength + payload.byteLength + tail.byteLength);
     const pieces = [prefix, head, payload, tail].filter((piece) => piece.byteLength > 0);
     this.#leaving += 1;
-    this.#sender.send(this.#streamId, pieces, () => {
+    this.#connection.sender.send(this.#streamId, pieces, () => {
       this.#leaving -= 1;
       if (this.#isEnding) this.end();
       written();
     });
+  }
+
+  /**
+   * Hands the connection over to who sends on the stream by its descriptor from now on, once the neighbour has heard that it was let in;
+   * null where that cannot be.
+   */
+  handOver(): (HandedOver & SenderRoom) | null {
+    const descriptor = this.#isOpen() ? this.#connection.handOver() : null;
+    const room = this.#connection.sender.roomOf(this.#streamId);
+    return descriptor === null ? null : { descriptor, streamId: this.#streamId, ...room };
+  }
+
+  /** Ends the connection at once. */
+  destroy(): void {
+    this.#connection.session.destroy();
   }
 
   /** Ends the call after what was sent. */

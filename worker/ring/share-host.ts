@@ -4,10 +4,11 @@
  * memory besides is found out in the same way, by a probe that each tells of on its board.
  */
 import type { Neighbour } from "./link-options.ts";
-import { allGather, type Place } from "./collectives.ts";
+import type { Place } from "./collectives.ts";
 import type { MemoryFiles } from "../exact/memory-files.ts";
 import { choosePieceBytes, OtherBoard, OwnBoard } from "./shared-board.ts";
 import type { Boards } from "./shared-rounds.ts";
+import { allSay, leastOf } from "./vote.ts";
 import { decodeTold, encodeTold, toldBytes } from "./told-places.ts";
 
 /** What the agreement needs. */
@@ -28,13 +29,6 @@ export interface ShareHostOptions {
 interface Opened {
   own: OwnBoard | null;
   readonly others: (OtherBoard | null)[];
-}
-
-async function leastOf(place: Place, own: number, signal: AbortSignal): Promise<number> {
-  const vote = new Uint8Array(Uint32Array.of(own).buffer);
-  const sizes = Array.from({ length: place.rankCount }, () => vote.byteLength);
-  const votes = await allGather(place, vote, sizes, signal);
-  return Math.min(...votes.map((bytes) => Buffer.from(bytes).readUInt32LE()));
 }
 
 function attempt(action: () => void): boolean {
@@ -83,7 +77,7 @@ export async function shareHost(place: Place, options: ShareHostOptions): Promis
       if (files !== null)
         opened.own.tell(encodeTold({ file: files.probe, operandAt: null, resultAt: null }));
     });
-    const allMade = (await leastOf(place, made ? 1 : 0, signal)) === 1;
+    const allMade = await allSay(place, made, signal);
     const open =
       allMade &&
       attempt(() => {
@@ -92,7 +86,7 @@ export async function shareHost(place: Place, options: ShareHostOptions): Promis
           opened.others.push(other);
         }
       });
-    const allOpen = (await leastOf(place, open ? 1 : 0, signal)) === 1;
+    const allOpen = await allSay(place, open, signal);
     if (!allOpen || opened.own === null) {
       closeAll(opened);
       return null;
@@ -103,7 +97,7 @@ export async function shareHost(place: Place, options: ShareHostOptions): Promis
       attempt(() => {
         for (const other of opened.others) if (other !== null) mapProbe(other, files);
       });
-    const allMap = (await leastOf(place, maps ? 1 : 0, signal)) === 1;
+    const allMap = await allSay(place, maps, signal);
     const { own, others } = opened;
     return { rank, rankCount, pieceBytes, own, others, files: allMap ? files : null };
   } catch (error) {

@@ -5,6 +5,7 @@ import { gradientWires, wireForms } from "../../../foundation/gradient-wire.ts";
 import { ExactSum } from "../../../worker/exact/exact-sum.ts";
 import { MemoryFiles } from "../../../worker/exact/memory-files.ts";
 import { loadNativeLoops } from "../../../worker/exact/native-loops.ts";
+import { loadCarriers } from "../../../worker/ring/carrier-addon.ts";
 import { joinRing, startRingServer, type Ring } from "../../../worker/ring/ring.ts";
 
 const orderSchema = z.discriminatedUnion("kind", [
@@ -22,6 +23,7 @@ const orderSchema = z.discriminatedUnion("kind", [
 const signal = new AbortController().signal;
 const [addonFile = "", lanes = "0"] = process.argv.slice(2);
 const memoryFiles = MemoryFiles.load(addonFile);
+const carriers = loadCarriers(addonFile);
 const server = await startRingServer({
   listenHost: "127.0.0.1",
   advertiseHost: "127.0.0.1",
@@ -66,6 +68,7 @@ async function obey(message: unknown): Promise<unknown> {
       signal,
       transport: order.transport,
       memoryFiles,
+      carriers,
     });
     return {};
   }

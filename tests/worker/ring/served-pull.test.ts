@@ -1,7 +1,7 @@
 /** A pull whose stream the neighbour has reset, while whoever serves it still answers. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect, createServer, type ServerHttp2Stream } from "node:http2";
+import { connect, createServer, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { describe, it } from "node:test";
 import { status } from "@grpc/grpc-js";
@@ -27,8 +27,12 @@ describe("a served pull", () => {
       const seen = new Promise<boolean>((resolve, reject) => {
         server.once("stream", (stream: ServerHttp2Stream, headers) => {
           let hasLost = false;
-          const sender = new DataSender(() => undefined);
-          const pull = new ServedPull(stream, headers, sender, {
+          const connection = {
+            session: stream.session as ServerHttp2Session,
+            sender: new DataSender(() => undefined),
+            handOver: () => null,
+          };
+          const pull = new ServedPull(stream, headers, connection, {
             request: () => undefined,
             lost: () => (hasLost = true),
           });

@@ -78,6 +78,7 @@ function carried(place: Place, vector: Int32Array): Carried {
     carried: new Uint8Array(vector.buffer),
     target: new Uint8Array(target.buffer),
     told: shares.map(() => new Uint8Array(0)),
+    sum: null,
     made: () => undefined,
     add(round, owner, arrived) {
       const { start, end } = rounds[round]![owner]!;

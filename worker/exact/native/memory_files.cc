@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string>
 
+#include "carrier.h"
 #include "loops.h"
 
 #ifdef __linux__
@@ -190,6 +191,10 @@ napi_value Start(napi_env env, napi_value exports) {
       {"order", nullptr, Order, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"unmap", nullptr, Unmap, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"loopsOver", nullptr, ringmaster::LoopsOver, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"openCarrier", nullptr, ringmaster::OpenCarrier, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"carry", nullptr, ringmaster::Carry, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"stopCarrier", nullptr, ringmaster::StopCarrier, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"closeCarrier", nullptr, ringmaster::CloseCarrier, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"isSupported", nullptr, nullptr, nullptr, nullptr, supported, napi_enumerable, nullptr},
   };
   const size_t count = sizeof(properties) / sizeof(properties[0]);

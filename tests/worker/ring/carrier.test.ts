@@ -1,0 +1,226 @@
+/**
+ * Carriers: exact sums by a thread over sockets of its own have the bits, squares and bytes of JavaScript's; a neighbour that is lost, a
+ * message that is another, an abort and an end at any moment end it. Real sockets throughout.
+ */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { readTlsIdentity } from "../../../foundation/tls/tls-identity.ts";
+import { wireForms } from "../../../foundation/gradient-wire.ts";
+import { Arena } from "../../../worker/exact/arena.ts";
+import { ExactSum } from "../../../worker/exact/exact-sum.ts";
+import { LinkBroken } from "../../../worker/ring/link.ts";
+import type { Ring } from "../../../worker/ring/ring.ts";
+import { carrierRings, carriers, type CarrierMeans } from "../../support/carrier-rings.ts";
+import { makeAuthority, skipTls } from "../../support/certificates.ts";
+
+const never = (): AbortSignal => new AbortController().signal;
+const supported = process.platform === "linux" && process.arch === "x64";
+const skip = supported ? false : "carriers are for Linux on x86-64";
+const parts = [1_300_003, 5, 40_000, 1];
+
+/** What a rank has after three steps of `microbatches`, the second of them with a stretch of zeros. */
+async function summed(ring: Ring, microbatches: number) {
+  const { rank, worldSize, counters } = ring;
+  const form = { form: wireForms.int32, wideFrom: parts.length };
+  const sum = new ExactSum(parts, microbatches, [], form);
+  for (let step = 0; step < 3; step++) {
+    sum.begin();
+    let held = 0;
+    for (let m = rank; m < microbatches; m += worldSize) {
+      const slot = sum.slot(held++);
+      for (let i = 0; i < slot.length; i++) slot[i] = Math.sin(i * 0.37 + m + step) * (i % 977);
+      if (step === 1) slot.fill(0, 200_000, 700_000);
+    }
+    await sum.addGroup(held, microbatches, ring, never());
+    if (step < 2) sum.commit(step);
+  }
+  const { bytesSent, bytesReceived } = ring.counters;
+  return {
+    bits: Buffer.from(sum.vector.slice().buffer).toString("base64"),
+    squares: sum.squaresOf(0),
+    sent: bytesSent - counters.bytesSent,
+    received: bytesReceived - counters.bytesReceived,
+  };
+}
+
+async function summedOver(count: number, microbatches: number, without: readonly number[]) {
+  const { rings, close } = await carrierRings(count, { without });
+  for (const ring of rings) assert.equal(ring.hasCarrier, without.length === 0);
+  const sums = await Promise.all(rings.map((ring) => summed(ring, microbatches)));
+  await close();
+  return sums;
+}
+
+describe("carriers", { skip }, () => {
+  // 3 of 4: a rank without a microbatch of its own. 8: several a rank.
+  for (const [count, microbatches] of [
+    [2, 8],
+    [3, 8],
+    [4, 3],
+    [7, 8],
+  ] as const) {
+    it(`give ${count} ranks the bits, squares and bytes of JavaScript's sums of ${microbatches}`, async () => {
+      const by = await summedOver(count, microbatches, []);
+      const javaScripts = await summedOver(count, microbatches, [1]);
+      assert.deepEqual(by, javaScripts);
+      assert.equal(new Set(by.map(({ bits }) => bits)).size, 1);
+    });
+  }
+
+  const nobody = async (means: CarrierMeans): Promise<void> => {
+    const { rings, close } = await carrierRings(3, means);
+    for (const { hasCarrier } of rings) assert.equal(hasCarrier, false);
+    await close();
+  };
+
+  it("are there for all ranks or for none: not with lanes, nor where one has no addon", async () => {
+    await nobody({ lanes: 1 });
+    await nobody({ without: [2] });
+  });
+
+  it("are not there with certificates", { skip: skipTls }, async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), "ringmaster-carrier-"));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const files = makeAuthority(folder, "ours").issue("ring");
+    await nobody({ tls: readTlsIdentity(files, new Date()) });
+  });
+
+  it("keep the largest byte of all ranks, of few and of many", async () => {
+    const { rings, close } = await carrierRings(3);
+    for (const length of [1, 2, 3, 70_001]) {
+      const all = rings.map(({ rank }) => {
+        const bytes = new Arena(length).bytes(length);
+        for (let i = 0; i < length; i++) bytes[i] = (i * 31 + rank * 97) % 256;
+        return bytes;
+      });
+      const expected = Uint8Array.from({ length }, (_, i) =>
+        Math.max(...all.map((one) => one[i]!)),
+      );
+      await Promise.all(rings.map((ring, rank) => ring.maxBytes(all[rank]!, never())));
+      for (const bytes of all) assert.ok(Buffer.from(bytes).equals(expected));
+    }
+    await close();
+  });
+});
+
+/** A sum of 40 MB, more than a window. */
+function largeSum({ rank }: Ring): ExactSum {
+  const sum = new ExactSum([10_000_000], 1);
+  sum.slot(0).fill(rank + 1);
+  sum.begin();
+  return sum;
+}
+
+describe("a carrier under way", { skip }, () => {
+  it("waits for a rank that comes late, of which no more than a window is on its way", async () => {
+    const { rings, close } = await carrierRings(3);
+    const sums = rings.map(largeSum);
+    const add = (rank: number): Promise<void> => sums[rank]!.addGroup(1, 3, rings[rank]!, never());
+    const early = [add(0), add(1)];
+    await sleep(200);
+    await Promise.all([...early, add(2)]);
+    for (const { vector } of sums) assert.ok(vector.every((value) => value === 6));
+    await close();
+  });
+
+  it("ends with the signal, and is of no use afterwards", async () => {
+    const { rings, close } = await carrierRings(3);
+    const [first] = rings;
+    const sum = largeSum(first!);
+    const aborter = new AbortController();
+    const added = sum.addGroup(1, 3, first!, aborter.signal);
+    setImmediate(() => aborter.abort(new Error("enough")));
+    await assert.rejects(added, /enough/u);
+    const again = first!.maxBytes(new Arena(8).bytes(8), never());
+    await assert.rejects(again, LinkBroken);
+    await close();
+  });
+
+  it("breaks where a neighbour leaves, on both of its sides", async () => {
+    const { rings, close } = await carrierRings(4);
+    const sums = rings.map(largeSum);
+    const added = [0, 1, 3].map((rank) => sums[rank]!.addGroup(1, 4, rings[rank]!, never()));
+    const outcomes = Promise.allSettled(added);
+    await rings[2]!.close();
+    await rings[0]!.close();
+    for (const outcome of await outcomes)
+      assert.ok(outcome.status === "rejected" && outcome.reason instanceof LinkBroken);
+    await close();
+  });
+
+  it("breaks where another message comes than the one whose turn it is", async () => {
+    const { rings, close } = await carrierRings(3);
+    const bytes = (length: number): Uint8Array => new Arena(length).bytes(length);
+    const all = rings.map((ring) => ring.maxBytes(bytes(ring.rank === 1 ? 90 : 300), never()));
+    const outcomes = await Promise.allSettled([
+      all[2]!.catch(async (error: unknown) => {
+        // Who has noticed tells the others by leaving.
+        await rings[2]!.close();
+        throw error;
+      }),
+      ...all.slice(0, 2),
+    ]);
+    const [noticed] = outcomes;
+    assert.ok(noticed?.status === "rejected" && noticed.reason instanceof LinkBroken);
+    assert.match(noticed.reason.message, /worker-1 .*not the one whose turn it is/u);
+    await close();
+  });
+
+  it("does not keep a process from ending, nor bring it down", async () => {
+    const script = fileURLToPath(new URL("../../support/carrier-exit.ts", import.meta.url));
+    const child = spawn(process.execPath, ["--import", "tsx", script], { stdio: "inherit" });
+    const [code, signal] = (await once(child, "exit")) as [number | null, string | null];
+    assert.deepEqual([code, signal], [7, null]);
+  });
+});
+
+describe("the addon", { skip }, () => {
+  const none = new Float64Array(0);
+  it("takes no carrier that is none, and no sockets that are none", () => {
+    assert.throws(() => carriers!.stopCarrier({}), /no carrier/u);
+    assert.throws(() => carriers!.openCarrier(1), /expected eight numbers/u);
+    assert.throws(() => carriers!.openCarrier(9_999, 9_999, 1, 1, 1, 1, 1, 1), /taken over/u);
+  });
+
+  it("takes no pieces beyond the memory, and no sums whose blocks are none", () => {
+    const carrier = carriers!.openCarrier(0, 1, 1, 1, 1, 1, 1, 1);
+    const memory = new Uint8Array(new SharedArrayBuffer(65_536));
+    const run = (sum: readonly number[], piece: readonly number[]): void =>
+      carriers!.carry(
+        carrier!,
+        memory,
+        0,
+        1,
+        Float64Array.from(sum),
+        none,
+        Float64Array.from(piece),
+        none,
+        () => undefined,
+      );
+    const wrong: readonly (readonly [number[], number[]])[] = [
+      [[], [0, 2, 0, 70_000, 0, 0, 0]],
+      [[], [0, 2, 0, 10, 0, 0, 65_530]],
+      [[], [0, 2, 0, 10, 0, 0, -1]],
+      [[], [0, 2, 0, Number.NaN, 0, 0, 0]],
+      [[], [0, 4, 0, 10, 0, 0, 0]],
+      [[], [0, 2, 0, 0, 0, 0, 0]],
+      [[], [0, 0, 0, 8, 0, 1, 0]],
+      [[], [0, 2, 0]],
+      [[20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 65_536, 0, 0, 0], []],
+      [[20, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0], []],
+      [[20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 70_000], []],
+      [[20, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0], []],
+    ];
+    for (const [sum, piece] of wrong) assert.throws(() => run(sum, piece), /beyond its memory/u);
+    carriers!.closeCarrier(carrier!);
+    carriers!.closeCarrier(carrier!);
+    assert.throws(() => run([], []), /open and has nothing else to do/u);
+  });
+});
