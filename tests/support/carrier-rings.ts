@@ -12,6 +12,8 @@ let generation = 0n;
 /** Rings, and what ends them. */
 export interface CarrierRings {
   readonly rings: readonly Ring[];
+  /** At which each rank serves its right neighbour. */
+  readonly ports: readonly number[];
   readonly close: () => Promise<void>;
 }
 
@@ -53,6 +55,7 @@ export async function carrierRings(
   );
   return {
     rings,
+    ports: servers.map(({ address }) => Number(address.split(":").at(-1))),
     async close() {
       for (const ring of rings) await ring.close();
       await Promise.all(servers.map((server) => server.close()));

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -13,7 +13,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { readTlsIdentity } from "../../../foundation/tls/tls-identity.ts";
 import { wireForms } from "../../../foundation/gradient-wire.ts";
+import { receiveWindowBytes } from "../../../proto/limits.ts";
 import { Arena } from "../../../worker/exact/arena.ts";
+import type { CarryingRing } from "../../../worker/exact/carried-sums.ts";
 import { ExactSum } from "../../../worker/exact/exact-sum.ts";
 import { LinkBroken } from "../../../worker/ring/link.ts";
 import type { Ring } from "../../../worker/ring/ring.ts";
@@ -110,6 +112,19 @@ describe("carriers", { skip }, () => {
   });
 });
 
+/** Bytes that wait in the kernel, to be sent from a port and to be read by who has connected to it. Source: proc(5), /proc/net/tcp. */
+function queuedFrom(port: number): number {
+  const rows = readFileSync("/proc/net/tcp", "utf8").trim().split("\n").slice(1);
+  const hex = (text: string | undefined, part: number): number =>
+    Number.parseInt(text?.split(":")[part] ?? "", 16);
+  const queues = rows.map((row) => {
+    const [, local, remote, , queue] = row.trim().split(/\s+/u);
+    if (hex(local, 1) === port) return hex(queue, 0);
+    return hex(remote, 1) === port ? hex(queue, 1) : 0;
+  });
+  return queues.reduce((sum, bytes) => sum + bytes, 0);
+}
+
 /** A sum of 40 MB, more than a window. */
 function largeSum({ rank }: Ring): ExactSum {
   const sum = new ExactSum([10_000_000], 1);
@@ -120,12 +135,30 @@ function largeSum({ rank }: Ring): ExactSum {
 
 describe("a carrier under way", { skip }, () => {
   it("waits for a rank that comes late, of which no more than a window is on its way", async () => {
-    const { rings, close } = await carrierRings(3);
+    const { rings, ports, close } = await carrierRings(3);
     const sums = rings.map(largeSum);
-    const add = (rank: number): Promise<void> => sums[rank]!.addGroup(1, 3, rings[rank]!, never());
-    const early = [add(0), add(1)];
-    await sleep(200);
-    await Promise.all([...early, add(2)]);
+    // The exponents are agreed on by all; the late one's sum itself begins when it is let in.
+    const { carrying } = rings[2]!;
+    let letIn: () => void = () => undefined;
+    const late = new Promise<void>((resolve) => (letIn = resolve));
+    const carry: CarryingRing["carry"] = async (carried, signal) => {
+      await late;
+      await carrying!.carry(carried, signal);
+    };
+    const ring: Ring = { ...rings[2]!, carrying: { ...carrying!, carry } };
+    const added = [rings[0]!, rings[1]!, ring].map((one, rank) =>
+      sums[rank]!.addGroup(1, 3, one, never()),
+    );
+    // Of what the late one's left neighbour has for it, two thirds of 40 MB, a window is on its way, and no more.
+    let queued = 0;
+    for (let same = 0; same < 5; await sleep(50)) {
+      const before = queued;
+      queued = queuedFrom(ports[1]!);
+      same = queued === before && queued > 0 ? same + 1 : 0;
+    }
+    assert.ok(queued <= receiveWindowBytes + 1024, `${queued} bytes are on their way`);
+    letIn();
+    await Promise.all(added);
     for (const { vector } of sums) assert.ok(vector.every((value) => value === 6));
     await close();
   });
