@@ -32,6 +32,7 @@ import { Session } from "./session/session.ts";
 import { WorkerTelemetry } from "./telemetry/worker-telemetry.ts";
 import { WorkerLife } from "./train.ts";
 import { observeAll, type WorkerObserver } from "./worker-observer.ts";
+import { placeOf, type WorkerState } from "./worker-state.ts";
 
 /** What a worker takes from its process. */
 export interface WorkerWorld {
@@ -222,10 +223,21 @@ function measure(telemetry: WorkerTelemetry, presence: Presence): WorkerObserver
 
 /** Logs the life of the worker, for whoever wants to know every turn of it. */
 function chronicle(log: Logger): WorkerObserver {
+  let known = 0n;
+  const tellRing = (state: WorkerState): void => {
+    const { ring } = placeOf(state) ?? {};
+    if (ring === undefined || ring.generation === known) return;
+    known = ring.generation;
+    const { rank, worldSize, hasCarrier, counters } = ring;
+    log.info({ rank, worldSize, transport: counters.transport, carrier: hasCarrier }, "in a ring");
+  };
   return {
     onDirective: (directive) => log.debug({ directive: directive.case }, "directive"),
     onActivity: (activity) => log.debug({ activity }, "activity"),
-    onState: ({ kind }) => log.debug({ state: kind }, "state"),
+    onState: (state) => {
+      log.debug({ state: state.kind }, "state");
+      tellRing(state);
+    },
     onStepReduced: ({ step, lossSum, weight, gradNorm }) =>
       log.debug({ step: Number(step), loss: lossSum / weight, gradNorm }, "step reduced"),
     onStepApplied: (step, learningRate, updateMs) =>
