@@ -1,26 +1,22 @@
 /** The bytes that a dry run promises are not exceeded, and not much more than what workers then send, as they count it. */
 import assert from "node:assert/strict";
-import { spawn, type ChildProcess } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import type { ChildProcess } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { familyOf } from "../../foundation/families/family.ts";
 import { exchangeBytesAtMost } from "../../foundation/job/exchange-plan.ts";
 import { wireForms, type GradientWire } from "../../foundation/gradient-wire.ts";
 import { parseJsonObject } from "../../foundation/model-files/json-object.ts";
 import { layOutTable } from "../../foundation/parameters/table.ts";
-import { workerEnvironment as names } from "../../proto/environment.ts";
-import { installedBinding } from "../support/installed-binding.ts";
+import { joinByGrpc, joinToken, waitingFlags } from "../support/join-by-grpc.ts";
 import { freePort } from "../support/prometheus.ts";
-import { startRun, type StoryRun } from "../support/story-run.ts";
+import { startRun } from "../support/story-run.ts";
 import { tinyConfig } from "../support/tiny-bert.ts";
 import { writeTinyJob } from "../support/tiny-job.ts";
 
-const workerProgram = fileURLToPath(new URL("../../worker/bin.mjs", import.meta.url));
-const joinToken = "a token of sixteen characters";
 const microbatches = 4;
 /** Tokens of a microbatch, its only row: all microbatches together have fewer than the vocabulary has rows. */
 const maxLength = 8;
@@ -67,25 +63,6 @@ describe("bytes that are exchanged", () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  async function joinByGrpc(run: StoryRun, output: string, count: number): Promise<void> {
-    await run.until(/waiting for workers/u);
-    const { coordinatorAddress } = JSON.parse(await readFile(join(output, "run.json"), "utf8")) as {
-      coordinatorAddress: string;
-    };
-    const env = {
-      ...process.env,
-      [names.coordinator]: coordinatorAddress,
-      [names.joinToken]: joinToken,
-      [names.bindingFile]: await installedBinding(),
-      [names.tensorflowVersion]: "2.21.0",
-      [names.advertiseHost]: "127.0.0.1",
-    };
-    for (let place = 0; place < count; place++) {
-      const args = [workerProgram, "--ring-transport", "grpc"];
-      children.push(spawn(process.execPath, args, { stdio: "ignore", env }));
-    }
-  }
-
   /** What the workers have counted so far; null before the page is there. */
   async function countsOf(metrics: string, transport: string): Promise<Counted[] | null> {
     const page = await fetch(`http://${metrics}/metrics`).then(
@@ -109,16 +86,16 @@ describe("bytes that are exchanged", () => {
   async function measure(name: string, { workers, wire, zeroStage, transport }: Case) {
     const output = join(folder, name);
     const metrics = `127.0.0.1:${await freePort()}`;
-    const byHand = ["--no-spawn-workers", "--listen", "127.0.0.1:0"];
     const flags = [
       ["--workers", String(workers), "--gradient-wire", wire],
       ["--zero-stage", String(zeroStage), "--metrics-listen", metrics],
       ["--output-dir", output],
-      transport === "grpc" ? byHand : [],
+      transport === "grpc" ? [...waitingFlags] : [],
     ];
     const run = startRun(["train", job, ...flags.flat()], { RINGMASTER_JOIN_TOKEN: joinToken });
     children.push(run.child);
-    if (transport === "grpc") await joinByGrpc(run, output, workers);
+    if (transport === "grpc")
+      children.push(...(await joinByGrpc(run, output, workers)).map(({ child }) => child));
     const total = (counts: Counted[], key: keyof Counted): number =>
       counts.reduce((sum, count) => sum + count[key], 0);
     let first: Counted[] | null = null;
