@@ -24,7 +24,13 @@ if (major < 20 || (major === 20 && minor < 19)) {
   );
   process.exitCode = 1;
 } else {
-  void start().then((code) => {
+  void start().then(async (code) => {
     process.exitCode = code;
+    // A reader may be slow, or gone; whatever else is still open is of something that is over, and must not keep the process.
+    const written = [process.stdout, process.stderr].map(
+      (stream) => new Promise((resolve) => stream.write("", resolve)),
+    );
+    await Promise.all(written);
+    process.exit();
   });
 }

@@ -7,6 +7,7 @@ import type { TlsIdentity } from "../../foundation/tls/tls-identity.ts";
 import type { JobSettings, LaunchSettings } from "../../foundation/job/settings.ts";
 import type { LoadedModel } from "../../foundation/model-files/load-model.ts";
 import type { NativeParts } from "../../foundation/native/native-parts.ts";
+import { signalWithin } from "../../foundation/abortable.ts";
 import { BadInput } from "../../foundation/bad-input.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { EvaluationView, RunView } from "../live/run-view.ts";
@@ -119,7 +120,7 @@ async function fail(started: StartedRun, firstStep: number, error: unknown): Pro
   const { context: run, launcher } = started;
   const at = run.clock.now();
   const diverged = error instanceof Diverged;
-  const patience = AbortSignal.any([run.interrupts.leave, AbortSignal.timeout(rescueMs)]);
+  const patience = signalWithin(run.interrupts.leave, rescueMs);
   await run.saving.settleAfterFailure(run, patience);
   const checkpoint = diverged ? run.checkpoints.last : await rescue(run, firstStep, patience);
   await recordEnd(run, "failed", wordsOf(error));
@@ -143,7 +144,7 @@ async function fail(started: StartedRun, firstStep: number, error: unknown): Pro
 /** Lets the workers leave; those that are too slow are ended by the launcher. */
 async function dismiss(run: RunContext, reason: string): Promise<void> {
   run.fleet.finish(reason);
-  const patience = AbortSignal.any([run.interrupts.leave, AbortSignal.timeout(leaveMs)]);
+  const patience = signalWithin(run.interrupts.leave, leaveMs);
   await run.fleet.dissolve(patience).catch(() => undefined);
 }
 

@@ -3,6 +3,7 @@
  * the records' order. No ring, no NATS, no output folder.
  */
 import { create } from "@bufbuild/protobuf";
+import { signalWithin } from "../../foundation/abortable.ts";
 import type { LoadedModel } from "../../foundation/model-files/load-model.ts";
 import { layOutTable } from "../../foundation/parameters/table.ts";
 import { EvaluateSchema } from "../../proto/gen/ringmaster/v1/run_pb.ts";
@@ -81,7 +82,7 @@ async function collect(fleet: Fleet, work: PredictionWork, signal: AbortSignal):
 
 async function leave(fleet: Fleet, signal: AbortSignal): Promise<void> {
   fleet.finish("all is predicted");
-  await fleet.dissolve(AbortSignal.any([signal, AbortSignal.timeout(leaveMs)])).catch(() => {
+  await fleet.dissolve(signalWithin(signal, leaveMs)).catch(() => {
     // Those that are too slow are ended by the launcher.
   });
 }

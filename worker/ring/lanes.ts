@@ -2,6 +2,7 @@
  * A generation's lanes, from either end. The stream between two neighbours keeps the order of all chunks; a large payload in
  * memory that threads share is only announced there, and comes by a lane, while other lanes bring others.
  */
+import { signalWithin } from "../../foundation/abortable.ts";
 import { copyBytes } from "../exact/arena.ts";
 import { ChunkQueue } from "./chunk-queue.ts";
 import { isSameChunk, type LaneArrival, type LaneEnds } from "./lane-messages.ts";
@@ -118,7 +119,7 @@ export class LaneInlets {
     ends: readonly LaneEnds[],
     signal: AbortSignal,
   ): Promise<number | null> {
-    const inTime = AbortSignal.any([signal, AbortSignal.timeout(openMsMax)]);
+    const inTime = signalWithin(signal, openMsMax);
     const opening = ends.map(async (end, index) => {
       const lane = lanes[index];
       if (lane !== undefined) await this.#pull(lane, end, signal).shift(inTime);

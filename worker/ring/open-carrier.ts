@@ -7,7 +7,7 @@
  *   3  has node let go everywhere?   only then the first message may come
  */
 import { create } from "@bufbuild/protobuf";
-import { abortable } from "../../foundation/abortable.ts";
+import { abortable, signalWithin } from "../../foundation/abortable.ts";
 import { makeRingProof, metadataNames } from "../../proto/auth.ts";
 import { PullRequestSchema } from "../../proto/gen/ringmaster/v1/ring_pb.ts";
 import { receiveWindowBytes, ringChunkBytes } from "../../proto/limits.ts";
@@ -141,7 +141,7 @@ export async function openCarrier(ground: CarrierGround): Promise<Carrier | null
     served?.destroy();
   };
   try {
-    const inTime = AbortSignal.any([signal, AbortSignal.timeout(openMsMax)]);
+    const inTime = signalWithin(signal, openMsMax);
     const both = Promise.all([serving, open]).then(([call]) => (served = call));
     const call = await abortable(both, inTime).catch(() => null);
     if (!(await allSay(place, call !== null, signal)) || call === null) {

@@ -5,6 +5,7 @@
 import { once } from "node:events";
 import { create } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
+import { signalWithin } from "../../foundation/abortable.ts";
 import {
   AttendRequestSchema,
   HeartbeatSchema,
@@ -108,7 +109,7 @@ export class Session {
     clearInterval(this.#heartbeat);
     if (!this.#over.signal.aborted) {
       this.#call.end();
-      const waited = AbortSignal.any([this.#over.signal, AbortSignal.timeout(farewellMs)]);
+      const waited = signalWithin(this.#over.signal, farewellMs);
       if (!waited.aborted) await once(waited, "abort");
     }
     this.#call.cancel();
