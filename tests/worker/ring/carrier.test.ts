@@ -163,6 +163,23 @@ describe("a carrier under way", { skip }, () => {
     await close();
   });
 
+  it("is done with its memory when it is over: others have read all that it has lent", async () => {
+    const { rings, close } = await carrierRings(4);
+    for (let spoiler = 0; spoiler < 8; spoiler++) {
+      const sums = rings.map(largeSum);
+      const added = rings.map(async (ring, rank) => {
+        const sum = sums[rank]!;
+        await sum.addGroup(1, 4, ring, never());
+        // While others are still at it.
+        if (rank === spoiler % 4) sum.vector.fill(Number.NaN);
+        return sum.vector;
+      });
+      for (const [rank, vector] of (await Promise.all(added)).entries())
+        assert.ok(rank === spoiler % 4 || vector.every((value) => value === 10));
+    }
+    await close();
+  });
+
   it("ends with the signal, and is of no use afterwards", async () => {
     const { rings, close } = await carrierRings(3);
     const [first] = rings;

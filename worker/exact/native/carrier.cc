@@ -6,6 +6,7 @@
 #if defined(__linux__) && defined(RM_HAS_LOOPS)
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 
 #include <memory>
@@ -35,6 +36,7 @@ struct Carrier {
   void Close() {
     is_closing = true;
     if (thread.joinable()) return;
+    streams.pages.Close();
     for (int *file : {&streams.in, &streams.out, &streams.stop}) {
       if (*file >= 0) close(*file);
       *file = -1;
@@ -151,6 +153,9 @@ napi_value OpenCarrier(napi_env env, napi_callback_info info) {
     carrier->Close();
     return Fail(env, "Cannot open a carrier as its sockets cannot be taken over");
   }
+  LeaveUnpaced(streams.out);
+  // Without, messages are copied.
+  if (!IsPaced(streams.out)) static_cast<void>(streams.pages.Open());
   if (napi_create_object(env, &object) != napi_ok || napi_wrap(env, object, carrier.get(), DeleteCarrier, nullptr, nullptr) != napi_ok) {
     carrier->Close();
     return Fail(env, "Cannot hold a carrier");
@@ -193,10 +198,15 @@ napi_value Carry(napi_env env, napi_callback_info info) {
   carrier->thread = std::thread([job = job.release()] {
     // For who looks at threads.
     pthread_setname_np(pthread_self(), "carrier");
+    // `splice` knows no MSG_NOSIGNAL.
+    sigset_t broken;
+    sigemptyset(&broken), sigaddset(&broken, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &broken, nullptr);
     job->Run();
     const napi_threadsafe_function over = job->over;
-    napi_call_threadsafe_function(over, job, napi_tsfn_blocking);
-    napi_release_threadsafe_function(over, napi_tsfn_release);
+    // One that node has taken down, as the process ends, must not be touched again (Node-API, `napi_closing`).
+    if (napi_call_threadsafe_function(over, job, napi_tsfn_blocking) == napi_ok) napi_release_threadsafe_function(over, napi_tsfn_release);
+    else delete job;
   });
   return nullptr;
 }

@@ -18,6 +18,7 @@
 
 #include "carry_frames.h"
 #include "carry_plan.h"
+#include "page_pipe.h"
 
 namespace ringmaster {
 
@@ -29,6 +30,10 @@ struct CarryStreams {
   uint64_t generation;
   // Bytes that the right neighbour takes of the connection and of the stream.
   int64_t connection_window, stream_window;
+  // Of what has been sent on the stream, what it has not taken yet.
+  uint64_t untaken = 0;
+  // By which long messages are sent; closed where they are copied.
+  PagePipe pages;
   // Bytes after which the left one hears that they have been taken.
   uint64_t grant_bytes;
   uint64_t taken = 0;
@@ -48,6 +53,8 @@ class CarryLoop {
   static constexpr uint64_t kStrideBytes = 512 * 1024;
   // Longest control frame that is skipped.
   static constexpr uint32_t kControlBytesMax = 16 * 1024;
+  // Bytes from which on a message may be lent to the kernel. Who receives one says at a collective's end that it has read all.
+  static constexpr uint64_t kLentBytesMin = 64 * 1024;
 
   // A message to be sent, once its bytes are there.
   struct Outgoing {
@@ -75,6 +82,8 @@ class CarryLoop {
   uint8_t frame_[kFrameHeadBytes];
   uint32_t frame_read_ = 0, frame_skip_ = 0;
   bool out_is_full_ = false;
+  // Whether messages have been lent, and whether those of the left neighbour may have been.
+  bool has_lent_ = false, has_borrowed_ = false;
   Clock::time_point began_ = Clock::now();
 
  public:
@@ -91,6 +100,7 @@ class CarryLoop {
     for (const Piece &piece : plan.begun) sends_.push_back({&piece, piece.hop, piece.place, 0, true});
     for (size_t i = 0; i < plan.expected.size(); i++) {
       const Piece &piece = plan.expected[i];
+      has_borrowed_ = has_borrowed_ || piece.bytes >= kLentBytesMin;
       // At the last hop everybody has everything.
       if (piece.hop + 1 < 2 * plan.half) {
         passed_on_[i] = static_cast<int64_t>(sends_.size());
@@ -109,9 +119,9 @@ class CarryLoop {
     BeginPiece();
   }
 
-  // Runs to its end, or until it fails or is stopped.
+  // Runs to its end, or until it fails or is stopped. At the end nothing that was lent is in anybody's hands.
   void Run() {
-    while (failure.empty() && !was_stopped && (sending_ < sends_.size() || receiving_ < plan_.expected.size())) {
+    while (failure.empty() && !was_stopped && (sending_ < sends_.size() || receiving_ < plan_.expected.size() || OwesGrant() || HasLent())) {
       const bool sent = Send();
       const bool received = failure.empty() && Receive();
       if (failure.empty() && !sent && !received) Wait();
@@ -119,6 +129,9 @@ class CarryLoop {
   }
 
  private:
+  bool HasLent() const { return has_lent_ && streams_.untaken > 0; }
+  bool OwesGrant() const { return has_borrowed_ && (streams_.taken > 0 || streams_.grant_sent < streams_.grant_size); }
+
   bool EndsHop(size_t i) const { return i + 1 == plan_.expected.size() || plan_.expected[i + 1].hop != plan_.expected[i].hop; }
 
   MessageHead HeadOf(uint32_t stream, uint32_t hop, const Piece &piece) const {
@@ -185,15 +198,10 @@ class CarryLoop {
       const MessageHead head = HeadOf(streams_.out_stream, out.hop, *out.piece);
       if (std::min(streams_.connection_window, streams_.stream_window) < static_cast<int64_t>(head.frame_bytes)) return false;
       streams_.connection_window -= head.frame_bytes, streams_.stream_window -= head.frame_bytes;
+      streams_.untaken += head.frame_bytes;
       out_head_ = head, out_head_sent_ = 0;
     }
-    iovec parts[2] = {{out_head_.data + out_head_sent_, out_head_.size - out_head_sent_},
-                      {const_cast<uint8_t *>(out.data) + out_sent_, out.ready - out_sent_}};
-    const bool has_head = out_head_sent_ < out_head_.size;
-    msghdr message = {};
-    message.msg_iov = has_head ? parts : parts + 1;
-    message.msg_iovlen = has_head ? 2 : 1;
-    const ssize_t sent = sendmsg(streams_.out, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t sent = streams_.pages.IsOpen() && out.piece->bytes >= kLentBytesMin ? Lend(out) : Copy(out);
     if (sent < 0) {
       if (errno == EINTR) return true;
       out_is_full_ = errno == EAGAIN;
@@ -207,6 +215,25 @@ class CarryLoop {
       sending_++, out_head_.size = 0, out_sent_ = 0;
     }
     return true;
+  }
+
+  // As send(2), of what there is of a message, its head first.
+  ssize_t Copy(const Outgoing &out) {
+    iovec parts[2] = {{out_head_.data + out_head_sent_, out_head_.size - out_head_sent_},
+                      {const_cast<uint8_t *>(out.data) + out_sent_, out.ready - out_sent_}};
+    const bool has_head = out_head_sent_ < out_head_.size;
+    msghdr message = {};
+    message.msg_iov = has_head ? parts : parts + 1;
+    message.msg_iovlen = has_head ? 2 : 1;
+    return sendmsg(streams_.out, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
+
+  // The same, but that only the head is copied.
+  ssize_t Lend(const Outgoing &out) {
+    if (out_head_sent_ < out_head_.size)
+      return send(streams_.out, out_head_.data + out_head_sent_, out_head_.size - out_head_sent_, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE);
+    has_lent_ = true;
+    return streams_.pages.Send(streams_.out, out.data + out_sent_, out.ready - out_sent_);
   }
 
   void BeginPiece() {
@@ -300,7 +327,8 @@ class CarryLoop {
     if (passed_on_[receiving_] >= 0) sends_[passed_on_[receiving_]].ready = in_done_;
     if (in_done_ < plan_.expected[receiving_].bytes) return;
     received_bytes += in_done_;
-    Grant(in_head_.frame_bytes);
+    streams_.taken += in_head_.frame_bytes;
+    Grant();
     const size_t settled = receiving_++;
     if (EndsHop(settled)) {
       hops.push_back(std::chrono::duration<double, std::milli>(Clock::now() - began_).count());
@@ -319,10 +347,10 @@ class CarryLoop {
     for (size_t i = 0; i < plan_.told.size(); i++) sends_[told_from_ + i].ready = plan_.told[i].bytes;
   }
 
-  // The left neighbour may send so much again, once that is worth a frame.
-  void Grant(uint32_t frame_bytes) {
-    streams_.taken += frame_bytes;
-    if (streams_.taken < streams_.grant_bytes || streams_.grant_sent < streams_.grant_size) return;
+  // The left neighbour hears how much has been taken, once that is worth a frame or there is no more to come.
+  void Grant() {
+    const bool is_last = receiving_ + 1 >= plan_.expected.size() && has_borrowed_;
+    if ((streams_.taken < streams_.grant_bytes && !is_last) || streams_.taken == 0 || streams_.grant_sent < streams_.grant_size) return;
     ByteWriter writer = {streams_.grant};
     for (const uint32_t stream : {0u, streams_.in_stream}) {
       writer.FrameHead(4, kWindowFrame, stream);
@@ -336,6 +364,8 @@ class CarryLoop {
     const ssize_t sent = send(streams_.in, streams_.grant + streams_.grant_sent, streams_.grant_size - streams_.grant_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent > 0) streams_.grant_sent += sent;
     else if (sent < 0 && errno != EAGAIN && errno != EINTR) FailBySystem(CarrySide::kLeft);
+    // What had to wait for it.
+    if (sent > 0) Grant();
   }
 
   // What the right neighbour says: how much more it takes. The rest is of no use here.
@@ -357,7 +387,12 @@ class CarryLoop {
     if (streams_.control_read < sizeof streams_.control) return;
     streams_.control_read = 0;
     const uint32_t bytes = ReadBigEndian(streams_.control + kFrameHeadBytes, 4) & 0x7fffffff;
-    (ReadBigEndian(streams_.control + 5, 4) == 0 ? streams_.connection_window : streams_.stream_window) += bytes;
+    if (ReadBigEndian(streams_.control + 5, 4) == 0) {
+      streams_.connection_window += bytes;
+      return;
+    }
+    streams_.stream_window += bytes;
+    streams_.untaken -= std::min<uint64_t>(streams_.untaken, bytes);
   }
 
   // Sleeps until there is something to do.
@@ -365,7 +400,7 @@ class CarryLoop {
     const bool grants = streams_.grant_sent < streams_.grant_size;
     const auto events = [](bool reads, bool writes) { return static_cast<short>((reads ? POLLIN : 0) | (writes ? POLLOUT : 0)); };
     pollfd polled[3] = {{streams_.in, events(receiving_ < plan_.expected.size(), grants), 0},
-                        {sending_ < sends_.size() ? streams_.out : -1, events(true, out_is_full_), 0},
+                        {sending_ < sends_.size() || HasLent() ? streams_.out : -1, events(true, out_is_full_), 0},
                         {streams_.stop, POLLIN, 0}};
     if (polled[0].events == 0) polled[0].fd = -1;
     if (poll(polled, 3, -1) < 0) {
