@@ -74,13 +74,20 @@ export class GraphRunner implements ProgramRunner {
     }
     this.#settled = false;
     this.#assign(values);
+    if (this.#training) this.#readOut.prepare(this.#wanted(true));
   }
 
   readState(withOptimizer: boolean, step: number, run?: RunMarks): EngineState {
+    return { ...this.#readOut.read(this.#wanted(withOptimizer), run), step };
+  }
+
+  #wanted(withOptimizer: boolean) {
     const { stateSize, trainableSize } = this.#table;
-    const momentsSize = withOptimizer && this.#training ? trainableSize : 0;
-    const moments = withOptimizer ? this.#moments : null;
-    return { ...this.#readOut.read({ stateSize, momentsSize, moments }, run), step };
+    return {
+      stateSize,
+      momentsSize: withOptimizer && this.#training ? trainableSize : 0,
+      moments: withOptimizer ? this.#moments : null,
+    };
   }
 
   takeBack(state: EngineState): void {

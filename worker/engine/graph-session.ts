@@ -124,6 +124,26 @@ export class GraphSession {
   copy(copies: readonly Copying[], run: RunMarks): boolean {
     const views = copies.map(({ into }) => (this.#hasShared ? alignedView(into) : null));
     if (views.some((view) => view === null || view.length === 0)) return false;
+    this.#copy(copies, views, run);
+    return true;
+  }
+
+  /** Has TensorFlow prepare what `copy` runs together, with nothing to be copied. */
+  prepareCopy(copies: readonly Pick<Copying, "scope" | "feed">[], run: RunMarks): void {
+    const nothing = new Float32Array(0);
+    if (!this.#sharesMemory) return;
+    this.#copy(
+      copies,
+      copies.map(() => nothing),
+      run,
+    );
+  }
+
+  #copy(
+    copies: readonly Pick<Copying, "scope" | "feed">[],
+    views: readonly (Float32Array | null)[],
+    run: RunMarks,
+  ): void {
     const fed = copies.flatMap(({ scope, feed }, index) => {
       const view = views[index] ?? null;
       return view === null ? [] : [...feed(), ...this.#memory(scope, view, run)];
@@ -132,7 +152,6 @@ export class GraphSession {
       fed,
       copies.map(({ scope }) => graphNames.copying(scope)),
     );
-    return true;
   }
 
   #memory(scope: string, view: Float32Array, { marks, ticket }: RunMarks): readonly Fed[] {

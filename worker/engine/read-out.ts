@@ -49,7 +49,10 @@ export class ReadOut {
     const moments = this.#moments(wanted);
     const parts = [parameters, ...moments];
     this.#held.splice(0, this.#held.length, ...parts);
-    const copies = parts.map((part) => this.#copyOf(part));
+    const copies = parts.map(({ section, into, from }) => ({
+      ...this.#copyOf(section, from),
+      into,
+    }));
     const isBeside = run !== undefined && this.#session.copy(copies, run);
     if (!isBeside) for (const part of parts) this.#readNow(part);
     for (const [place, section] of sections.entries()) {
@@ -65,6 +68,14 @@ export class ReadOut {
     };
   }
 
+  /** Has TensorFlow prepare what reads such a state beside what is computed next, so that no step waits for that. */
+  prepare({ moments, momentsSize }: Wanted): void {
+    const isTrained = moments !== null || momentsSize > 0;
+    const read = sections.filter((section) => section === "parameters" || isTrained);
+    const copies = read.map((section) => this.#copyOf(section, momentOf(moments, section)));
+    this.#session.prepareCopy(copies, this.#marks.begin());
+  }
+
   /** Takes the memory of a state for what is read next. */
   takeBack({ parameters, firstMoment, secondMoment }: EngineState): void {
     for (const vector of [parameters, firstMoment, secondMoment])
@@ -77,7 +88,10 @@ export class ReadOut {
     return (["firstMoment", "secondMoment"] as const).map((section) =>
       moments === null
         ? this.#part(section, momentsSize)
-        : { ...this.#part(section, moments[section].length), from: moments[section] },
+        : {
+            ...this.#part(section, moments[section].length),
+            from: momentOf(moments, section),
+          },
     );
   }
 
@@ -87,13 +101,13 @@ export class ReadOut {
     return { section, into: known ?? allocateShared(size), from: null };
   }
 
-  #copyOf({ section, into, from }: Part): Copying {
+  #copyOf(section: Section, from: Float32Array | null): Omit<Copying, "into"> {
     const view = from === null ? null : alignedView(from);
     const feed = (): Fed[] =>
       view === null
         ? []
         : [{ name: graphNames.copyFrom(section), tensor: this.#session.tensor(view, "float32") }];
-    return { scope: graphNames.copy(section), feed, into };
+    return { scope: graphNames.copy(section), feed };
   }
 
   #readNow({ section, into, from }: Part): void {
@@ -101,4 +115,9 @@ export class ReadOut {
       this.#session.write(graphNames.read(section), () => [], into, this.#marks.begin());
     else into.set(from);
   }
+}
+
+/** The moment of a section where moments are shared out; null for variables. */
+function momentOf(moments: ShareMoments | null, section: Section): Float32Array | null {
+  return moments === null || section === "parameters" ? null : moments[section];
 }

@@ -155,7 +155,7 @@ napi_value OpenCarrier(napi_env env, napi_callback_info info) {
   }
   LeaveUnpaced(streams.out);
   // Without, messages are copied.
-  if (!IsPaced(streams.out)) static_cast<void>(streams.pages.Open());
+  if (!IsPaced(streams.out)) streams.pages.Open();
   if (napi_create_object(env, &object) != napi_ok || napi_wrap(env, object, carrier.get(), DeleteCarrier, nullptr, nullptr) != napi_ok) {
     carrier->Close();
     return Fail(env, "Cannot hold a carrier");

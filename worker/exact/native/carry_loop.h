@@ -233,7 +233,11 @@ class CarryLoop {
     if (out_head_sent_ < out_head_.size)
       return send(streams_.out, out_head_.data + out_head_sent_, out_head_.size - out_head_sent_, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE);
     has_lent_ = true;
-    return streams_.pages.Send(streams_.out, out.data + out_sent_, out.ready - out_sent_);
+    const ssize_t sent = streams_.pages.Send(streams_.out, out.data + out_sent_, out.ready - out_sent_);
+    // A system that has no such call for sockets: from here on messages are copied.
+    if (sent >= 0 || (errno != EINVAL && errno != ENOSYS && errno != EPERM)) return sent;
+    streams_.pages.Close();
+    return Copy(out);
   }
 
   void BeginPiece() {

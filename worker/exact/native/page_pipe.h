@@ -22,14 +22,16 @@ class PagePipe {
   size_t held_ = 0;
 
  public:
-  // Without it nothing can be sent.
-  bool Open() {
+  // Stays closed where this system lends no pages.
+  void Open() {
     int ends[2];
-    if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0) return false;
+    if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0) return;
     out_ = ends[0], in_ = ends[1];
     // Who has many pipes already does with a smaller one.
     static_cast<void>(fcntl(in_, F_SETPIPE_SZ, kPipeBytes));
-    return true;
+    char tried = 0;
+    const iovec part = {&tried, 1};
+    if (vmsplice(in_, &part, 1, SPLICE_F_NONBLOCK) != 1 || read(out_, &tried, 1) != 1) Close();
   }
   bool IsOpen() const { return in_ >= 0; }
   void Close() {
