@@ -37,18 +37,11 @@ describe("a bench on MRPC", () => {
       withPeer: z.looseObject({}),
     },
     {
+      // The article's code, and the Trainer.
       name: "epoch",
-      args: () => [...least.rounds, "--data", data, "--variants", "grouped"],
+      args: () => [...least.rounds, "--data", data, "--variants", "article,grouped"],
       own: z.object({ name: z.literal("Ringmaster"), seconds: spread }),
-      peerRow: 1,
-      withPeer: z.object({ seconds: spread, ratio: spread, way }),
-    },
-    {
-      name: "epoch",
-      form: "the article's code",
-      args: () => [...least.rounds, "--data", data, "--variants", "article"],
-      own: z.object({ name: z.literal("Ringmaster"), seconds: spread }),
-      peerRow: 1,
+      peerRows: [1, 2],
       withPeer: z.object({ seconds: spread, ratio: spread, way }),
     },
     {

@@ -43,7 +43,7 @@ describe("a bench of a step", () => {
       beside: z.object({
         floor: z.object({ ms: z.number().positive(), share: z.number().positive() }),
       }),
-      peerRow: 1,
+      peerRows: [1],
       withPeer: z.object({ way, ms: spread }),
     },
     ...["dropout-cost", "checkpointing-cost"].map((name) => ({

@@ -74,8 +74,8 @@ export interface ShortForm {
   readonly own: z.ZodType;
   /** Fields beside the results. */
   readonly beside?: z.ZodType;
-  /** Which result has the peer's figures; default the first. */
-  readonly peerRow?: number;
+  /** Which results have the peer's figures; default the first. */
+  readonly peerRows?: readonly number[];
   /** Why it cannot run here. */
   readonly skip?: string | false;
   /** Null for a bench of our side alone. */
@@ -84,7 +84,7 @@ export interface ShortForm {
 
 /** Tests a short form: one run of the bench, our side's figures, and the peer's. */
 export function describeShortForm(one: ShortForm): void {
-  const { name, form, args, own, withPeer, beside, peerRow = 0, skip = false } = one;
+  const { name, form, args, own, withPeer, beside, peerRows = [0], skip = false } = one;
   describe(form === undefined ? name : `${name}, ${form}`, { skip }, () => {
     let report: Report;
     it("measures our side", async () => {
@@ -97,7 +97,7 @@ export function describeShortForm(one: ShortForm): void {
 
     if (withPeer === null) return;
     it("measures the peer's side", { skip: skipPeer }, () => {
-      withPeer.parse(report.results[peerRow]);
+      for (const row of peerRows) withPeer.parse(report.results[row]);
       assert.match(report.versions?.["torch"] ?? "", /^\d/u);
     });
   });
