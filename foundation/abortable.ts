@@ -5,6 +5,8 @@ export async function abortable<Value>(
   promise: Promise<Value>,
   signal: AbortSignal,
 ): Promise<Value> {
+  // What nobody waits for any more may fail.
+  promise.catch(() => undefined);
   signal.throwIfAborted();
   let stop: () => void = () => undefined;
   const aborted = new Promise<never>((_resolve, reject) => {

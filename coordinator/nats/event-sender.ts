@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { NatsConnection } from "nats";
+import { abortable } from "../../foundation/abortable.ts";
 import { EventQueue, type WaitingEvent } from "./event-queue.ts";
 import { openEventStore, type EventStore } from "./event-store.ts";
 
@@ -128,19 +129,7 @@ export class EventSender {
 
   /** Rejects as soon as the server is away: nats.js lets the requests of a lost connection run into their timeouts. */
   async #unlessLost<T>(answer: Promise<T>): Promise<T> {
-    const { signal } = this.#lost;
-    signal.throwIfAborted();
-    let forget = (): void => undefined;
-    const lost = new Promise<never>((_, reject) => {
-      const onLost = (): void => reject(signal.reason as Error);
-      signal.addEventListener("abort", onLost, { once: true });
-      forget = () => signal.removeEventListener("abort", onLost);
-    });
-    try {
-      return await Promise.race([answer, lost]);
-    } finally {
-      forget();
-    }
+    return await abortable(answer, this.#lost.signal);
   }
 
   #settle(head: WaitingEvent): void {

@@ -50,3 +50,12 @@ describe("a signal within a time", () => {
     assert.equal(signalWithin(source.signal, 60_000).reason, reason);
   });
 });
+
+describe("a wait that a signal ends", () => {
+  it("leaves no failure unheard of what it did not wait for", async () => {
+    const failing = sleep(5).then(() => Promise.reject(new Error("later")));
+    await assert.rejects(abortable(failing, AbortSignal.abort(new Error("over"))), /over/u);
+    // An unhandled rejection fails the test.
+    await sleep(20);
+  });
+});
