@@ -31,7 +31,9 @@ export type DefinitionOf<Methods extends Record<string, TypedMethod>> = {
 /** A message's bytes: the descriptors' own writer would copy pieces of a state several times. */
 function bytesOf<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): Uint8Array {
   if (isMessage(message, ReadStateResponseSchema)) return writeReadStateResponse(message);
-  if (isMessage(message, WriteStateRequestSchema)) return writeWriteStateRequest(message);
+  const isUpload = isMessage(message, WriteStateRequestSchema);
+  // What is lent has no bytes to copy.
+  if (isUpload && message.chunk?.lent === undefined) return writeWriteStateRequest(message);
   return toBinary(schema, message);
 }
 

@@ -42,6 +42,8 @@ export class StateCopies {
   #newest: StateCopy | null = null;
   #copied: Promise<void> = Promise.resolve();
   #hashed: Promise<void> = Promise.resolve();
+  /** Whether the coordinator could not read what was lent. */
+  #lendsInVain = false;
   #failure: { readonly error: unknown } | null = null;
 
   /** Waits until nothing is still to be copied: from then on the state may change. Rejects with the signal's reason. */
@@ -57,14 +59,27 @@ export class StateCopies {
 
   /** Begins to copy the state of the directive's step, and to upload it. Throws when it is of another step. */
   async upload(directive: Checkpoint, means: CopyMeans, signal: AbortSignal): Promise<void> {
-    const { checkpoint, step, withOptimizer, momentsOnly } = directive;
-    const { job, session } = means;
+    const { step, withOptimizer } = directive;
     const copy = await this.#copy(means, { step, withOptimizer }, signal);
-    void this.#use(copy, job, async () => {
+    void this.#use(copy, means.job, async () => {
       await copy.whole;
-      const chunks = cutState(copy.state, { momentsOnly, trainableSize: job.table.trainableSize });
-      await session.writeState(checkpoint, chunks, this.#over.signal);
+      const lends = directive.mayLend && !this.#lendsInVain;
+      if (await this.#send(copy, directive, means, lends)) return;
+      if (!lends) throw new Error("The coordinator has not taken the state");
+      this.#lendsInVain = true;
+      await this.#send(copy, directive, means, false);
     });
+  }
+
+  /** Gives whether it was taken. */
+  async #send(
+    { state }: StateCopy,
+    { checkpoint, momentsOnly }: Checkpoint,
+    { job, session }: CopyMeans,
+    lends: boolean,
+  ): Promise<boolean> {
+    const chunks = cutState(state, { momentsOnly, trainableSize: job.table.trainableSize, lends });
+    return await session.writeState(checkpoint, chunks, this.#over.signal);
   }
 
   /** Begins to hash the weights of the directive's step, and to report it. Throws when the state is of another step. */

@@ -9,15 +9,21 @@ import {
 } from "../foundation/parameters/shares.ts";
 import type { ParameterTable } from "../foundation/parameters/table.ts";
 import {
+  LentMemorySchema,
   StateChunkSchema,
   StateSection,
+  type LentMemory,
   type StateChunk,
 } from "../proto/gen/ringmaster/v1/run_pb.ts";
 import { stateChunkBytes } from "../proto/limits.ts";
 import type { Engine, EngineState } from "./engine/engine.ts";
 import { allocateShared } from "./engine/shared-vector.ts";
+import type { MemoryFile } from "./exact/memory-files.ts";
 
 const elementBytes = Float32Array.BYTES_PER_ELEMENT;
+
+/** A chunk's values, or where they lie. */
+type Given = Pick<StateChunk, "data"> | { readonly lent: LentMemory };
 
 interface Section {
   /** What is kept of it. */
@@ -110,44 +116,84 @@ export async function loadReceived(
   await engine.giveBack(state);
 }
 
+/** What is wanted of a state. */
+interface Wanted {
+  /** Default false: the weights too. */
+  readonly momentsOnly?: boolean;
+  /** The table's, where moments may be a share. */
+  readonly trainableSize?: number;
+  /** Whether what has a file is lent. Default false. */
+  readonly lends?: boolean;
+}
+
 /**
- * Cuts a state into chunks that are views of its memory, in the protocol's order. Of shared-out moments there are the share's.
- * @param what whether weights are wanted too, and the table where moments may be a share
+ * Cuts a state into chunks that are views of its memory, or say where it lies, in the protocol's order. Of shared-out moments there are
+ * the share's.
  */
-export function* cutState(
-  state: EngineState,
-  what: { readonly momentsOnly?: boolean; readonly trainableSize?: number } = {},
-): Generator<StateChunk> {
+export function* cutState(state: EngineState, what: Wanted = {}): Generator<StateChunk> {
   const { share, step } = state;
+  const files = what.lends === true ? state.files : undefined;
   const sections = [
     ...(what.momentsOnly === true
       ? []
-      : [{ section: StateSection.PARAMETERS, values: state.parameters, share: undefined }]),
-    { section: StateSection.FIRST_MOMENT, values: state.firstMoment, share },
-    { section: StateSection.SECOND_MOMENT, values: state.secondMoment, share },
+      : [
+          {
+            section: StateSection.PARAMETERS,
+            values: state.parameters,
+            share: undefined,
+            file: files?.parameters,
+          },
+        ]),
+    {
+      section: StateSection.FIRST_MOMENT,
+      values: state.firstMoment,
+      share,
+      file: files?.firstMoment,
+    },
+    {
+      section: StateSection.SECOND_MOMENT,
+      values: state.secondMoment,
+      share,
+      file: files?.secondMoment,
+    },
   ];
-  for (const { section, values, share: kept } of sections) {
+  for (const { section, values, share: kept, file } of sections) {
     if (values === undefined) continue;
     const elements =
       section === StateSection.PARAMETERS ? values.length : (what.trainableSize ?? values.length);
-    const chunkOf = (offset: number, data: Uint8Array): StateChunk =>
+    const chunkOf = (offset: number, given: Given): StateChunk =>
       create(StateChunkSchema, {
         section,
         offset: BigInt(offset),
-        data,
+        ...given,
         sectionBytes: BigInt(elements * elementBytes),
         step: BigInt(step),
       });
     const ranges = placeShare(kept ?? wholeShare(values.length));
     // Of nothing one empty chunk is sent, or nobody would know that it has come.
-    if (ranges.length === 0) yield chunkOf(0, new Uint8Array(0));
+    if (ranges.length === 0) yield chunkOf(0, { data: new Uint8Array(0) });
     for (const { start, end, at } of ranges) {
       const own = values.subarray(at, at + end - start);
       const bytes = new Uint8Array(own.buffer, own.byteOffset, own.byteLength);
-      for (let offset = 0; offset < bytes.byteLength; offset += stateChunkBytes) {
-        const data = bytes.subarray(offset, offset + stateChunkBytes);
-        yield chunkOf(start * elementBytes + offset, data);
+      const maxBytes = file === undefined ? stateChunkBytes : bytes.byteLength;
+      for (let offset = 0; offset < bytes.byteLength; offset += maxBytes) {
+        const data = bytes.subarray(offset, offset + maxBytes);
+        const given = file === undefined ? { data } : { lent: lend(file, data) };
+        yield chunkOf(start * elementBytes + offset, given);
       }
     }
   }
+}
+
+/** Says where bytes lie in a file that is under all of their memory. */
+function lend(file: MemoryFile, { byteOffset, byteLength }: Uint8Array): LentMemory {
+  const { processId, descriptor, device, inode } = file;
+  return create(LentMemorySchema, {
+    processId,
+    descriptor,
+    device,
+    inode,
+    position: BigInt(byteOffset),
+    bytes: BigInt(byteLength),
+  });
 }

@@ -38,6 +38,7 @@ import { Saving } from "./saving.ts";
 import { Speedometer } from "./speedometer.ts";
 import { startServices } from "./start-services.ts";
 import type { Services } from "./start-services.ts";
+import { readHostId } from "../../foundation/host/host-id.ts";
 import { StateRequests } from "./state-requests.ts";
 import { WeightCheck } from "./weight-check.ts";
 
@@ -182,7 +183,7 @@ function assemble(
       ? null
       : { folder: settings.resumeFromCheckpoint, step: resumed.step },
   );
-  const states = new StateRequests(table);
+  const states = new StateRequests(table, readHostId());
   const weights = new WeightCheck();
   return {
     run,

@@ -9,6 +9,7 @@ import { CheckpointSchema } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import type { WriteStateRequest } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import { CallError } from "../server/call-stream.ts";
 import type { Member } from "../server/membership.ts";
+import { Unreadable } from "../server/lent-memory.ts";
 import { StateAssembly } from "../server/state-stream.ts";
 import type { TrainingState } from "../server/state-stream.ts";
 import type { Fleet } from "./fleet.ts";
@@ -19,6 +20,13 @@ interface Asked {
   readonly givers: readonly Member[];
   readonly withOptimizer: boolean;
   readonly step: number;
+}
+
+/** What has come of an upload. */
+export interface Received {
+  readonly bytes: number;
+  /** Whether it was lent and could not be read, and has to come again. */
+  readonly unread: boolean;
 }
 
 interface Pending extends Asked {
@@ -32,11 +40,14 @@ interface Pending extends Asked {
 /** The requests of one run. */
 export class StateRequests {
   readonly #table: ParameterTable;
+  readonly #hostId: string;
   readonly #pending = new Map<bigint, Pending>();
   #count = 0n;
 
-  constructor(table: ParameterTable) {
+  /** @param hostId this process's host: workers on it may lend what they are asked for */
+  constructor(table: ParameterTable, hostId: string) {
     this.#table = table;
+    this.#hostId = hostId;
   }
 
   /** The state of `step`, from these members. Throws when one is lost meanwhile. */
@@ -54,7 +65,7 @@ export class StateRequests {
    * The same while the fleet is at other things: the directives are sent before this returns. Rejects when a giver is gone
    * before it has given its part, when a part is wrong, or with the signal's reason.
    */
-  async ask(fleet: Fleet, asked: Asked, signal: AbortSignal): Promise<TrainingState> {
+  async ask(fleet: Pick<Fleet, "send">, asked: Asked, signal: AbortSignal): Promise<TrainingState> {
     signal.throwIfAborted();
     const checkpoint = ++this.#count;
     const { givers, step, withOptimizer } = asked;
@@ -72,6 +83,7 @@ export class StateRequests {
             step: BigInt(step),
             withOptimizer,
             momentsOnly: place > 0,
+            mayLend: giver.hostId === this.#hostId,
           });
           fleet.send(giver, { case: "checkpoint", value });
         }
@@ -91,17 +103,21 @@ export class StateRequests {
       if (missing.has(workerId)) reject(new Error(`${workerId} is lost: ${reason}`));
   }
 
-  /** Takes an upload in; gives the bytes that arrived. Throws for one that nobody asked this member for. */
-  async receive({ workerId }: Member, requests: AsyncIterable<WriteStateRequest>): Promise<number> {
+  /** Takes an upload in. Throws for one that nobody asked this member for. */
+  async receive(
+    { workerId }: Member,
+    requests: AsyncIterable<WriteStateRequest>,
+  ): Promise<Received> {
     let pending: Pending | undefined;
     let isAbandoned = false;
+    let unread = false;
     let bytes = 0;
     try {
       for await (const { checkpoint, chunk } of requests) {
         const asked = this.#pending.get(checkpoint);
         // Nobody waits for it any more: another giver was lost, and the run goes on without the checkpoint.
         isAbandoned = asked === undefined && checkpoint > 0n && checkpoint <= this.#count;
-        if (isAbandoned) continue;
+        if (isAbandoned || unread) continue;
         if (asked?.missing.has(workerId) !== true || chunk === undefined) {
           throw new CallError(
             status.FAILED_PRECONDITION,
@@ -109,11 +125,18 @@ export class StateRequests {
           );
         }
         pending = asked;
-        pending.assembly.add(chunk, workerId);
-        bytes += chunk.data.byteLength;
+        try {
+          bytes += await asked.assembly.add(chunk, workerId);
+        } catch (error) {
+          isAbandoned = !this.#pending.has(checkpoint);
+          unread = error instanceof Unreadable;
+          if (!isAbandoned && !unread) throw error;
+          asked.assembly.forget(workerId);
+        }
       }
+      if (unread) return { bytes: 0, unread };
       if (!isAbandoned) finishPart(pending, workerId);
-      return bytes;
+      return { bytes, unread };
     } catch (error) {
       pending?.reject(error);
       throw error;

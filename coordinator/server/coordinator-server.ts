@@ -49,8 +49,11 @@ export interface RunSource {
     request: ReadMicrobatchesRequest,
     signal: AbortSignal,
   ): AsyncIterable<ReadMicrobatchesResponse>;
-  /** Stores an uploaded state; gives the bytes that arrived. */
-  writeState(member: Member, requests: AsyncIterable<WriteStateRequest>): Promise<number>;
+  /** Stores an uploaded state; gives the bytes that arrived, and whether it was lent and has to come again. */
+  writeState(
+    member: Member,
+    requests: AsyncIterable<WriteStateRequest>,
+  ): Promise<{ readonly bytes: number; readonly unread: boolean }>;
 }
 
 /** A serving coordinator. */
@@ -153,7 +156,8 @@ function handlersOf(options: {
       respond: sendUnaryData<WriteStateResponse>,
     ) => {
       receive(call, roster, source).then(
-        (bytes) => respond(null, create(WriteStateResponseSchema, { bytes: BigInt(bytes) })),
+        ({ bytes, unread }) =>
+          respond(null, create(WriteStateResponseSchema, { bytes: BigInt(bytes), unread })),
         (error: unknown) => respond(statusOf(error), null),
       );
     },
@@ -209,7 +213,7 @@ async function receive(
   call: ServerReadableStream<WriteStateRequest, WriteStateResponse>,
   roster: Roster,
   source: RunSource,
-): Promise<number> {
+): ReturnType<RunSource["writeState"]> {
   const member = roster.identify(call.metadata);
   try {
     return await source.writeState(member, call as AsyncIterable<WriteStateRequest>);

@@ -8,6 +8,7 @@ import type { ParameterTable } from "../../foundation/parameters/table.ts";
 import { StateChunkSchema, StateSection } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import type { StateChunk } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import { stateChunkBytes } from "../../proto/limits.ts";
+import { readLent } from "./lent-memory.ts";
 
 /** Weights, and the optimiser's moments where they are known, after a number of updates. */
 export interface TrainingState {
@@ -68,6 +69,9 @@ export class StateAssembly {
   readonly #table: ParameterTable;
   readonly #sections = new Map<StateSection, Section>();
   readonly #wantsMoments: boolean;
+  readonly #over = new AbortController();
+  /** What is read of lent memory at the moment. */
+  readonly #reading = new Set<Promise<void>>();
   #step: number | null = null;
 
   /** @param wantsMoments whether the optimiser's moments are expected too */
@@ -76,8 +80,25 @@ export class StateAssembly {
     this.#wantsMoments = wantsMoments;
   }
 
-  /** Takes one chunk. Throws a RangeError that names what does not fit. @param giver worker that gives it */
-  add(chunk: StateChunk, giver: string): void {
+  /**
+   * Takes one chunk; gives its bytes. Throws a RangeError that names what does not fit, Unreadable for lent memory that cannot be read.
+   * @param giver worker that gives it
+   */
+  async add(chunk: StateChunk, giver: string): Promise<number> {
+    const { data, lent } = chunk;
+    const target = this.#place(
+      chunk,
+      giver,
+      lent === undefined ? data.byteLength : Number(lent.bytes),
+    );
+    if (lent === undefined) target.set(data);
+    else await this.#read(readLent(lent, target, this.#over.signal));
+    return target.byteLength;
+  }
+
+  /** Where a chunk's bytes go. */
+  #place(chunk: StateChunk, giver: string, bytes: number): Uint8Array {
+    this.#over.signal.throwIfAborted();
     const section = this.#sectionOf(chunk);
     const offset = Number(chunk.offset);
     const given = section.parts.get(giver) ?? [];
@@ -95,16 +116,32 @@ export class StateAssembly {
       section.values.byteOffset,
       section.values.byteLength,
     );
-    if (offset + chunk.data.byteLength > target.byteLength) {
+    if (offset + bytes > target.byteLength) {
       throw new RangeError(`Cannot take state chunk: it reaches past its section's end`);
     }
-    target.set(chunk.data, offset);
-    part.next += chunk.data.byteLength;
+    part.next += bytes;
+    return target.subarray(offset, offset + bytes);
   }
 
-  /** Frees the memory of a state that nobody waits for any more. Nothing can be added then. */
+  async #read(reading: Promise<void>): Promise<void> {
+    this.#reading.add(reading);
+    try {
+      await reading;
+    } finally {
+      this.#reading.delete(reading);
+    }
+  }
+
+  /** Forgets what a worker has given so far, which gives all of it again. */
+  forget(giver: string): void {
+    for (const { parts } of this.#sections.values()) parts.delete(giver);
+  }
+
+  /** Frees the memory of a state that nobody waits for any more, once nothing is read into it. Nothing can be added then. */
   free(): void {
-    freeVectors([...this.#sections.values()].map(({ values }) => values));
+    this.#over.abort(new Error("Nobody waits for the state any more"));
+    const vectors = [...this.#sections.values()].map(({ values }) => values);
+    void Promise.allSettled(this.#reading).then(() => freeVectors(vectors));
   }
 
   /** The whole state. Throws when a part of it has not arrived. */

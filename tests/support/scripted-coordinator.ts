@@ -206,11 +206,14 @@ export class ScriptedCoordinator {
     respond: sendUnaryData<WriteStateResponse>,
   ): Promise<void> {
     let bytes = 0;
+    let unread = false;
     for await (const request of call as AsyncIterable<WriteStateRequest>) {
       this.uploads.push(request);
       bytes += request.chunk?.data.byteLength ?? 0;
+      // As one that does not reach a worker's memory.
+      unread ||= request.chunk?.lent !== undefined;
     }
-    respond(null, create(WriteStateResponseSchema, { bytes: BigInt(bytes) }));
+    respond(null, create(WriteStateResponseSchema, { bytes: BigInt(bytes), unread }));
     this.uploadsDone++;
     this.#uploaded();
   }

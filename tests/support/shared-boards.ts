@@ -2,7 +2,7 @@
 import type { MemoryFiles } from "../../worker/exact/memory-files.ts";
 import { OtherBoard, OwnBoard } from "../../worker/ring/shared-board.ts";
 import { SharedCollectives } from "../../worker/ring/shared-collectives.ts";
-import { sharedMemoryFolder } from "../../worker/ring/shared-memory.ts";
+import { sharedMemoryFolder } from "../../foundation/host/host-id.ts";
 
 let groups = 0;
 

@@ -54,7 +54,53 @@ function heldEngine() {
   return { engine, calls, finishCopy };
 }
 
+/** A file that is nowhere. */
+const nowhere = {
+  processId: process.pid,
+  descriptor: 999_999,
+  device: 1n,
+  inode: 1n,
+  bytes: 65_536,
+};
+
 describe("copies of the state", () => {
+  it("are lent once to a coordinator that cannot read them, and sent from then on", async () => {
+    const plain = createPlainEngine();
+    const engine: typeof plain = {
+      ...plain,
+      async readState(withOptimizer, run) {
+        return { ...(await plain.readState(withOptimizer, run)), files: { parameters: nowhere } };
+      },
+    };
+    const stage = await setStage(1, { engine });
+    const seat = stage.seats[0]!;
+    await prepare(stage);
+    sendRing(stage, generation);
+    await seat.next("ringReady");
+    sendStep(stage, 1, { generation });
+    await seat.next("stepReduced");
+    sendCommit(stage, 1, generation);
+    await seat.next("stepApplied");
+    const ask = (checkpoint: bigint): void => {
+      const asked = { checkpoint, step: 1n, withOptimizer: false, mayLend: true };
+      seat.send({ case: "checkpoint", value: create(CheckpointSchema, asked) });
+    };
+    ask(1n);
+    await stage.coordinator.uploaded(2);
+    ask(2n);
+    await stage.coordinator.uploaded(3);
+    const { uploads } = stage.coordinator;
+    const bytes = BigInt(engine.parameters.byteLength);
+    assert.deepEqual(
+      uploads.map(({ checkpoint, chunk }) => [checkpoint, chunk?.lent?.bytes, chunk?.data.length]),
+      [
+        [1n, bytes, 0],
+        [1n, undefined, Number(bytes)],
+        [2n, undefined, Number(bytes)],
+      ],
+    );
+  });
+
   it("are made beside the next step, whose update waits for them; one serves upload and hashes", async () => {
     const { engine, calls, finishCopy } = heldEngine();
     const stage = await setStage(1, { engine });

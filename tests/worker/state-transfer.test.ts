@@ -66,10 +66,11 @@ describe("state transfer", () => {
     const other = await receiveState(arriving(cutState(state)), table, rest);
     const first = await receiveState(arriving(cutState(state)), table, [{ start: 0, end: 16 }]);
     const given = { trainableSize: size, momentsOnly: true };
-    for (const chunk of cutState(other, given)) assembly.add(chunk, "rank 2");
-    for (const chunk of cutState(first, { trainableSize: size })) assembly.add(chunk, "rank 0");
+    for (const chunk of cutState(other, given)) await assembly.add(chunk, "rank 2");
+    for (const chunk of cutState(first, { trainableSize: size }))
+      await assembly.add(chunk, "rank 0");
     assert.throws(() => assembly.finish(), /section 2 has 64 of/u);
-    for (const chunk of cutState(received, given)) assembly.add(chunk, "rank 1");
+    for (const chunk of cutState(received, given)) await assembly.add(chunk, "rank 1");
     const { step, parameters, moments } = assembly.finish();
     assert.equal(step, state.step);
     assert.deepEqual(parameters, Float32Array.from(state.parameters));

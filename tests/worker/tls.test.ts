@@ -43,7 +43,7 @@ async function serve(t: TestContext, tls: TlsIdentity | null): Promise<string> {
     run,
     listen: "127.0.0.1:0",
     roster,
-    source: { ...nothing, writeState: () => Promise.resolve(0) },
+    source: { ...nothing, writeState: () => Promise.resolve({ bytes: 0, unread: false }) },
     tls,
   });
   t.after(() => server.close());

@@ -3,6 +3,7 @@
  * commit. Implemented by recorded graphs, by eager tfjs for debugging, and by a proxy that runs either in a thread.
  */
 import type { Share } from "../../foundation/parameters/shares.ts";
+import type { MemoryFile } from "../exact/memory-files.ts";
 import type { RowPart } from "../exact/block-layout.ts";
 import type { TouchedRows } from "../exact/slots.ts";
 import type { Precision } from "../../foundation/precision.ts";
@@ -74,6 +75,11 @@ export interface PreparedPrograms {
   readonly rowParts: readonly RowPart[];
 }
 
+/** The file under each vector that has one, which begins where the vector does. */
+export type StateFiles = {
+  readonly [Vector in "parameters" | "firstMoment" | "secondMoment"]?: MemoryFile | undefined;
+};
+
 /** Vectors of a state, laid out by the parameter table. */
 export interface EngineState {
   readonly parameters: Float32Array;
@@ -81,6 +87,8 @@ export interface EngineState {
   readonly secondMoment?: Float32Array;
   /** What the moments are of where they are shared out; absent for the whole trainable vector. */
   readonly share?: Share | undefined;
+  /** Files under vectors that other processes of the host can read. */
+  readonly files?: StateFiles | undefined;
   /** Updates that made this state. */
   readonly step: number;
 }

@@ -1,6 +1,7 @@
 /** Runs recorded programs: each a single call of the binding over variables that live in the loaded graph. */
 import type { PlacedRange } from "../../foundation/parameters/shares.ts";
 import type { ParameterTable } from "../../foundation/parameters/table.ts";
+import type { MemoryFiles } from "../exact/memory-files.ts";
 import type { TouchedRows } from "../exact/slots.ts";
 import type { Batch } from "../model/model.ts";
 import type { TensorFlowBinding } from "./binding.ts";
@@ -48,6 +49,8 @@ export class GraphRunner implements ProgramRunner {
       readonly table: ParameterTable;
       readonly training: boolean;
       readonly zeroStage: 0 | 1;
+      /** Lets other processes of the host read what is read out; null where they cannot. */
+      readonly files: MemoryFiles | null;
     },
   ) {
     this.#sharesOut = programs.training && programs.zeroStage === 1;
@@ -57,7 +60,7 @@ export class GraphRunner implements ProgramRunner {
     this.#layout = layOutReduction(programs.table);
     this.#marks = new WriteMarks(programs.table.entries.length + this.#layout.parts.length);
     this.#session = new GraphSession(binding, folder);
-    this.#readOut = new ReadOut(this.#session, this.#marks);
+    this.#readOut = new ReadOut(this.#session, this.#marks, programs.files);
   }
 
   loadState(state: EngineState): void {

@@ -16,11 +16,16 @@ export function alignedLength(length: number): number {
   return Math.ceil(length / alignedElements) * alignedElements;
 }
 
+/** What is done with a memory before anything is written to it. */
+export type OnMemory = (memory: WebAssembly.Memory) => void;
+
 /** A vector of zeros that threads share, aligned. */
-export function allocateShared(length: number): Float32Array {
+export function allocateShared(length: number, onMemory?: OnMemory): Float32Array {
   const pages = Math.ceil((alignedLength(length) * elementBytes) / pageBytes);
   // The memory of WebAssembly is the one shared memory that is known to start at a page.
-  const { buffer } = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  const { buffer } = memory;
+  if (pages > 0) onMemory?.(memory);
   return new Float32Array(buffer, 0, length);
 }
 

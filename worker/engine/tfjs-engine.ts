@@ -1,6 +1,8 @@
 /** The engine of one thread: prepares programs from a model, recorded or eager, and runs them over one state. */
 import { parseTable, type ParameterTable } from "../../foundation/parameters/table.ts";
 import type { Batch, Model } from "../model/model.ts";
+import { exactAddonFile } from "../../foundation/native/addon-files.ts";
+import { MemoryFiles } from "../exact/memory-files.ts";
 import { carryState } from "./carry-state.ts";
 import { loadBinding, type OwnBinding } from "./binding.ts";
 import { dropoutSeed } from "./dropout-seed.ts";
@@ -57,6 +59,7 @@ export class TfjsEngine implements Engine {
   readonly #makeModel: ModelMaker;
   readonly #record: ProgramRecorder;
   readonly #nowMs: () => number;
+  readonly #files: MemoryFiles | null;
   #prepared: Prepared | null = null;
   #step = 0;
   /** What `norm` found, for the update of the same vector. */
@@ -78,6 +81,7 @@ export class TfjsEngine implements Engine {
     this.#makeModel = makeModel;
     this.#record = record ?? ((options, folder) => this.#recordHere(options, folder));
     this.#nowMs = nowMs;
+    this.#files = MemoryFiles.load(exactAddonFile(bindingFile));
   }
 
   async prepare(options: PrepareOptions): Promise<PreparedPrograms> {
@@ -133,6 +137,7 @@ export class TfjsEngine implements Engine {
           table,
           training,
           zeroStage,
+          files: this.#files,
         });
         return { runner, phases, rowTensors, fromCache };
       },

@@ -15,7 +15,7 @@ import { pairReduction } from "./pair-reduction.ts";
 import { carryingOver } from "./ring-carry.ts";
 import { shareHost } from "./share-host.ts";
 import { SharedCollectives } from "./shared-collectives.ts";
-import { sharedMemoryFolder } from "./shared-memory.ts";
+import { sharedMemoryFolder } from "../../foundation/host/host-id.ts";
 import { kernelsOf } from "../exact/arena.ts";
 import type { MemoryFiles } from "../exact/memory-files.ts";
 import type { CarryingRing } from "../exact/carried-sums.ts";

@@ -17,9 +17,6 @@ import {
 import { join } from "node:path";
 import { ringChunkBytes } from "../../proto/limits.ts";
 
-/** Folder of shared memory on Linux. */
-export const sharedMemoryFolder = "/dev/shm";
-
 /** Slots of one link, one chunk each: 16 MiB, four links fit a container's default 64 MiB. */
 export const slotCount = 4;
 

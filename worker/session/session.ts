@@ -79,13 +79,16 @@ export class Session {
     }
   }
 
-  /** Uploads the state of a checkpoint. */
+  /** Uploads the state of a checkpoint; gives whether all of it was taken: what was lent may be out of the coordinator's reach. */
   async writeState(
     checkpoint: bigint,
     chunks: Iterable<StateChunk>,
     signal: AbortSignal,
-  ): Promise<void> {
-    await this.#client.writeState(this.membership.identity, requestsOf(checkpoint, chunks), signal);
+  ): Promise<boolean> {
+    const requests = requestsOf(checkpoint, chunks);
+    const { identity } = this.membership;
+    const { unread } = await this.#client.writeState(identity, requests, signal);
+    return !unread;
   }
 
   /**

@@ -42,7 +42,7 @@ async function setStage(seats: number): Promise<Stage> {
       readState: () => [],
       // eslint-disable-next-line
       async *readMicrobatches() {},
-      writeState: () => Promise.resolve(0),
+      writeState: () => Promise.resolve({ bytes: 0, unread: false }),
     },
   });
   closers.push(() => server.close());

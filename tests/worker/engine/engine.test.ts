@@ -98,7 +98,7 @@ async function trainStep(
   return sums;
 }
 
-async function readState(): Promise<Required<Omit<EngineState, "share">>> {
+async function readState(): Promise<Required<Omit<EngineState, "share" | "files">>> {
   const { parameters, firstMoment, secondMoment, step } = await engine.readState(true);
   return {
     parameters: parameters.slice(),

@@ -1,11 +1,18 @@
 /** A state that is read out beside what is computed next: the same bits as one that is waited for, whatever comes after. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { after, describe, it } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { readLent } from "../../../coordinator/server/lent-memory.ts";
 import { bertFamily } from "../../../foundation/families/bert.ts";
 import { initialState } from "../../../foundation/families/values-family.ts";
 import { wholeShare } from "../../../foundation/parameters/shares.ts";
+import { exactAddonFile } from "../../../foundation/native/addon-files.ts";
 import { parseTable } from "../../../foundation/parameters/table.ts";
 import type { Engine, EngineState } from "../../../worker/engine/engine.ts";
+import { LentMemorySchema } from "../../../proto/gen/ringmaster/v1/run_pb.ts";
+import { MemoryFiles, type MemoryFile } from "../../../worker/exact/memory-files.ts";
+import { installedBinding } from "../../support/installed-binding.ts";
 import { WriteMarks } from "../../../worker/engine/write-marks.ts";
 import { createModel } from "../../../worker/model/families.ts";
 import { waitUntil } from "../../../worker/patience.ts";
@@ -28,6 +35,18 @@ const form = {
 };
 const parts = [0, 1, 2];
 const engines: Engine[] = [];
+/** Floats of a page of memory. */
+const pageElements = Number(execFileSync("getconf", ["PAGESIZE"], { encoding: "utf8" })) / 4;
+
+/** What others find in a file. */
+async function read({ bytes: _bytes, ...file }: MemoryFile, length: number): Promise<Float32Array> {
+  const values = new Float32Array(length);
+  const target = new Uint8Array(values.buffer);
+  const bytes = BigInt(target.byteLength);
+  const lent = create(LentMemorySchema, { ...file, position: 0n, bytes });
+  await readLent(lent, target, new AbortController().signal);
+  return values;
+}
 
 function valuesOf({ parameters, firstMoment, secondMoment, step }: EngineState) {
   return [parameters.slice(), firstMoment?.slice(), secondMoment?.slice(), step];
@@ -64,6 +83,7 @@ describe("a state that is read beside the next step", () => {
       };
       await update(1, await compute(1));
       const expected = valuesOf(await engine.readState(true));
+      const size = table.stateSize;
       const marks = new WriteMarks(parts.length);
       await engine.startProfile();
       const state = await engine.readState(true, marks.begin());
@@ -78,11 +98,24 @@ describe("a state that is read beside the next step", () => {
       const later = await engine.readState(true);
       assert.notDeepEqual(valuesOf(later), expected);
       assert.deepEqual(valuesOf(state), expected, "memory is not used twice at a time");
+      const file = state.files?.parameters;
+      const isLendable = MemoryFiles.load(exactAddonFile(await installedBinding())) !== null;
+      assert.equal(file !== undefined, isLendable && !job.eager);
+      if (file !== undefined) assert.deepEqual(await read(file, size), state.parameters.slice());
       await engine.giveBack(state);
+      if (file !== undefined) {
+        const whole = size - (size % pageElements);
+        assert.ok(whole > 0);
+        assert.ok(
+          (await read(file, whole)).every((value) => value === 0),
+          "its pages are gone",
+        );
+      }
       const weights = await engine.readState(false, marks.begin());
       await waitUntil(() => parts.every((part) => marks.has(part)));
       assert.deepEqual(weights.parameters, later.parameters);
       if (!job.eager) assert.equal(weights.parameters.buffer, state.parameters.buffer);
+      assert.deepEqual(weights.files?.parameters, state.files?.parameters);
     });
   }
 });

@@ -125,7 +125,13 @@ describe("AdamW of rows without gradients", { skip: process.platform !== "linux"
     await writeFile(join(folder, "saved_model.pb"), encodeSavedModel(nodes, binding.TF_Version));
     const { version: tableVersion } = table;
     const index = { tableVersion, phases: [], rowTensors: [], inputs: {} };
-    return new GraphRunner(binding, folder, { index, table, training: true, zeroStage });
+    return new GraphRunner(binding, folder, {
+      index,
+      table,
+      training: true,
+      zeroStage,
+      files: null,
+    });
   }
 
   function updateTo(

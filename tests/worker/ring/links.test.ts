@@ -7,7 +7,8 @@ import { connectGrpcLink } from "../../../worker/ring/grpc-link.ts";
 import { LinkBroken } from "../../../worker/ring/link.ts";
 import { createMemoryRing } from "../../../worker/ring/memory-link.ts";
 import { startRingServer } from "../../../worker/ring/ring-server.ts";
-import { hasRoom, sharedMemoryFolder } from "../../../worker/ring/shared-memory.ts";
+import { sharedMemoryFolder } from "../../../foundation/host/host-id.ts";
+import { hasRoom } from "../../../worker/ring/shared-memory.ts";
 import { describeLink, type LinkRing } from "../../contract/link-contract.ts";
 import { grpcRing } from "../../support/grpc-ring.ts";
 

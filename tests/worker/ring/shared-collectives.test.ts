@@ -15,7 +15,7 @@ import { createMemoryRing } from "../../../worker/ring/memory-link.ts";
 import { shareHost } from "../../../worker/ring/share-host.ts";
 import { choosePieceBytes } from "../../../worker/ring/shared-board.ts";
 import { SharedCollectives } from "../../../worker/ring/shared-collectives.ts";
-import { sharedMemoryFolder } from "../../../worker/ring/shared-memory.ts";
+import { sharedMemoryFolder } from "../../../foundation/host/host-id.ts";
 import { describeCollectives, type CollectiveGroup } from "../../contract/collectives-contract.ts";
 
 const files = MemoryFiles.load(exactAddonFile(await installedBinding()));

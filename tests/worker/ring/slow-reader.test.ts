@@ -16,7 +16,8 @@ import { createMemoryRing, inFlightMax } from "../../../worker/ring/memory-link.
 import { carryingOver } from "../../../worker/ring/ring-carry.ts";
 import { chunkBytesOf, type Place } from "../../../worker/ring/ring-walk.ts";
 import { cutSegments } from "../../../worker/ring/segments.ts";
-import { hasRoom, sharedMemoryFolder, slotCount } from "../../../worker/ring/shared-memory.ts";
+import { sharedMemoryFolder } from "../../../foundation/host/host-id.ts";
+import { hasRoom, slotCount } from "../../../worker/ring/shared-memory.ts";
 import type { LinkRing } from "../../contract/link-contract.ts";
 import { grpcRing } from "../../support/grpc-ring.ts";
 import { linkWith } from "../../support/watched-link.ts";

@@ -48,7 +48,10 @@ inline napi_value ReleasePages(napi_env env, napi_callback_info info) {
   const uintptr_t page = sysconf(_SC_PAGESIZE);
   const uintptr_t begin = (reinterpret_cast<uintptr_t>(data) + page - 1) / page * page;
   const uintptr_t end = (reinterpret_cast<uintptr_t>(data) + length) / page * page;
-  if (end > begin) madvise(reinterpret_cast<void *>(begin), end - begin, MADV_DONTNEED);
+  if (end <= begin) return nullptr;
+  void *pages = reinterpret_cast<void *>(begin);
+  // Of a file in memory the pages are the file's: only there the first one does anything, and the second would not free them.
+  if (madvise(pages, end - begin, MADV_REMOVE) != 0) madvise(pages, end - begin, MADV_DONTNEED);
 #endif
   return nullptr;
 }
