@@ -20,13 +20,20 @@ describe("a bench of a step", () => {
   const forms: readonly ShortForm[] = [
     {
       name: "step",
-      args: () => [...least.steps, "--modes", "eager", "--dropout", "0.1", "--precision", "fp32"],
+      args: () => [...least.steps, "--dropout", "0.1", "--precision", "fp32"],
       own: z.object({
         ours: spread,
         lastLayerWhole: spread,
         ...floorOfStep,
       }),
-      withPeer: z.object({ ratio: spread, betterPeer: z.literal("eager") }),
+      withPeer: z.object({
+        ratio: spread,
+        betterPeer: z.enum(["eager", "compile"]),
+        peer: z.tuple([
+          z.object({ mode: z.literal("eager"), ms: spread }),
+          z.object({ mode: z.literal("compile"), ms: spread }),
+        ]),
+      }),
     },
     {
       name: "step",
