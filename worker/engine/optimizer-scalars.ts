@@ -30,3 +30,10 @@ export function updateScalars(optimizer: EngineOptimizer, place: UpdatePlace): U
     bufferScale: 1 / place.weight,
   };
 }
+
+/** Square of a gradient's norm, element after element in double precision. */
+export function sumOfSquares(values: Float32Array): number {
+  let sum = 0;
+  for (const value of values) sum += value * value;
+  return sum;
+}

@@ -23,7 +23,7 @@ import { GraphRunner } from "./graph-runner.ts";
 import { parameterOf } from "./graph-variables.ts";
 import { measureMatmulPeak } from "./matmul-peak.ts";
 import { ownProductsHere } from "./own-products-here.ts";
-import { updateScalars } from "./optimizer-scalars.ts";
+import { sumOfSquares, updateScalars } from "./optimizer-scalars.ts";
 import { withPrograms, writeStored } from "./program-cache.ts";
 import type { ProgramRunner } from "./program-runner.ts";
 import { layOutReduction } from "./reduction-layout.ts";
@@ -296,10 +296,4 @@ export class TfjsEngine implements Engine {
     this.#prepared = null;
     return Promise.resolve();
   }
-}
-
-function sumOfSquares(values: Float32Array): number {
-  let sum = 0;
-  for (const value of values) sum += value * value;
-  return sum;
 }
