@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { CheckpointSchema, HashWeightsSchema } from "../../proto/gen/ringmaster/v1/run_pb.ts";
 import { markAllWritten, type RunMarks } from "../../worker/engine/write-marks.ts";
-import { createPlainEngine, plainTable } from "../support/plain-engine.ts";
+import { createPlainEngine, plainTable, type PlainEngine } from "../support/plain-engine.ts";
 import {
   closeStages,
   prepare,
@@ -54,6 +54,19 @@ function heldEngine() {
   return { engine, calls, finishCopy };
 }
 
+/** A worker with that engine whose first step is committed. */
+async function stageAfterStep(engine: PlainEngine) {
+  const stage = await setStage(1, { engine });
+  const seat = stage.seats[0]!;
+  await prepare(stage);
+  sendRing(stage, generation);
+  await seat.next("ringReady");
+  sendStep(stage, 1, { generation });
+  await seat.next("stepReduced");
+  sendCommit(stage, 1, generation);
+  return { stage, seat };
+}
+
 /** A file that is nowhere. */
 const nowhere = {
   processId: process.pid,
@@ -72,14 +85,7 @@ describe("copies of the state", () => {
         return { ...(await plain.readState(withOptimizer, run)), files: { parameters: nowhere } };
       },
     };
-    const stage = await setStage(1, { engine });
-    const seat = stage.seats[0]!;
-    await prepare(stage);
-    sendRing(stage, generation);
-    await seat.next("ringReady");
-    sendStep(stage, 1, { generation });
-    await seat.next("stepReduced");
-    sendCommit(stage, 1, generation);
+    const { stage, seat } = await stageAfterStep(engine);
     await seat.next("stepApplied");
     const ask = (checkpoint: bigint): void => {
       const asked = { checkpoint, step: 1n, withOptimizer: false, mayLend: true };
@@ -103,14 +109,7 @@ describe("copies of the state", () => {
 
   it("are made beside the next step, whose update waits for them; one serves upload and hashes", async () => {
     const { engine, calls, finishCopy } = heldEngine();
-    const stage = await setStage(1, { engine });
-    const seat = stage.seats[0]!;
-    await prepare(stage);
-    sendRing(stage, generation);
-    await seat.next("ringReady");
-    sendStep(stage, 1, { generation });
-    await seat.next("stepReduced");
-    sendCommit(stage, 1, generation);
+    const { stage, seat } = await stageAfterStep(engine);
     const asked = { checkpoint: 1n, step: 1n, withOptimizer: true };
     seat.send({ case: "checkpoint", value: create(CheckpointSchema, asked) });
     const hash = create(HashWeightsSchema, { generation, step: 1n });
