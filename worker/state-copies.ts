@@ -64,10 +64,10 @@ export class StateCopies {
     void this.#use(copy, means.job, async () => {
       await copy.whole;
       const lends = directive.mayLend && !this.#lendsInVain;
-      if (await this.#send(copy, directive, means, lends)) return;
-      if (!lends) throw new Error("The coordinator has not taken the state");
-      this.#lendsInVain = true;
-      await this.#send(copy, directive, means, false);
+      if (lends && (await this.#send(copy, directive, means, true))) return;
+      this.#lendsInVain ||= lends;
+      if (!(await this.#send(copy, directive, means, false)))
+        throw new Error("The coordinator has not taken the state");
     });
   }
 

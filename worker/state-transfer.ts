@@ -116,6 +116,13 @@ export async function loadReceived(
   await engine.giveBack(state);
 }
 
+/** Vectors of a state, in the protocol's order. */
+const vectors = [
+  [StateSection.PARAMETERS, "parameters"],
+  [StateSection.FIRST_MOMENT, "firstMoment"],
+  [StateSection.SECOND_MOMENT, "secondMoment"],
+] as const;
+
 /** What is wanted of a state. */
 interface Wanted {
   /** Default false: the weights too. */
@@ -133,34 +140,13 @@ interface Wanted {
 export function* cutState(state: EngineState, what: Wanted = {}): Generator<StateChunk> {
   const { share, step } = state;
   const files = what.lends === true ? state.files : undefined;
-  const sections = [
-    ...(what.momentsOnly === true
-      ? []
-      : [
-          {
-            section: StateSection.PARAMETERS,
-            values: state.parameters,
-            share: undefined,
-            file: files?.parameters,
-          },
-        ]),
-    {
-      section: StateSection.FIRST_MOMENT,
-      values: state.firstMoment,
-      share,
-      file: files?.firstMoment,
-    },
-    {
-      section: StateSection.SECOND_MOMENT,
-      values: state.secondMoment,
-      share,
-      file: files?.secondMoment,
-    },
-  ];
-  for (const { section, values, share: kept, file } of sections) {
+  for (const [section, name] of vectors) {
+    const isWeights = section === StateSection.PARAMETERS;
+    if (isWeights && what.momentsOnly === true) continue;
+    const values = state[name];
+    const file = files?.[name];
     if (values === undefined) continue;
-    const elements =
-      section === StateSection.PARAMETERS ? values.length : (what.trainableSize ?? values.length);
+    const elements = isWeights ? values.length : (what.trainableSize ?? values.length);
     const chunkOf = (offset: number, given: Given): StateChunk =>
       create(StateChunkSchema, {
         section,
@@ -169,7 +155,7 @@ export function* cutState(state: EngineState, what: Wanted = {}): Generator<Stat
         sectionBytes: BigInt(elements * elementBytes),
         step: BigInt(step),
       });
-    const ranges = placeShare(kept ?? wholeShare(values.length));
+    const ranges = placeShare((isWeights ? undefined : share) ?? wholeShare(values.length));
     // Of nothing one empty chunk is sent, or nobody would know that it has come.
     if (ranges.length === 0) yield chunkOf(0, { data: new Uint8Array(0) });
     for (const { start, end, at } of ranges) {
