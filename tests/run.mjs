@@ -29,6 +29,12 @@ function testFiles(path) {
     });
 }
 
+/**
+ * How long a file may take before it is ended and named, when all run: far longer than any needs, so that its only use is that a process
+ * which does not end (a failed test left a server open, say) costs its own result, not everybody's.
+ */
+const hungAfterMs = 30 * 60_000;
+
 const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
 const options = process.argv.slice(2).filter((argument) => argument.startsWith("--"));
 const files = (wanted.length === 0 ? [testsFolder] : wanted)
@@ -43,6 +49,7 @@ const ran = spawnSync(
     "--test",
     "--test-concurrency=2",
     "--test-reporter=spec",
+    ...(wanted.length === 0 ? [`--test-timeout=${hungAfterMs}`] : []),
     ...options,
     ...files.map((file) => relative(root, file)),
   ],
