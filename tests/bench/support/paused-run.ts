@@ -2,6 +2,7 @@
  * A real run that goes on for a few steps whenever it is asked to and is paused between: measurements of both sides can
  * then take turns without a start each.
  */
+import { rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { readControlAddress } from "../../../coordinator/nats/control-address.ts";
@@ -33,20 +34,16 @@ function stepTimes(folder: string): readonly number[] {
   return eventsOf(folder, "StepCommitted", stepSchema).map(({ data }) => data.stepMs);
 }
 
-/** Starts a run into an output folder, lets it warm up for some steps, and pauses it. */
+/** Starts a run into an output folder, of which nothing earlier is kept, lets it warm up for some steps, and pauses it. */
 export async function startPausedRun(
   args: readonly string[],
   outputFolder: string,
   warmUpSteps: number,
 ): Promise<PausedRun> {
   const endless = ["--max-steps", "1000000", "--eval-strategy", "no", "--save-strategy", "no"];
-  const run = startCoordinator([
-    ...args,
-    ...endless,
-    "--output-dir",
-    outputFolder,
-    "--overwrite-output-dir",
-  ]);
+  // Steps of an earlier run there would count as this one's until it has begun, and make its warm-up as much longer.
+  rmSync(outputFolder, { recursive: true, force: true });
+  const run = startCoordinator([...args, ...endless, "--output-dir", outputFolder]);
   const control = async (verb: "pause" | "resume"): Promise<void> => {
     const answer = await sendControl({ ...(await readControlAddress(outputFolder)), verb });
     if (!answer.accepted) throw new Error(`the run refused ${verb}: ${answer.reason}`);
